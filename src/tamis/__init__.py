@@ -1,0 +1,45 @@
+"""tamis: train, run, transfer and audit sparse neural networks on ordinary CPUs.
+
+The names below are loaded on first use, so that ``import tamis`` (and ``tamis --help``) does not import torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# public name -> room that defines it
+_PUBLIC = {
+    "ACDC": "tamis.methods",
+    "GMP": "tamis.methods",
+    "OneShot": "tamis.methods",
+    "Sparsifier": "tamis.methods",
+    "Global": "tamis.sparsity",
+    "Uniform": "tamis.sparsity",
+    "ERK": "tamis.sparsity",
+    "Budget": "tamis.sparsity",
+    "Unstructured": "tamis.sparsity",
+    "NM": "tamis.sparsity",
+    "Block": "tamis.sparsity",
+    "FanIn": "tamis.sparsity",
+    "SparseLinear": "tamis.nn",
+    "SparseConv1d": "tamis.nn",
+    "SparseConv2d": "tamis.nn",
+    "sparsify": "tamis.nn",
+    "densify": "tamis.nn",
+}
+
+__all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    room = _PUBLIC.get(name)
+    if room is None:
+        raise AttributeError(f"module 'tamis' has no attribute {name!r}; public names: {', '.join(sorted(_PUBLIC))}")
+    return getattr(importlib.import_module(room), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])

@@ -1,0 +1,39 @@
+"""Fixtures shared by all tests: the golden vectors, and the third-party data that a stranger does not have."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def shared_folder() -> Path:
+    """TAMIS_SHARED, or the folder ``shared`` beside the project."""
+    return Path(os.environ.get("TAMIS_SHARED", ROOT.parent / "shared"))
+
+
+@pytest.fixture(scope="session")
+def pruning_vectors() -> dict[str, Any]:
+    """The test vectors of the sparsifiers (tests/golden/pruning.json)."""
+    return json.loads((GOLDEN / "pruning.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with real data sets; the test is skipped by name where it does not exist."""
+    folder = shared_folder() / "data"
+    if not folder.is_dir():
+        pytest.skip(f"real data not found at {folder}: set TAMIS_SHARED to the folder that contains data/")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
