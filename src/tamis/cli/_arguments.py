@@ -1,0 +1,32 @@
+"""Flags from frozen dataclasses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import tyro
+
+Options = TypeVar("Options")
+
+
+def parse(kind: type[Options], arguments: Sequence[str], usage: str, default: Options | None = None) -> Options:
+    """Parse flags into a dataclass; its docstrings are the help texts.
+
+    Args:
+        kind: the dataclass; nested dataclasses become prefixes (``--train.epochs``).
+        arguments: what follows the command on the command line.
+        usage: shown as the program's name, such as ``tamis train RECIPE``.
+        default: values of the flags that are not given; None takes the dataclass's own.
+
+    Raises:
+        SystemExit: with code 0 after ``--help``, 2 after a bad flag, whose explanation went to stderr.
+    """
+    extra: dict[str, Any] = {} if default is None else {"default": default}
+    return tyro.cli(kind, prog=usage, args=list(arguments), **extra)
+
+
+def show(result: Mapping[str, Any], text: str, as_json: bool) -> None:
+    """Print a command's result on stdout: ``text`` for people, or ``result`` as one JSON object for machines."""
+    print(json.dumps(result, indent=2) if as_json else text)

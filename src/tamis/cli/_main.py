@@ -1,0 +1,72 @@
+"""Choosing the command before anything heavy is imported, and turning errors into exit codes.
+
+Each command is one module with ``run(arguments: list[str]) -> int``.  Results go to stdout, everything else to stderr.
+Exit codes: 0 done, 1 a check failed, 2 bad usage or input, 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from tamis import __version__
+from tamis.errors import UsageError
+
+# command -> (module, what it does)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("tamis.cli.demo", "train a 90 % sparse network on handwritten digits, with pair, checkpoint and report"),
+    "train": ("tamis.cli.train", "train from a recipe; flags override the recipe"),
+    "prune": ("tamis.cli.prune", "prune a trained checkpoint, one-shot or gradually"),
+    "export": ("tamis.cli.export", "write a trained model as a dense or sparse safetensors file, or as ONNX"),
+    "report": ("tamis.cli.report", "write the offline HTML page of a run folder"),
+    "bench": ("tamis.cli.bench", "measure the sparse kernels against dense torch on this machine"),
+    "info": ("tamis.cli.info", "show instruction set, threads, versions, and what would make this machine faster"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``tamis``; ``arguments`` defaults to the process's.  Returns the exit code and raises nothing on purpose."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0 if given else 2
+    if given[0] in ("-V", "--version"):
+        print(f"tamis {__version__}")
+        return 0
+    return _run(given[0], given[1:])
+
+
+def _run(command: str, arguments: list[str]) -> int:
+    try:
+        if command not in COMMANDS:
+            close = difflib.get_close_matches(command, COMMANDS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(COMMANDS)}"
+            raise UsageError(f"unknown command {command!r}; {hint}")
+        code = importlib.import_module(COMMANDS[command][0]).run(arguments)
+        sys.stdout.flush()
+        return code
+    except UsageError as error:
+        print(f"tamis {command}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader has seen enough (tamis info | head).  Python would complain again while closing stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt as stop:
+        print(f"tamis {command}: {stop if str(stop) else 'stopped'}", file=sys.stderr)
+        return 130
+    except SystemExit as stop:  # the parser ends this way after --help (0) or a bad flag (2)
+        return stop.code if isinstance(stop.code, int) else 2
+
+
+def _help() -> str:
+    rows = "\n".join(f"  {name:<8}{what}" for name, (_, what) in COMMANDS.items())
+    return (
+        "usage: tamis COMMAND [OPTIONS]\n\n"
+        "Train and run sparse neural networks on ordinary CPUs.\n\n"
+        f"commands:\n{rows}\n\n"
+        "tamis COMMAND --help explains one command; tamis --version prints the version."
+    )

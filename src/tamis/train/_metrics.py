@@ -1,0 +1,91 @@
+"""metrics.jsonl: the append-only diary of a run, one JSON object per line."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tamis.errors import FileError
+
+
+class MetricsLog:
+    """Appends rows to a file; each row is on disk when :meth:`append` returns.
+
+    Args:
+        path: the file; made if missing.
+        keep: bytes of an earlier run to keep, everything behind them is cut (a resumed run repeats those rows).
+
+    Raises:
+        FileError: the file cannot be opened for writing.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], keep: int = 0) -> None:
+        self.path = Path(path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._stream = self.path.open("r+b" if self.path.exists() else "w+b")
+        except OSError as error:
+            raise FileError(f"{self.path}: cannot write the metrics ({error.strerror})") from error
+        size = self._stream.seek(0, os.SEEK_END)
+        self._stream.truncate(min(keep, size))
+        self._stream.seek(0, os.SEEK_END)
+        if size < keep:
+            self.append({"kind": "note", "text": f"{keep - size} bytes of earlier rows were lost before this resume"})
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far; a checkpoint stores this number for ``keep``."""
+        return self._stream.tell()
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Write one row; numbers that JSON cannot hold (NaN, infinities) become null."""
+        self._stream.write(json.dumps(_finite(row), allow_nan=False).encode() + b"\n")
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+
+    def close(self) -> None:
+        """Close the file; further rows are an error."""
+        self._stream.close()
+
+    def __enter__(self) -> MetricsLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """All rows of a metrics.jsonl, in order; a last line cut short by a crash is left out.
+
+    Raises:
+        FileError: the file is missing, or a line before the last is no JSON object.
+    """
+    file = Path(path)
+    try:
+        lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError as error:
+        raise FileError(f"{file}: cannot be read ({error.strerror}); expected the metrics of a run") from error
+    rows = []
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise FileError(f"{file}, line {number}: no JSON ({error})") from error
+        if not isinstance(row, dict):
+            raise FileError(f"{file}, line {number}: expected a JSON object, found {line[:40]!r}")
+        rows.append(row)
+    return rows
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value

@@ -1,0 +1,155 @@
+"""Recipes as TOML files, both ways: strict reading with helpful errors, and writing what can be read again."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from tamis.errors import FileError, UsageError
+from tamis.storage import write_atomic
+from tamis.train._recipe import Distribution, Pattern, Recipe
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def load_recipe(path: str | os.PathLike[str]) -> Recipe:
+    """Read a recipe file, or one of the recipes that come with tamis by its bare name (``digits_acdc``).
+
+    Raises :class:`tamis.errors.FileError` for a missing file or broken TOML and :class:`tamis.errors.UsageError` for
+    an unknown key (with close matches), a wrong type or a value out of range; each message names the file and the key.
+    """
+    file = find_recipe(path)
+    try:
+        text = file.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(f"{file}: cannot read this recipe ({error}); expected a TOML text file") from error
+    return parse_recipe(text, str(file))
+
+
+def find_recipe(path: str | os.PathLike[str]) -> Path:
+    """The file itself, or ``NAME.toml`` among the recipes that come with tamis; FileError lists them if neither is."""
+    file = Path(path)
+    if file.is_file():
+        return file
+    folders = [f for f in (Path(__file__).parents[1] / "recipes", Path(__file__).parents[3] / "recipes") if f.is_dir()]
+    known = {found.stem: found for folder in reversed(folders) for found in sorted(folder.glob("*.toml"))}
+    if file.parent == Path() and file.name.removesuffix(".toml") in known:
+        return known[file.name.removesuffix(".toml")]
+    raise FileError(f"{file}: no such recipe; give the path of a .toml file or one of: {', '.join(sorted(known))}")
+
+
+def parse_recipe(text: str, where: str = "recipe") -> Recipe:
+    """A recipe from TOML text; ``where`` is named in errors.  Raises FileError, UsageError (see load_recipe)."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise FileError(f"{where}: this is no valid TOML ({error})") from error
+    try:
+        return _section(Recipe, table, "")
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """TOML text with every key that has a value; ``parse_recipe(dump_recipe(r)) == r`` for every recipe."""
+    return "\n".join(_lines(recipe, "")) + "\n"
+
+
+def save_recipe(recipe: Recipe, path: str | os.PathLike[str]) -> Path:
+    """Write ``dump_recipe`` atomically; the file is itself a valid recipe."""
+    return write_atomic(path, dump_recipe(recipe))
+
+
+def _section(kind: Any, table: Mapping[str, Any], prefix: str) -> Any:
+    known = {f.name for f in fields(kind)}
+    for key in table:
+        if key not in known:
+            close = difflib.get_close_matches(key, sorted(known), n=3) or sorted(known)
+            raise UsageError(f"unknown key {prefix + key!r}; did you mean {', '.join(prefix + c for c in close)}?")
+    hints = typing.get_type_hints(kind)
+    return kind(**{key: _value(hints[key], value, prefix + key) for key, value in table.items()})
+
+
+def _value(kind: Any, value: Any, key: str) -> Any:
+    origin, options = typing.get_origin(kind), typing.get_args(kind)
+    if is_dataclass(kind):
+        if kind in (Distribution, Pattern) and isinstance(value, str):
+            value = {"kind": value}  # the short form: distribution = "erk"
+        if isinstance(value, Mapping):
+            return _section(kind, value, f"{key}.")
+    elif origin in (typing.Union, types.UnionType):
+        plain = [option for option in options if option is not types.NoneType]
+        for option in plain:
+            if len(plain) == 1 or (isinstance(option, type) and type(value) is option):
+                return _value(option, value, key)
+    elif origin is typing.Literal:
+        if value in options:
+            return value
+        close = difflib.get_close_matches(str(value), [str(o) for o in options], n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise UsageError(f"{key} = {value!r}: expected one of {', '.join(repr(o) for o in options)}{hint}")
+    elif origin is tuple:
+        if isinstance(value, list):
+            return tuple(_value(options[0], item, f"{key}[{at}]") for at, item in enumerate(value))
+    elif origin is not None and issubclass(origin, Mapping):
+        if isinstance(value, Mapping):
+            return {name: _value(options[1], item, f"{key}.{name}") for name, item in value.items()}
+    elif kind is float and type(value) in (int, float):
+        return float(value)
+    elif type(value) is kind:
+        return value
+    raise UsageError(f"{key} = {value!r}: expected {_spell(kind)}")
+
+
+def _spell(kind: Any) -> str:
+    if is_dataclass(kind):
+        return "a table"
+    options = [_spell(option) for option in typing.get_args(kind) if option not in (types.NoneType, Ellipsis)]
+    origin = typing.get_origin(kind)
+    if origin is tuple:
+        return f"a list, each item {options[0]}"
+    if origin is not None and origin not in (typing.Union, types.UnionType):
+        return f"a table of {options[-1]}"
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text in quotes"}
+    return " or ".join(options) if options else names.get(kind, str(kind))
+
+
+def _lines(section: Any, prefix: str) -> list[str]:
+    """Plain keys first, then the sub-tables, because a TOML key belongs to the table above it."""
+    lines: list[str] = []
+    tables: list[str] = []
+    for item in fields(section):
+        value = getattr(section, item.name)
+        if is_dataclass(value):
+            tables += ["", f"[{prefix}{item.name}]", *_lines(value, f"{prefix}{item.name}.")]
+        elif isinstance(value, Mapping):
+            tables += ["", f"[{prefix}{item.name}]", *(f"{_text(k)} = {_spelled(v)}" for k, v in value.items())]
+        elif value is not None:
+            lines.append(f"{item.name} = {_spelled(value)}")
+    return lines + tables
+
+
+def _spelled(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(_spelled(item) for item in value)}]"
+    return repr(value)
+
+
+def _text(value: str) -> str:
+    # JSON's escapes are TOML's, but for DEL, which TOML wants escaped too.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
