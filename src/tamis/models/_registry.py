@@ -55,9 +55,7 @@ def register_model(name: str, **tags: Mapping[str, Any]) -> Callable[[Builder], 
         for tag, options in tags.items():
             unknown = sorted(set(options) - set(known))
             if unknown:
-                raise UsageError(
-                    f"tag {name}.{tag} sets {unknown}, which {build.__name__} does not take; it takes {known}"
-                )
+                raise UsageError(f"tag {name}.{tag} sets {unknown}, which the model does not take; it takes {known}")
         _ARCHITECTURES[name] = Architecture(name, build, {tag: dict(options) for tag, options in tags.items()})
         return build
 
@@ -106,10 +104,10 @@ def create_model(
 
 
 def _find(name: str) -> tuple[Architecture, str]:
-    base, _, tag = name.partition(".") if isinstance(name, str) else (name, "", "")
-    arch = _ARCHITECTURES.get(base)
-    if arch is None or (tag and tag not in arch.tags):
+    if name not in list_models():
         raise UsageError(_unknown(name))
+    base, _, tag = name.partition(".")
+    arch = _ARCHITECTURES[base]
     return arch, tag or next(iter(arch.tags))
 
 
