@@ -1,0 +1,25 @@
+#pragma once
+#include "kernels/tile.h"
+
+namespace tamis {
+
+// One row per instruction set that this build contains, best first.
+struct Level {
+  const char* name;
+  bool (*supported)();
+  multiply_fn multiply;
+  dot_fn dot;
+  transpose_fn transpose;
+  void (*limits)(TileLimits*);
+};
+
+int level_count();
+const Level& level_at(int i);
+
+// The level in use: the best that this CPU supports, or the one named by TAMIS_ISA or set_level.
+const Level& level();
+
+// False, with nothing changed, if the name is unknown or the CPU lacks the instructions.
+bool set_level(const char* name);
+
+}  // namespace tamis

@@ -1,0 +1,24 @@
+#pragma once
+#include "dispatch.h"
+#include "problem.h"
+#include "tiling.h"
+
+namespace tamis {
+
+// How a driver runs its tasks: calls body(context, begin, end) for disjoint ranges that cover [0, tasks).
+struct Parallel {
+  int64_t threads;
+  void (*run)(int64_t tasks, void* context, void (*body)(void* context, int64_t begin, int64_t end));
+};
+
+// dst = weights * src (+ bias, one value per destination channel, or null). Every destination value is written. Products
+// of one output are added in ascending index order, so the result does not depend on layout, batch or threads.
+void multiply(const Product& p, const Weights& w, const float* bias, const Level& level, Layout layout,
+              const Parallel& parallel);
+
+// grad_values[k] = gradient of every live weight, from the forward product and the gradient of its result (which takes the
+// place of dst). Written completely. The order of the sums depends on shapes and instruction set, not on threads.
+void weight_gradient(const Product& p, const Weights& w, float* grad_values, const Level& level, Layout layout,
+                     const Parallel& parallel);
+
+}  // namespace tamis

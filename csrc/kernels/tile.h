@@ -1,0 +1,67 @@
+#pragma once
+#include <stdint.h>
+
+// Plain contracts of the kernels. Each is compiled once per row of the ISA table in CMakeLists.txt; none allocates,
+// throws or checks. A tile is `rows` rows of `vectors` SIMD vectors held in registers; LANES is the number of floats in
+// one vector, so a tile row covers vectors * LANES consecutive floats of the panel.
+
+// Largest rows * vectors that the kernels of an ISA accept (16 or 32 vector registers).
+struct TileLimits {
+  int32_t lanes;
+  int32_t multiply;  // accumulators of the product
+  int32_t dot;       // vectors of the output gradient held while its weights pass by
+};
+
+// out[r][i][:] (+)= sum over live weights k of row r with indices[k] < limit of
+//                   values[k] * panel[table[indices[k]] + i * panel_row_step + :]
+// Products of one output are added in ascending k, whatever the tile.
+struct MultiplyArgs {
+  const float* values;
+  const int32_t* indices;
+  const int32_t* table;     // flat index inside a weight row -> offset in the panel, in floats
+  const int64_t* cursor;    // [channels] first weight of each output channel not yet used
+  int64_t* next_cursor;     // [channels] written: the first weight with index >= limit
+  const int64_t* row_end;   // [channels] end of each output channel's weights
+  const float* bias;        // [channels] or null; the first value of an output when `first`
+  const float* panel;
+  float* out;
+  int64_t channels;
+  int64_t panel_row_step;   // floats between neighbouring tile rows in the panel
+  int64_t out_row_step;     // floats between neighbouring tile rows in out
+  int64_t out_channel_step; // floats between neighbouring output channels in out
+  int32_t limit;
+  int32_t first;            // 1: start from bias (or 0); 0: add to out
+  int32_t rows, vectors;    // shape of the tile
+};
+
+// grad_values[k] += sum over the tile of grad[r][i][:] * panel[table[indices[k]] + i * panel_row_step + :]
+// for every live weight k of row r with indices[k] < limit.
+struct DotArgs {
+  const float* grad;        // [channels] tiles laid out like `out` above
+  const int32_t* indices;
+  const int32_t* table;
+  const int64_t* cursor;
+  int64_t* next_cursor;
+  const int64_t* row_end;
+  const float* panel;
+  float* grad_values;
+  int64_t channels;
+  int64_t panel_row_step;
+  int64_t grad_row_step;
+  int64_t grad_channel_step;
+  int32_t limit;
+  int32_t rows, vectors;
+};
+
+// dst[dst_offset[j] + i] = src[i * src_step + j]  for i < rows, j < cols.
+struct TransposeArgs {
+  const float* src;
+  float* dst;
+  const int64_t* dst_offset;
+  int64_t src_step;
+  int64_t rows, cols;
+};
+
+typedef void (*multiply_fn)(const MultiplyArgs*);
+typedef void (*dot_fn)(const DotArgs*);
+typedef void (*transpose_fn)(const TransposeArgs*);

@@ -1,0 +1,153 @@
+// The only native file that sees torch: registration through the stable ABI, checks, torch's own thread pool.
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+#include <torch/headeronly/core/ScalarType.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "driver.h"
+
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+
+namespace {
+
+using namespace tamis;
+
+Parallel torch_pool() {
+  return {int64_t(torch::stable::get_num_threads()),
+          [](int64_t tasks, void* context, void (*body)(void*, int64_t, int64_t)) {
+            torch::stable::parallel_for(0, tasks, 1, [=](int64_t begin, int64_t end) { body(context, begin, end); });
+          }};
+}
+
+Geometry geometry_of(const std::vector<int64_t>& g) {
+  STD_TORCH_CHECK(g.size() == 13, "tamis: geometry must have 13 integers");
+  Geometry r{g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8], g[9], g[10], g[11], g[12]};
+  STD_TORCH_CHECK(r.stride_rows > 0 && r.stride_cols > 0 && r.groups > 0 && r.taps() > 0 && r.dilation_rows > 0 &&
+                      r.dilation_cols > 0 && r.in_rows >= 0 && r.in_cols >= 0 && r.out_rows >= 0 && r.out_cols >= 0,
+                  "tamis: geometry out of range");
+  return r;
+}
+
+Layout layout_of(int64_t layout) {
+  STD_TORCH_CHECK(layout >= 0 && layout <= 2, "tamis: layout must be 0 (automatic), 1 (columns) or 2 (images)");
+  return static_cast<Layout>(layout);
+}
+
+void check(const Tensor& t, ScalarType type, int64_t length, const char* what) {
+  STD_TORCH_CHECK(t.scalar_type() == type && t.dim() == 1 && t.is_contiguous() && (length < 0 || t.numel() == length),
+                  "tamis: ", what, " has the wrong type, layout or length");
+}
+
+Images images_of(const Tensor& t) {
+  STD_TORCH_CHECK(t.dim() == 4 && t.scalar_type() == ScalarType::Float, "tamis: expected a 4-d float32 tensor");
+  return {static_cast<float*>(const_cast<void*>(t.const_data_ptr())), t.size(0), t.size(1), t.size(2), t.size(3),
+          t.stride(0), t.stride(1), t.stride(2), t.stride(3)};
+}
+
+// A fresh (images, channels, rows, cols) tensor, channels innermost where the source has them so.
+Tensor like(const Tensor& source, int64_t images, int64_t channels, int64_t rows, int64_t cols) {
+  const bool channels_last = source.size(1) > 1 && source.stride(1) == 1 && source.size(2) * source.size(3) > 1;
+  if (!channels_last) return torch::stable::new_empty(source, {images, channels, rows, cols});
+  Tensor t = torch::stable::new_empty(source, {images, rows, cols, channels});
+  return torch::stable::transpose(torch::stable::transpose(t, 1, 3), 2, 3);
+}
+
+Weights weights_of(const Tensor* values, const Tensor& row_ptr, const Tensor& indices, int64_t rows) {
+  check(row_ptr, ScalarType::Long, rows + 1, "row_ptr");
+  check(indices, ScalarType::Int, -1, "indices");
+  if (values) check(*values, ScalarType::Float, indices.numel(), "values");
+  const auto* ptr = static_cast<const int64_t*>(row_ptr.const_data_ptr());
+  STD_TORCH_CHECK(ptr[0] == 0 && ptr[rows] == indices.numel(), "tamis: row_ptr does not end at the number of indices");
+  return {values ? static_cast<const float*>(values->const_data_ptr()) : nullptr, ptr,
+          static_cast<const int32_t*>(indices.const_data_ptr())};
+}
+
+Tensor conv_forward(const Tensor& x, const Tensor& values, const std::optional<Tensor>& bias, const Tensor& row_ptr,
+                    const Tensor& indices, std::vector<int64_t> geometry, int64_t layout) {
+  const Geometry g = geometry_of(geometry);
+  const int64_t channels = row_ptr.numel() - 1;
+  STD_TORCH_CHECK(x.dim() == 4 && x.size(2) == g.in_rows && x.size(3) == g.in_cols && x.size(1) % g.groups == 0 &&
+                      channels % g.groups == 0,
+                  "tamis: the input does not fit the geometry");
+  const Weights w = weights_of(&values, row_ptr, indices, channels);
+  if (bias) check(*bias, ScalarType::Float, channels, "bias");
+  Tensor y = like(x, x.size(0), channels, g.out_rows, g.out_cols);
+  multiply(forward_product(g, images_of(x), images_of(y)), w,
+           bias ? static_cast<const float*>(bias->const_data_ptr()) : nullptr, level(), layout_of(layout), torch_pool());
+  return y;
+}
+
+Tensor conv_grad_input(const Tensor& grad, const Tensor& values, const Tensor& row_ptr, const Tensor& indices,
+                       const Tensor& source, std::vector<int64_t> geometry, int64_t channels, int64_t layout) {
+  const Geometry g = geometry_of(geometry);
+  STD_TORCH_CHECK(grad.dim() == 4 && grad.size(2) == g.out_rows && grad.size(3) == g.out_cols &&
+                      grad.size(1) % g.groups == 0 && channels % g.groups == 0,
+                  "tamis: the gradient does not fit the geometry");
+  check(source, ScalarType::Int, indices.numel(), "source");
+  check(values, ScalarType::Float, indices.numel(), "values");
+  Weights w = weights_of(nullptr, row_ptr, indices, g.phases() * channels);
+  std::vector<float> ordered(size_t(indices.numel()));
+  const auto* from = static_cast<const float*>(values.const_data_ptr());
+  const auto* order = static_cast<const int32_t*>(source.const_data_ptr());
+  for (size_t k = 0; k < ordered.size(); ++k) ordered[k] = from[order[k]];
+  w.values = ordered.data();
+  Tensor x = like(grad, grad.size(0), channels, g.in_rows, g.in_cols);
+  multiply(input_gradient_product(g, images_of(grad), images_of(x)), w, nullptr, level(), layout_of(layout), torch_pool());
+  return x;
+}
+
+Tensor conv_grad_values(const Tensor& grad, const Tensor& x, const Tensor& row_ptr, const Tensor& indices,
+                        std::vector<int64_t> geometry, int64_t layout) {
+  const Geometry g = geometry_of(geometry);
+  const int64_t channels = row_ptr.numel() - 1;
+  STD_TORCH_CHECK(x.dim() == 4 && grad.dim() == 4 && x.size(0) == grad.size(0) && x.size(2) == g.in_rows &&
+                      x.size(3) == g.in_cols && grad.size(1) == channels && grad.size(2) == g.out_rows &&
+                      grad.size(3) == g.out_cols && x.size(1) % g.groups == 0 && channels % g.groups == 0,
+                  "tamis: input and gradient do not fit the geometry");
+  const Weights w = weights_of(nullptr, row_ptr, indices, channels);
+  Tensor out = torch::stable::new_empty(grad, {indices.numel()});
+  weight_gradient(forward_product(g, images_of(x), images_of(grad)), w, static_cast<float*>(out.mutable_data_ptr()),
+                  level(), layout_of(layout), torch_pool());
+  return out;
+}
+
+std::string isa() { return level().name; }
+
+std::string isas() {
+  std::string names;
+  for (int i = 0; i < level_count(); ++i)
+    if (level_at(i).supported()) names += (names.empty() ? "" : ",") + std::string(level_at(i).name);
+  return names;
+}
+
+bool set_isa(std::string name) { return set_level(name.c_str()); }
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY(tamis, m) {
+  m.def(
+      "conv_forward(Tensor x, Tensor values, Tensor? bias, Tensor row_ptr, Tensor indices, int[] geometry, int layout) "
+      "-> Tensor");
+  m.def(
+      "conv_grad_input(Tensor grad, Tensor values, Tensor row_ptr, Tensor indices, Tensor source, int[] geometry, "
+      "int channels, int layout) -> Tensor");
+  m.def("conv_grad_values(Tensor grad, Tensor x, Tensor row_ptr, Tensor indices, int[] geometry, int layout) -> Tensor");
+  m.def("isa() -> str");
+  m.def("isas() -> str");
+  m.def("set_isa(str name) -> bool");
+}
+STABLE_TORCH_LIBRARY_IMPL(tamis, CPU, m) {
+  m.impl("conv_forward", TORCH_BOX(&conv_forward));
+  m.impl("conv_grad_input", TORCH_BOX(&conv_grad_input));
+  m.impl("conv_grad_values", TORCH_BOX(&conv_grad_values));
+}
+STABLE_TORCH_LIBRARY_IMPL(tamis, CompositeExplicitAutograd, m) {
+  m.impl("isa", TORCH_BOX(&isa));
+  m.impl("isas", TORCH_BOX(&isas));
+  m.impl("set_isa", TORCH_BOX(&set_isa));
+}

@@ -1,0 +1,37 @@
+#include "scratch.h"
+
+#include <cstdlib>
+#include <new>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace tamis {
+namespace {
+
+constexpr std::size_t cache_line = 64;
+constexpr std::size_t huge_page = std::size_t(2) << 20;
+
+}  // namespace
+
+Scratch::~Scratch() { std::free(data_); }
+
+void* Scratch::reserve(std::size_t bytes) {
+  if (bytes <= size_) return data_;
+  // Grow by half, so that a slowly rising demand does not allocate each time.
+  std::size_t want = size_ + size_ / 2;
+  if (want < bytes) want = bytes;
+  const std::size_t alignment = want >= huge_page ? huge_page : cache_line;
+  want = (want + alignment - 1) / alignment * alignment;
+  void* fresh = std::aligned_alloc(alignment, want);
+  if (!fresh) throw std::bad_alloc();
+#if defined(__linux__)
+  if (alignment == huge_page) madvise(fresh, want, MADV_HUGEPAGE);  // advice only: failing changes nothing but speed
+#endif
+  std::free(data_);
+  data_ = fresh;
+  size_ = want;
+  return data_;
+}
+
+}  // namespace tamis

@@ -1,0 +1,158 @@
+"""The native operations: loading, fakes for tracing, and the autograd node around them."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from tamis.errors import UsageError
+from tamis.kernels import reference
+from tamis.kernels._geometry import ConvGeometry
+from tamis.kernels._pattern import PackedPattern
+from tamis.kernels.choose import Direction, choices
+
+# The values of csrc/tiling.h's Layout; tests force each, users get the automatic one.
+LAYOUTS = {"automatic": 0, "columns": 1, "images": 2}
+_layout = LAYOUTS["automatic"]
+
+
+def _load() -> str | None:
+    """Load the extension; None if it is usable, otherwise why it is not."""
+    if os.environ.get("TAMIS_NATIVE", "1") == "0":
+        return "TAMIS_NATIVE=0"
+    spec = importlib.util.find_spec("tamis.kernels._ops")
+    if spec is None or spec.origin is None:
+        return "the native extension was not built (no C++ compiler at installation?)"
+    torch.ops.load_library(spec.origin)
+    wanted = os.environ.get("TAMIS_ISA")
+    if wanted and torch.ops.tamis.isa() != wanted:
+        raise UsageError(
+            f"TAMIS_ISA={wanted!r} is not supported here; this CPU and build have {torch.ops.tamis.isas()}"
+        )
+    return None
+
+
+why_not = _load()
+
+
+def native_available() -> bool:
+    """Whether the native kernels are loaded (False with ``TAMIS_NATIVE=0`` or without a built extension)."""
+    return why_not is None
+
+
+def available_isas() -> tuple[str, ...]:
+    """Instruction sets that this build contains and this CPU supports, best first; empty without native kernels."""
+    return tuple(torch.ops.tamis.isas().split(",")) if native_available() else ()
+
+
+def isa() -> str:
+    """The instruction set in use, ``"reference"`` without native kernels; ``TAMIS_ISA`` chooses it at start."""
+    return torch.ops.tamis.isa() if native_available() else "reference"
+
+
+def set_isa(name: str) -> None:
+    """Use the kernels of another instruction set from the next call on.
+
+    Raises:
+        UsageError: this CPU or this build does not have it.
+    """
+    if not native_available() or not torch.ops.tamis.set_isa(name):
+        raise UsageError(f"instruction set {name!r} is not available; choose one of {available_isas()}")
+
+
+def serves(x: Tensor, values: Tensor) -> bool:
+    """Whether the native kernels can run this input: float32 on the CPU, fewer than 2**31 live weights."""
+    return (
+        why_not is None
+        and x.dtype == values.dtype == torch.float32
+        and x.device.type == values.device.type == "cpu"
+        and values.numel() < 2**31
+    )
+
+
+def sparse_conv2d(
+    x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern, geometry: ConvGeometry
+) -> Tensor:
+    """The native convolution with gradients; arguments are those of :func:`tamis.kernels.sparse_conv2d`, checked."""
+    transposed = None
+    if torch.is_grad_enabled() and x.requires_grad:
+        transposed = pattern.transposed(geometry)
+    key = "" if torch.compiler.is_compiling() else choices.key(x, pattern, geometry, isa())
+    arrays = (None, None, None) if transposed is None else (transposed.row_ptr, transposed.indices, transposed.source)
+    return _SparseConv.apply(x, values, bias, pattern.row_ptr, pattern.indices, *arrays, pattern, geometry, key)
+
+
+class _SparseConv(torch.autograd.Function):
+    """Forward, gradient of the input and gradient of the live weights, each native or dense as measured."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, values: Tensor, bias: Tensor | None, row_ptr: Tensor, indices: Tensor,
+                t_row_ptr: Tensor | None, t_indices: Tensor | None, t_source: Tensor | None,
+                pattern: PackedPattern, geometry: ConvGeometry, key: str) -> Tensor:  # fmt: skip
+        needs_x, needs_values, needs_bias = ctx.needs_input_grad[:3]
+        # What nobody needs is not kept: a frozen weight needs no input, a first layer no weight.
+        ctx.save_for_backward(x if needs_values else None, values if needs_x else None, row_ptr, indices,
+                              t_row_ptr, t_indices, t_source)  # fmt: skip
+        ctx.pattern, ctx.geometry, ctx.key = pattern, geometry, key
+        ctx.channels = x.shape[1]
+
+        def native() -> Tensor:
+            return torch.ops.tamis.conv_forward(x, values, bias, row_ptr, indices, geometry.as_list(), _layout)
+
+        return choices.run(key, Direction.FORWARD, native, lambda: reference.conv2d(x, values, bias, pattern, geometry))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, values, row_ptr, indices, t_row_ptr, t_indices, t_source = ctx.saved_tensors
+        geometry, pattern, key = ctx.geometry, ctx.pattern, ctx.key
+        shape = (pattern.shape[0], pattern.row_length // geometry.taps, *geometry.kernel)
+        grad_x = grad_values = grad_bias = None
+        if ctx.needs_input_grad[0]:
+            grad_x = choices.run(
+                key,
+                Direction.GRAD_INPUT,
+                lambda: torch.ops.tamis.conv_grad_input(
+                    grad, values, t_row_ptr, t_indices, t_source, geometry.as_list(), ctx.channels, _layout
+                ),
+                lambda: reference.conv2d_grad_input(grad, pattern.unpack(values).reshape(shape), geometry),
+            )
+        if ctx.needs_input_grad[1]:
+            grad_values = choices.run(
+                key,
+                Direction.GRAD_WEIGHT,
+                lambda: torch.ops.tamis.conv_grad_values(grad, x, row_ptr, indices, geometry.as_list(), _layout),
+                lambda: pattern.pack(reference.conv2d_grad_weight(grad, x, shape, geometry).reshape(pattern.shape)),
+            )
+        if ctx.needs_input_grad[2]:
+            grad_bias = grad.sum((0, 2, 3))
+        return grad_x, grad_values, grad_bias, None, None, None, None, None, None, None, None
+
+
+def _like(source: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Shape and strides of csrc/ops.cpp's results: channels innermost where the source has them so."""
+    channels_last = source.shape[1] > 1 and source.stride(1) == 1 and source.shape[2] * source.shape[3] > 1
+    if not channels_last:
+        return source.new_empty(shape)
+    n, c, h, w = shape
+    return source.new_empty((n, h, w, c)).permute(0, 3, 1, 2)
+
+
+if why_not is None:
+
+    @torch.library.register_fake("tamis::conv_forward")
+    def _(x, values, bias, row_ptr, indices, geometry, layout):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        return _like(x, (x.shape[0], row_ptr.shape[0] - 1, geometry[2], geometry[3]))
+
+    @torch.library.register_fake("tamis::conv_grad_input")
+    def _(grad, values, row_ptr, indices, source, geometry, channels, layout):  # type: ignore[no-untyped-def]
+        return _like(grad, (grad.shape[0], channels, geometry[0], geometry[1]))
+
+    @torch.library.register_fake("tamis::conv_grad_values")
+    def _(grad, x, row_ptr, indices, geometry, layout):  # type: ignore[no-untyped-def]
+        return grad.new_empty((indices.shape[0],))

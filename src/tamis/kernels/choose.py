@@ -1,0 +1,173 @@
+"""Dense or sparse, by measurement: per layer shape and direction, at first use, remembered.
+
+Below some sparsity dense kernels are faster, and where that is depends on the shape, the machine and the number of
+threads.  At the first call both are timed on the caller's own data; the faster one serves from then on.  Decisions are
+kept by (shape, sparsity bucket, threads, instruction set), in a file in the user's cache folder and in checkpoints.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tamis.errors import FileError, UsageError
+from tamis.kernels._geometry import ConvGeometry
+from tamis.kernels._pattern import PackedPattern
+from tamis.storage import write_atomic
+
+FORMAT = 1
+MODES = ("measure", "sparse", "dense")
+
+
+class Direction(str, Enum):
+    """The three products of a layer; each is chosen by itself."""
+
+    FORWARD = "forward"
+    GRAD_INPUT = "grad_input"
+    GRAD_WEIGHT = "grad_weight"
+
+
+class Choices:
+    """The decisions made so far.  ``tamis.kernels.choices`` is the one that layers use.
+
+    Args:
+        mode: ``"measure"`` times and remembers; ``"sparse"`` and ``"dense"`` always take that side.
+        path: file that keeps decisions between processes; None keeps them in memory.
+    """
+
+    def __init__(self, mode: str = "measure", path: Path | None = None) -> None:
+        self.mode = _checked_mode(mode)
+        self._path = path
+        self._loaded = path is None
+        self._entries: dict[str, dict[str, Any]] = {}
+
+    def key(self, x: Tensor, pattern: PackedPattern, geometry: ConvGeometry, isa: str) -> str:
+        """What a decision depends on, as text; ``""`` in a mode that does not measure."""
+        if self.mode != "measure":
+            return ""
+        g = geometry
+        return (
+            f"{isa}/t{torch.get_num_threads()}/w{'x'.join(map(str, pattern.shape))}"
+            f"/k{g.kernel[0]}x{g.kernel[1]}s{g.stride[0]}x{g.stride[1]}d{g.dilation[0]}x{g.dilation[1]}g{g.groups}"
+            f"/x{'x'.join(map(str, x.shape))}{'nhwc' if x.stride(1) == 1 and x.shape[2] * x.shape[3] > 1 else ''}"
+            f"/live{_bucket(pattern)}"
+        )
+
+    def run(self, key: str, direction: Direction, sparse: Callable[[], Tensor], dense: Callable[[], Tensor]) -> Tensor:
+        """The result of the side that is (or now turns out to be) faster for ``key`` in this ``direction``."""
+        if not key:
+            return dense() if self.mode == "dense" else sparse()
+        self._load()
+        entry = self._entries.get(f"{key}/{direction.value}")
+        if entry is not None:
+            return sparse() if entry["use"] == "sparse" else dense()
+        sparse_s, result = _timed(sparse)
+        dense_s, dense_result = _timed(dense)
+        use = "sparse" if sparse_s <= dense_s else "dense"
+        self._entries[f"{key}/{direction.value}"] = {"use": use, "sparse_ms": sparse_s * 1e3, "dense_ms": dense_s * 1e3}
+        self._save()
+        return result if use == "sparse" else dense_result
+
+    def clear(self) -> None:
+        """Forget every decision of this process (the file stays until the next decision)."""
+        self._entries, self._loaded = {}, True
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row per decision: ``key``, ``direction``, ``use``, ``sparse_ms``, ``dense_ms`` (wall time, one call)."""
+        self._load()
+        rows = []
+        for name, entry in sorted(self._entries.items()):
+            key, _, direction = name.rpartition("/")
+            rows.append({"key": key, "direction": direction, **entry})
+        return rows
+
+    def state_dict(self) -> dict[str, Any]:
+        """The decisions as plain JSON types, for a checkpoint: they change rounding, so an exact resume needs them."""
+        self._load()
+        return {"format": FORMAT, "entries": {name: dict(entry) for name, entry in self._entries.items()}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over stored decisions; they win over those made here.
+
+        Raises:
+            FileError: the state is not one of this format.
+        """
+        self._load()
+        self._entries.update(_checked_entries(state, "choices of a checkpoint"))
+
+    def _load(self) -> None:
+        if self._loaded or self._path is None:
+            return
+        self._loaded = True
+        try:
+            state = json.loads(self._path.read_text())
+            self._entries = {**_checked_entries(state, str(self._path)), **self._entries}
+        except (OSError, ValueError):
+            return  # no file yet, or a damaged one: decisions are measured anew and overwrite it
+
+    def _save(self) -> None:
+        if self._path is None:
+            return
+        try:
+            write_atomic(self._path, json.dumps(self.state_dict(), indent=1, sort_keys=True))
+        except OSError:
+            self._path = None  # a read-only home folder: keep decisions in memory
+
+
+def _checked_mode(mode: str) -> str:
+    if mode not in MODES:
+        raise UsageError(f"TAMIS_CHOICE={mode!r} is unknown; expected one of {', '.join(MODES)}")
+    return mode
+
+
+def _checked_entries(state: Any, where: str) -> dict[str, dict[str, Any]]:
+    entries = state.get("entries") if isinstance(state, Mapping) else None
+    good = isinstance(entries, Mapping) and state.get("format") == FORMAT
+    if not good or any(
+        not isinstance(e, Mapping)
+        or e.get("use") not in ("sparse", "dense")
+        or not all(isinstance(e.get(k), (int, float)) for k in ("sparse_ms", "dense_ms"))
+        for e in entries.values()  # type: ignore[union-attr]
+    ):
+        raise FileError(f"{where}: not a table of dense/sparse choices of format {FORMAT}")
+    return {str(name): dict(entry) for name, entry in entries.items()}  # type: ignore[union-attr]
+
+
+def _bucket(pattern: PackedPattern) -> int:
+    # Four buckets per halving of the live weights: 90 % and 95 % differ by four.
+    share = max(pattern.nnz, 1) / max(pattern.total, 1)
+    return round(-4 * math.log2(share))
+
+
+def _timed(run: Callable[[], Tensor]) -> tuple[float, Tensor]:
+    """Seconds of the fastest of a few calls after a warm-up, and the result."""
+    result = run()
+    times: list[float] = []
+    # Slow calls are long enough to be told apart by two; fast ones get up to five.
+    while len(times) < 5 and (len(times) < 2 or sum(times) < 0.05):
+        start = time.perf_counter()
+        result = run()
+        times.append(time.perf_counter() - start)
+    return min(times), result
+
+
+def _default_path() -> Path | None:
+    folder = os.environ.get("TAMIS_CACHE")
+    if folder == "":
+        return None
+    if folder is None:
+        base = os.environ.get("XDG_CACHE_HOME")
+        folder = str((Path(base) if base else Path.home() / ".cache") / "tamis")
+    return Path(folder) / f"choices-{FORMAT}.json"
+
+
+choices = Choices(os.environ.get("TAMIS_CHOICE", "measure"), _default_path())

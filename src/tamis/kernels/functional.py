@@ -1,0 +1,97 @@
+"""Sparse linear and convolution functions: native where possible, the reference elsewhere, one meaning everywhere."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tamis.errors import UsageError
+from tamis.kernels import _native, reference
+from tamis.kernels._geometry import ConvGeometry
+from tamis.kernels._pattern import PackedPattern
+
+
+def sparse_linear(x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern) -> Tensor:
+    """``Y = X W^T + b`` with only the live weights of ``W`` stored.
+
+    Args:
+        x: ``(..., I)``; float32 on the CPU runs natively, other dtypes and devices through the reference.
+        values: live weights ``(nnz,)`` in the order of ``pattern``; its gradient has the same shape.
+        bias: ``(O,)`` or None.
+        pattern: support of the ``(O, I)`` weight.
+
+    Returns:
+        ``(..., O)``.  Under ``torch.autocast`` the computation is done, and returned, in float32.
+
+    Raises:
+        UsageError: the last dimension of ``x`` is not ``I``, or ``values`` do not belong to ``pattern``.
+    """
+    if x.dim() < 1 or x.shape[-1] != pattern.row_length:
+        raise UsageError(f"sparse_linear: expected (..., {pattern.row_length}) features, got shape {tuple(x.shape)}")
+    x, values, bias = _checked(x, values, bias, pattern)
+    if not _native.serves(x, values):
+        return reference.linear(x, values, bias, pattern)
+    flat = x.reshape(-1, pattern.row_length)[:, :, None, None]
+    y = _native.sparse_conv2d(flat, values, bias, pattern, ConvGeometry())
+    return y.reshape(*x.shape[:-1], pattern.shape[0])
+
+
+def sparse_conv2d(
+    x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern, geometry: ConvGeometry
+) -> Tensor:
+    """2-D cross-correlation (what torch calls convolution) with only the live weights stored.
+
+    Args:
+        x: ``(N, C, H, W)`` in any strides; the result follows its memory format (NCHW or channels_last).
+        values: live weights ``(nnz,)`` in the order of ``pattern``; its gradient has the same shape.
+        bias: ``(O,)`` or None.
+        pattern: support of the ``(O, C/groups, KH, KW)`` weight.
+        geometry: kernel, stride, padding, dilation, groups and the input's size, which must equal ``(H, W)``.
+
+    Returns:
+        ``(N, O, OH, OW)``.  Under ``torch.autocast`` the computation is done, and returned, in float32.
+
+    Raises:
+        UsageError: shapes do not fit each other.
+    """
+    if x.dim() != 4 or x.shape[1] * geometry.taps != pattern.row_length * geometry.groups:
+        channels = pattern.row_length // geometry.taps * geometry.groups
+        raise UsageError(f"sparse_conv2d: expected (N, {channels}, H, W), got shape {tuple(x.shape)}")
+    if tuple(x.shape[2:]) != geometry.size:
+        raise UsageError(f"sparse_conv2d: geometry is for {geometry.size} pixels, the input has {tuple(x.shape[2:])}")
+    x, values, bias = _checked(x, values, bias, pattern)
+    if not _native.serves(x, values):
+        return reference.conv2d(x, values, bias, pattern, geometry)
+    return _native.sparse_conv2d(x, values, bias, pattern, geometry)
+
+
+def sparse_conv1d(
+    x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern, geometry: ConvGeometry
+) -> Tensor:
+    """1-D cross-correlation: ``x`` ``(N, C, L)``, ``geometry`` with one row; returns ``(N, O, OL)``.
+
+    Raises:
+        UsageError: shapes do not fit each other.
+    """
+    if x.dim() != 3:
+        raise UsageError(f"sparse_conv1d: expected (N, C, L), got shape {tuple(x.shape)}")
+    flat = PackedPattern((*pattern.shape[:2], 1, *pattern.shape[2:]), pattern.row_ptr, pattern.indices)
+    object.__setattr__(flat, "_memory", pattern.__dict__.setdefault("_memory_2d", {}))
+    return sparse_conv2d(x.unsqueeze(2), values, bias, flat, geometry).squeeze(2)
+
+
+def _checked(
+    x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    if tuple(values.shape) != (pattern.nnz,):
+        raise UsageError(f"expected {pattern.nnz} packed values, got a tensor of shape {tuple(values.shape)}")
+    if bias is not None and tuple(bias.shape) != (pattern.shape[0],):
+        raise UsageError(f"expected a bias of shape ({pattern.shape[0]},), got {tuple(bias.shape)}")
+    if torch.is_autocast_enabled(x.device.type):
+        # Packed layers keep float32 under autocast: bfloat16 kernels have not been shown to pay.
+        return x.float(), values.float(), None if bias is None else bias.float()
+    if x.dtype != values.dtype:
+        raise UsageError(
+            f"input is {x.dtype} but the packed weight is {values.dtype}; convert the input, or the model with .to()"
+        )
+    return x, values, bias

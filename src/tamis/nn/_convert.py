@@ -1,0 +1,228 @@
+"""Packing and unpacking, of one layer in place and of whole models."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from tamis.errors import FileError, UsageError
+from tamis.kernels import PackedPattern
+from tamis.nn._layers import DENSE_OF, SPARSE_OF
+from tamis.nn._state import PACKED_KEYS, replace_data
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def is_packed(module: nn.Module) -> bool:
+    """Whether ``module`` stores only its live weights."""
+    return type(module) in DENSE_OF
+
+
+def prunable_modules(
+    model: nn.Module, include: str | Collection[str] | None = None, exclude: str | Collection[str] = ()
+) -> dict[str, Any]:
+    """The layers whose weights methods prune: Linear, Conv1d and Conv2d, dense or packed; never norms or biases.
+
+    Args:
+        model: any module.
+        include: glob patterns of module names (``"layer*.conv?"``); None takes all.
+        exclude: glob patterns of module names to leave out.
+
+    Returns:
+        Module by name in registration order.  A weight that several modules share appears once, under its first name.
+
+    Raises:
+        UsageError: a pattern matches no prunable layer.
+    """
+    found: dict[str, Any] = {}
+    seen: set[int] = set()
+    for name, module in model.named_modules():
+        weight = module._parameters.get("weight")
+        if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d)) and weight is not None and id(weight) not in seen:
+            seen.add(id(weight))
+            found[name] = module
+    kept = _matching(found, include) if include is not None else set(found)
+    kept -= _matching(found, exclude)
+    return {name: module for name, module in found.items() if name in kept}
+
+
+def can_pack(module: nn.Module, within: nn.Module | None = None) -> bool:
+    """Whether ``module`` can run packed: exactly a Linear, Conv1d or Conv2d (or its packed form), float32, on the CPU.
+
+    Subclasses may use their weight in other ways and stay masked.  With ``within`` (the whole model), a weight that
+    another module shares stays masked too.
+    """
+    weight = module._parameters.get("weight")
+    if weight is None or (type(module) not in SPARSE_OF and not is_packed(module)):
+        return False
+    if weight.device.type != "cpu" or weight.dtype != torch.float32:
+        return False
+    if within is None:
+        return True
+    owners = Counter(id(p) for m in within.modules() for p in m._parameters.values() if p is not None)
+    return owners[id(weight)] == 1
+
+
+def pack_module(module: nn.Module, mask: Tensor) -> PackedPattern:
+    """Turn a dense layer into its packed form, in place; weights outside ``mask`` are dropped.
+
+    The parameter object stays (optimizer groups and references hold); its data become ``(nnz,)``, its gradient, if
+    any, is packed too.  Call it between optimizer steps, not between forward and backward.
+
+    Args:
+        module: an ``nn.Linear``, ``nn.Conv1d`` or ``nn.Conv2d`` (not a subclass).
+        mask: bool tensor of the weight's shape.
+
+    Raises:
+        UsageError: the module cannot be packed or is packed already, or the mask has another shape.
+    """
+    if is_packed(module):
+        raise UsageError(f"{type(module).__name__} is packed already; unpack it first")
+    if not can_pack(module):
+        raise UsageError(
+            f"cannot pack {type(module).__name__}: expected a float32 CPU Linear, Conv1d or Conv2d, not a subclass"
+        )
+    layer: Any = module
+    if tuple(mask.shape) != tuple(layer.weight.shape):
+        raise UsageError(f"mask of shape {tuple(mask.shape)} for a weight of shape {tuple(layer.weight.shape)}")
+    pattern = PackedPattern.from_mask(mask)
+    _convert(layer, SPARSE_OF[type(layer)], pattern.pack)
+    layer.pattern = pattern
+    return pattern
+
+
+def unpack_module(module: nn.Module) -> None:
+    """Undo :func:`pack_module`, in place: the dense weight with exact zeros outside the support.
+
+    Raises:
+        UsageError: the module is not packed.
+    """
+    if not is_packed(module):
+        raise UsageError(f"{type(module).__name__} is not packed")
+    layer: Any = module
+    _convert(layer, DENSE_OF[type(layer)], layer.pattern.unpack)
+    del layer.pattern
+
+
+def _convert(layer: Any, to: type[nn.Module], move: Callable[[Tensor], Tensor]) -> None:
+    data = move(layer.weight.detach()).contiguous()
+    grad = None if layer.weight.grad is None else move(layer.weight.grad)
+    replace_data(layer.weight, data)
+    layer.weight.grad = grad
+    layer.__class__ = to
+
+
+def sparsify(
+    model: Model,
+    masks: Mapping[str, Tensor] | None = None,
+    *,
+    minimum_sparsity: float = 0.5,
+    include: str | Collection[str] | None = None,
+    exclude: str | Collection[str] = (),
+) -> Model:
+    """Pack the sparse layers of a model, in place, so that they run on the sparse kernels.
+
+    Args:
+        model: any module; layers that are packed already are left alone.
+        masks: bool mask by module name; a layer that is not named takes the non-zeros of its weight as its support.
+        minimum_sparsity: layers with a smaller fraction of zeros stay dense, unless ``masks`` names them.
+        include: glob patterns of the module names to consider; None takes all.
+        exclude: glob patterns of module names to leave dense.
+
+    Returns:
+        The same model.  ``print(model)`` shows the packed layers with their live weights.
+
+    Raises:
+        UsageError: a mask names no prunable layer, has the wrong shape, or names a layer that cannot be packed.
+    """
+    layers = prunable_modules(model, include, exclude)
+    masks = dict(masks or {})
+    unknown = sorted(set(masks) - set(layers))
+    if unknown:
+        raise UsageError(f"masks for {unknown}, which are no prunable layers; this model has {sorted(layers)}")
+    for name, mask in masks.items():
+        if not can_pack(layers[name], within=model):
+            raise UsageError(f"layer {name!r} cannot be packed: it is a subclass, shares its weight, or is not float32")
+        if tuple(mask.shape) != tuple(layers[name].weight.shape):
+            raise UsageError(
+                f"{name}: mask of shape {tuple(mask.shape)} for a weight of shape {tuple(layers[name].weight.shape)}"
+            )
+    for name, layer in layers.items():
+        if is_packed(layer) or not can_pack(layer, within=model):
+            continue
+        mask = masks.get(name, layer.weight.detach() != 0)
+        if name in masks or 1.0 - float(mask.float().mean()) >= minimum_sparsity:
+            pack_module(layer, mask)
+    return model
+
+
+def densify(model: Model) -> Model:
+    """Unpack every packed layer of a model, in place; returns the same model with plain torch layers."""
+    for module in list(model.modules()):
+        if is_packed(module):
+            unpack_module(module)
+    return model
+
+
+def dense_state_dict(model: nn.Module) -> dict[str, Tensor]:
+    """The state_dict with every packed weight unpacked under its old key ``name.weight``; the model is unchanged."""
+    state: dict[str, Tensor] = {}
+    packed = {name: module for name, module in model.named_modules() if is_packed(module)}
+    for key, value in model.state_dict().items():
+        owner, _, leaf = key.rpartition(".")
+        if owner not in packed or leaf not in (*PACKED_KEYS, "weight"):
+            state[key] = value
+        elif leaf in ("values", "weight"):
+            name = f"{owner}.weight" if owner else "weight"
+            state[name] = packed[owner].dense_weight().detach()
+    return state
+
+
+def load_packed_state(model: Model, state: Mapping[str, Tensor]) -> Model:
+    """Load a state_dict with packed layers into a dense model: its layers are packed as the state says, in place.
+
+    Args:
+        model: a model of the same architecture; its packed layers are unpacked first.
+        state: tensors by name, with ``name.values``, ``name.indices``, ``name.row_ptr`` for packed layers.
+
+    Raises:
+        FileError: names or shapes do not fit; the model is unchanged then.
+    """
+    names = sorted(key.removesuffix(".row_ptr") for key in state if key.endswith(".row_ptr"))
+    trial = densify(copy.deepcopy(model))
+    layers = prunable_modules(trial)
+    for name in names:
+        if name not in layers:
+            raise FileError(f"packed layer {name!r} is not in the model, which has {sorted(layers)}")
+        missing = [key for key in PACKED_KEYS if f"{name}.{key}" not in state]
+        if missing:
+            raise FileError(f"packed layer {name!r} lacks {missing}; the state_dict is incomplete")
+        shape = tuple(layers[name].weight.shape)
+        pattern = PackedPattern.from_arrays(shape, state[f"{name}.row_ptr"], state[f"{name}.indices"])
+        pack_module(layers[name], pattern.mask())
+    try:
+        trial.load_state_dict(dict(state))
+    except RuntimeError as error:
+        raise FileError(f"the state does not fit the model: {error}") from error
+    densify(model)
+    targets = prunable_modules(model)
+    for name in names:
+        pack_module(targets[name], layers[name].pattern.mask())
+    model.load_state_dict(dict(state))
+    return model
+
+
+def _matching(names: Mapping[str, Any], patterns: str | Collection[str]) -> set[str]:
+    matched: set[str] = set()
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        hits = {name for name in names if fnmatchcase(name, pattern)}
+        if not hits:
+            raise UsageError(f"no prunable layer matches {pattern!r}; this model has {sorted(names)}")
+        matched |= hits
+    return matched

@@ -1,0 +1,180 @@
+"""Layers that store only their live weights.
+
+Each is a subclass of its dense torch class, so ``isinstance(layer, nn.Conv2d)`` still holds.  The parameter keeps its
+name ``weight`` but is one-dimensional: the live weights in the order of ``layer.pattern``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tamis.errors import UsageError
+from tamis.kernels import ConvGeometry, PackedPattern, pair, sparse_conv1d, sparse_conv2d, sparse_linear
+from tamis.nn._state import load_packed, save_packed
+
+
+class PackedWeight(nn.Module):
+    """What all packed layers share; not a layer by itself.
+
+    Attributes:
+        weight: Parameter ``(nnz,)``, the live weights.
+        pattern: :class:`~tamis.kernels.PackedPattern` of the dense weight.
+    """
+
+    pattern: PackedPattern
+    weight: nn.Parameter
+
+    @property
+    def values(self) -> nn.Parameter:
+        """The live weights ``(nnz,)``; the same parameter as ``weight``."""
+        return self.weight
+
+    def dense_weight(self) -> Tensor:
+        """The weight in its dense shape, zeros included (differentiable)."""
+        return self.pattern.unpack(self.weight)
+
+    def reset_parameters(self) -> None:
+        """Refused: the initial scale of a sparse layer is a choice of the caller.
+
+        Raises:
+            UsageError: always, once the layer is packed.
+        """
+        if "pattern" not in self.__dict__:  # called by the dense constructor, before packing
+            super().reset_parameters()  # type: ignore[misc]
+            return
+        raise UsageError("a packed layer cannot be re-initialised; densify it, initialise, and sparsify again")
+
+    def extra_repr(self) -> str:
+        """The dense layer's description with the share of zeros."""
+        pattern = self.pattern
+        return f"{super().extra_repr()}, live={pattern.nnz}/{pattern.total}, sparsity={pattern.sparsity:.4f}"
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        save_packed(self, destination, prefix)
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        with load_packed(self, state_dict, prefix):
+            super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class SparseLinear(PackedWeight, nn.Linear):
+    """``y = x W^T + b`` that stores and touches only the live weights of ``W``.
+
+    Args:
+        in_features: size of the last dimension of the input.
+        out_features: size of the last dimension of the output.
+        mask: bool ``(out_features, in_features)``, True where a weight lives.
+        bias: whether to learn an additive bias ``(out_features,)``.
+
+    Example:
+        >>> layer = SparseLinear(4, 2, torch.eye(2, 4) > 0)
+        >>> layer(torch.ones(3, 4)).shape
+        torch.Size([3, 2])
+        >>> layer.values.shape
+        torch.Size([2])
+    """
+
+    def __init__(self, in_features: int, out_features: int, mask: Tensor, bias: bool = True) -> None:
+        super().__init__(in_features, out_features, bias)
+        _pack_new(self, mask)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``(..., in_features)`` to ``(..., out_features)``."""
+        return sparse_linear(input, self.weight, self.bias, self.pattern)
+
+
+class _PackedConv(PackedWeight):
+    def _padded(self, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+        # _reversed_padding_repeated_twice is (left, right[, top, bottom]) and knows what "same" means.
+        around = tuple(self._reversed_padding_repeated_twice)  # type: ignore[arg-type]
+        if self.padding_mode == "zeros":
+            return x, around
+        return F.pad(x, around, mode=self.padding_mode), (0,) * len(around)  # type: ignore[arg-type]
+
+
+class SparseConv1d(_PackedConv, nn.Conv1d):
+    """``nn.Conv1d`` that stores and touches only its live weights; same arguments, and ``mask`` of the weight's shape.
+
+    Example:
+        >>> layer = SparseConv1d(2, 3, 3, mask=torch.ones(3, 2, 3) > 0, padding="same")
+        >>> layer(torch.ones(5, 2, 7)).shape
+        torch.Size([5, 3, 7])
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, *, mask: Tensor, **options: Any) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, **options)
+        _pack_new(self, mask)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``(N, C, L)`` or ``(C, L)`` to ``(N, O, OL)`` or ``(O, OL)``."""
+        if input.dim() == 2:
+            return self.forward(input.unsqueeze(0)).squeeze(0)
+        _check_input(self, input, 3)
+        x, (left, right) = self._padded(input)
+        geometry = ConvGeometry(
+            size=(1, x.shape[2]),
+            kernel=(1, *self.kernel_size),
+            stride=(1, *self.stride),
+            padding=(0, 0, left, right),
+            dilation=(1, *self.dilation),
+            groups=self.groups,
+        )
+        return sparse_conv1d(x, self.weight, self.bias, self.pattern, geometry)
+
+
+class SparseConv2d(_PackedConv, nn.Conv2d):
+    """``nn.Conv2d`` that stores and touches only its live weights; same arguments, and ``mask`` of the weight's shape.
+
+    Example:
+        >>> layer = SparseConv2d(2, 3, 3, mask=torch.ones(3, 2, 3, 3) > 0, padding=1, stride=2)
+        >>> layer(torch.ones(5, 2, 8, 8)).shape
+        torch.Size([5, 3, 4, 4])
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, *, mask: Tensor, **options: Any) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, **options)
+        _pack_new(self, mask)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``(N, C, H, W)`` or ``(C, H, W)`` to ``(N, O, OH, OW)`` or ``(O, OH, OW)``."""
+        if input.dim() == 3:
+            return self.forward(input.unsqueeze(0)).squeeze(0)
+        _check_input(self, input, 4)
+        x, (left, right, top, bottom) = self._padded(input)
+        geometry = ConvGeometry(
+            size=(x.shape[2], x.shape[3]),
+            kernel=pair(self.kernel_size),
+            stride=pair(self.stride),
+            padding=(top, bottom, left, right),
+            dilation=pair(self.dilation),
+            groups=self.groups,
+        )
+        return sparse_conv2d(x, self.weight, self.bias, self.pattern, geometry)
+
+
+def _check_input(layer: Any, x: Tensor, dimensions: int) -> None:
+    if x.dim() != dimensions or x.shape[1] != layer.in_channels:
+        axes = "L" if dimensions == 3 else "H, W"
+        raise UsageError(
+            f"{type(layer).__name__}: expected (N, {layer.in_channels}, {axes}), got shape {tuple(x.shape)}"
+        )
+
+
+def _pack_new(layer: Any, mask: Tensor) -> None:
+    pattern = PackedPattern.from_mask(mask)
+    values = pattern.pack(layer.weight.detach())
+    layer.pattern = pattern
+    layer.weight = nn.Parameter(values)
+
+
+DENSE_OF: dict[type[nn.Module], type[nn.Module]] = {
+    SparseLinear: nn.Linear,
+    SparseConv1d: nn.Conv1d,
+    SparseConv2d: nn.Conv2d,
+}
+SPARSE_OF: dict[type[nn.Module], type[nn.Module]] = {dense: sparse for sparse, dense in DENSE_OF.items()}

@@ -1,0 +1,88 @@
+"""The state_dict of a packed layer: ``values``, ``indices`` and ``row_ptr`` in place of ``weight``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tamis.errors import FileError
+from tamis.kernels import PackedPattern
+
+PACKED_KEYS = ("values", "indices", "row_ptr")
+
+
+def save_packed(layer: Any, destination: MutableMapping[str, Any], prefix: str) -> None:
+    """Replace ``weight`` in a state_dict by the three packed arrays and the dense shape."""
+    destination[prefix + "values"] = destination.pop(prefix + "weight")
+    destination[prefix + "indices"] = layer.pattern.indices
+    destination[prefix + "row_ptr"] = layer.pattern.row_ptr
+
+
+@contextmanager
+def load_packed(layer: Any, state_dict: MutableMapping[str, Any], prefix: str) -> Iterator[None]:
+    """While torch copies one packed layer's state, show it ``weight``; the caller's dict is restored afterwards.
+
+    A stored pattern that differs from the layer's replaces it.  A dense ``weight`` is accepted when all its
+    non-zeros lie in the layer's support.
+
+    Raises:
+        FileError: the stored arrays do not describe this layer, or a dense weight is not zero where it must be.
+    """
+    keys = [prefix + key for key in PACKED_KEYS]
+    taken = {key: state_dict.pop(key) for key in keys if key in state_dict}
+    dense = state_dict.get(prefix + "weight")
+    name = prefix.rstrip(".") or type(layer).__name__
+    if taken and len(taken) != len(keys):
+        state_dict.update(taken)
+        raise FileError(f"{name}: found {sorted(taken)}, expected all of {keys}; the state_dict is incomplete")
+    try:
+        if taken:
+            values, indices, row_ptr = (taken[key] for key in keys)
+            adopt_pattern(layer, PackedPattern.from_arrays(layer.pattern.shape, row_ptr, indices), values, name)
+            state_dict[prefix + "weight"] = values
+        elif dense is not None and tuple(dense.shape) == layer.pattern.shape:
+            state_dict[prefix + "weight"] = _pack_checked(layer.pattern, dense, name)
+        yield
+    finally:
+        if taken:
+            state_dict.pop(prefix + "weight", None)
+            state_dict.update(taken)
+        elif dense is not None:
+            state_dict[prefix + "weight"] = dense
+
+
+def adopt_pattern(layer: Any, pattern: PackedPattern, values: Tensor, name: str) -> None:
+    """Give ``layer`` another support of the same dense shape; its parameter object stays."""
+    if tuple(values.shape) != (pattern.nnz,):
+        raise FileError(f"{name}: {pattern.nnz} indices but values of shape {tuple(values.shape)}")
+    old = layer.pattern
+    if torch.equal(old.row_ptr, pattern.row_ptr) and torch.equal(old.indices, pattern.indices):
+        return
+    layer.pattern = pattern
+    replace_data(layer.weight, values.detach().clone().to(layer.weight.dtype))
+
+
+def replace_data(parameter: torch.nn.Parameter, data: Tensor) -> None:
+    """Give a parameter data of another shape while it stays the same object in optimizer and references.
+
+    A gradient accumulator that an old graph keeps alive remembers the old shape and would refuse the new gradient;
+    torch drops it only when the type changes, hence the detour.  The gradient is cleared.
+    """
+    parameter.grad = None
+    other = torch.float64 if parameter.dtype != torch.float64 else torch.float32
+    parameter.data = torch.empty(0, dtype=other)
+    parameter.data = data
+
+
+def _pack_checked(pattern: PackedPattern, dense: Tensor, name: str) -> Tensor:
+    values = pattern.pack(dense)
+    if int(values.count_nonzero()) != int(dense.count_nonzero()):
+        raise FileError(
+            f"{name}: the dense weight is not zero at {int(dense.count_nonzero()) - int(values.count_nonzero())} "
+            "places outside the layer's support; densify the model before loading it"
+        )
+    return values
