@@ -1,0 +1,129 @@
+"""The page: one HTML file without scripts that asks nothing of the network.
+
+The content security policy forbids everything but ``data:`` images and the one style sheet, which it names by its hash;
+all text from the run folder is escaped by the template engine.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tamis.errors import FileError, UsageError
+from tamis.report._charts import charts_of
+from tamis.report._format import cell, label, percent
+from tamis.report._headline import cards_of, description, setting
+from tamis.report._layers import layers_of
+from tamis.report._ledger import free_table, ledger_of
+from tamis.report._phases import axis_of, phases_of
+from tamis.report._read import Run, read_run
+from tamis.report._sections import busy_warning, epochs_table, events_table, pair_table, phases_table, provenance_of
+from tamis.storage import write_atomic
+
+EXTRA = ("jinja2", "matplotlib")
+
+
+def write_report(run_folder: str | os.PathLike[str]) -> Path:
+    """Render the run in ``run_folder`` to ``report.html`` inside it and return that file's path.
+
+    Works for finished and unfinished runs of any method; equal folders give equal pages, byte for byte.  Raises UsageError
+    if jinja2 or matplotlib is not installed, FileError if the folder is no run folder, if a file in it is damaged (the
+    message names file and line), or if the page cannot be written; an older page is then left as it was.
+    """
+    _require_extra()
+    page = render_report(read_run(run_folder))
+    target = Path(run_folder) / "report.html"
+    try:
+        return write_atomic(target, page)
+    except OSError as problem:
+        raise FileError(
+            f"{target} cannot be written ({problem.strerror}); free the disk or make it writable."
+        ) from None
+
+
+def render_report(run: Run) -> str:
+    """The page of ``run`` as HTML text.  Raises UsageError if jinja2 or matplotlib is not installed."""
+    _require_extra()
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tamis.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = _style()
+    digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
+    template = environment.get_template("page.html.jinja")
+    return template.render(style=Markup(style), style_hash=digest, percent=percent, **_content(run))
+
+
+def _content(run: Run) -> dict[str, Any]:
+    """Everything that the template shows besides the style; keys are the template's variables."""
+    axis = axis_of(run)
+    spans = phases_of(run)
+    layers = layers_of(run)
+    content: dict[str, Any] = {
+        "run": run,
+        "title": run.summary.recipe or _name(run) or run.name,
+        "description": description(run),
+        "cards": cards_of(run, spans, layers),
+        "warnings": tuple(dict.fromkeys((*run.summary.warnings, *layers.warnings))),
+        "busy": busy_warning(run.env),
+        "charts": charts_of(run, axis, spans),
+        "two_kinds": len({span.kind for span in spans}) > 1,
+        "phases": phases_table(spans, axis),
+        "events": events_table(run, axis),
+        "layers": layers,
+        "ledger": ledger_of(run, spans),
+        "choices": free_table(run.summary.choices),
+        "speeds": free_table(run.speeds),
+        "pair": pair_table(run),
+        "epochs": epochs_table(run),
+        "flops": [(label(name), cell(name, value)) for name, value in run.summary.flops.items()],
+        "provenance": provenance_of(run),
+    }
+    return {**content, "sections": _sections(content)}
+
+
+def _sections(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Anchor and words of every section that the page will have, for its table of contents."""
+    charts = content["charts"]
+    present = (
+        ("time", "Over time", content["epochs"] or content["phases"]),
+        ("layers", "Layers", content["layers"].rows),
+        ("masks", "Masks", content["events"]),
+        ("flops", "FLOPs", content["ledger"] or content["flops"]),
+        ("speed", "Speed", "speed" in charts or content["speeds"] or content["choices"]),
+        ("pair", "Agreement", content["pair"]),
+        ("probe", "Memorisation", "probe" in charts),
+        ("provenance", "Provenance", True),
+    )
+    return [(key, words) for key, words, there in present if there]
+
+
+def _name(run: Run) -> str:
+    name = setting(run.recipe, "name")
+    return name if isinstance(name, str) else ""
+
+
+def _style() -> str:
+    return (Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
+
+
+def _require_extra() -> None:
+    for module in EXTRA:
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            raise UsageError(
+                f"the report needs {module}, which is not installed; install the optional packages with "
+                "pip install tamis[report] and repeat."
+            ) from None
