@@ -1,0 +1,123 @@
+"""How a sparsity, or an update fraction, moves with training: pure functions of the step.
+
+Steps may be optimizer steps or epochs, as long as all arguments agree.  Every ramp returns exactly its final value from
+its end on: published codes stop at 0.89908 or 0.899996 instead of 0.90.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from tamis.errors import UsageError
+
+
+def _progress(step: float, start: float, end: float) -> float:
+    if end < start:
+        raise UsageError(f"a ramp must end at or after its start; got start={start}, end={end}")
+    if step < start:
+        return 0.0
+    return 1.0 if step >= end else (step - start) / (end - start)
+
+
+def cubic(step: float, start: float, end: float, initial: float, final: float) -> float:
+    """Cubic ramp of gradual magnitude pruning: ``final + (initial - final) * (1 - u) ** 3``.
+
+    ``u = (step - start) / (end - start)``; ``initial`` before the start, exactly ``final`` from the end on;
+    ``start == end`` is one-shot pruning.  Zhu and Gupta, "To prune, or not to prune" (2017), equation 1.
+
+    Args:
+        step: where training is.
+        start: first step of the ramp.
+        end: step at which the ramp reaches ``final``.
+        initial: value before and at the start.
+        final: value at and after the end.
+
+    Raises:
+        UsageError: the end lies before the start.
+
+    >>> cubic(50, 0, 100, 0.0, 0.9)
+    0.7875
+    """
+    if step < start:
+        return initial
+    progress = _progress(step, start, end)
+    return final if progress == 1.0 else final + (initial - final) * (1.0 - progress) ** 3
+
+
+@dataclass(frozen=True)
+class PruneEvent:
+    """One pruning event of a gradual method.
+
+    Attributes:
+        step: when it happens.
+        sparsity: what it prunes to.
+    """
+
+    step: int
+    sparsity: float
+
+
+def gmp_events(start: int, end: int, every: int, initial: float, final: float) -> tuple[PruneEvent, ...]:
+    """Events of gradual magnitude pruning: at ``start``, then each ``every`` steps, and always one at ``end``.
+
+    The published lists ``[start, every, end)`` leave the end out and miss the target; here the last event applies
+    exactly ``final``, at a shorter distance from its predecessor where ``every`` does not divide the ramp.
+
+    Args:
+        start: step of the first event.
+        end: step of the last event, at least ``start``.
+        every: distance between events, at least 1.
+        initial: sparsity of the first event (unless ``start == end``).
+        final: sparsity of the last event.
+
+    Raises:
+        UsageError: ``end < start`` or ``every < 1``.
+
+    >>> [event.step for event in gmp_events(1, 40, 5, 0.05, 0.9)]
+    [1, 6, 11, 16, 21, 26, 31, 36, 40]
+    """
+    if every < 1 or end < start:
+        raise UsageError(f"events need start <= end and every >= 1; got start={start}, end={end}, every={every}")
+    steps = [*range(start, end, every), end]
+    return tuple(PruneEvent(step, cubic(step, start, end, initial, final)) for step in steps)
+
+
+def exponential_ramp(progress: float, final: float) -> float:
+    """Ramp at the entry of a sparse phase: ``final * (1 - exp(-4 u)) / (1 - exp(-4))``.
+
+    SequentialAttention++ (Yasuda et al., NeurIPS 2024), an option of AC/DC.
+
+    Args:
+        progress: ``u``, clamped to [0, 1].
+        final: sparsity at the end of the ramp, returned exactly there.
+
+    >>> round(exponential_ramp(0.5, 0.9), 6)
+    0.792717
+    """
+    if progress >= 1.0:
+        return final
+    return final * math.expm1(-4.0 * max(0.0, progress)) / math.expm1(-4.0)
+
+
+def cosine_decay(step: float, start: float, end: float, initial: float) -> float:
+    """Update fraction of RigL: ``initial * (1 + cos(pi * u)) / 2`` with ``u = (step - start) / (end - start)``.
+
+    ``initial`` up to the start, exactly 0 from the end on.  Evci et al., "Rigging the Lottery" (ICML 2020), section 3.
+
+    Raises:
+        UsageError: the end lies before the start.
+    """
+    progress = _progress(step, start, end)
+    return 0.0 if progress == 1.0 else initial * (1.0 + math.cos(math.pi * progress)) / 2.0
+
+
+def power_decay(step: float, start: float, end: float, initial: float, power: float) -> float:
+    """Inverse-power update fraction: ``initial * (1 - u) ** power``; ``power=0`` is constant.
+
+    Evci et al. (ICML 2020), appendix on update schedules.
+
+    Raises:
+        UsageError: the end lies before the start.
+    """
+    return initial * (1.0 - _progress(step, start, end)) ** power

@@ -1,0 +1,92 @@
+"""What a weight is worth: elementwise scores, higher is kept.
+
+All functions take and return tensors of the weight's shape and keep its dtype.  Scores of the OBS family live with
+their curvature in :func:`~tamis.sparsity.obs_saliency`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from tamis.errors import UsageError
+from tamis.sparsity._counts import check_sparsity, keep_count
+from tamis.sparsity._select_masks import nested_scores
+from tamis.sparsity._selection import top_k_masks_global
+
+
+def magnitude_score(weight: Tensor) -> Tensor:
+    """``|w|``; -0.0 scores as 0."""
+    return weight.detach().abs()
+
+
+def random_score(weight: Tensor, generator: torch.Generator) -> Tensor:
+    """Uniform random numbers in [0, 1), float32 on the CPU, reproducible from the generator's state.
+
+    For random pruning and for the initial masks of SET and RigL.
+    """
+    return torch.rand(weight.shape, generator=generator)
+
+
+def snip_score(weight: Tensor, gradient: Tensor) -> Tensor:
+    """SNIP: ``|g * w|``, the first-order effect of a removal (Lee et al., ICLR 2019, equation 6, unnormalised)."""
+    return (gradient * weight).detach().abs()
+
+
+def grasp_score(weight: Tensor, hessian_gradient: Tensor) -> Tensor:
+    """GraSP: ``w * (H g)``, the negative of the published score, whose largest values are removed.
+
+    Wang et al., "Picking Winning Tickets Before Training by Preserving Gradient Flow" (ICLR 2020), equation 8.
+
+    Args:
+        weight: the weights.
+        hessian_gradient: product of the loss's Hessian with its gradient, for these weights.
+    """
+    return (weight * hessian_gradient).detach()
+
+
+def synflow_score(weight: Tensor, flow_gradient: Tensor) -> Tensor:
+    """SynFlow: ``|w * dR/dw|`` for the flow R (Tanaka et al., NeurIPS 2020, equation 2); see :func:`synflow_masks`."""
+    return (weight * flow_gradient).detach().abs()
+
+
+def synflow_masks(
+    weights: Mapping[str, Tensor],
+    flow: Callable[[Mapping[str, Tensor]], Tensor],
+    sparsity: float,
+    rounds: int = 100,
+) -> dict[str, Tensor]:
+    """Iterative synaptic-flow pruning: ``rounds`` global cuts to the live fraction ``(1 - sparsity) ** (k / rounds)``.
+
+    The scores are computed anew before every cut.  One round is not SynFlow and can empty layers; a hundred keep every
+    layer alive (Tanaka et al., "Pruning neural networks without any data by iteratively conserving synaptic flow",
+    NeurIPS 2020, algorithm 1).
+
+    Args:
+        weights: layer name -> weight, in registration order; computed in float64, because flows span many decades.
+        flow: maps the float64 tensors ``|w| * mask`` to the scalar R, the sum of the network's outputs for an
+            all-ones input with normalisation layers in evaluation mode.
+        sparsity: target over all layers, in [0, 1).
+        rounds: number of cuts, at least 1.
+
+    Returns:
+        Layer name -> bool mask, ``keep_count(n, sparsity)`` True in total.
+
+    Raises:
+        UsageError: the sparsity or the number of rounds is out of range, or a score is NaN.
+    """
+    check_sparsity(sparsity)
+    if rounds < 1:
+        raise UsageError(f"SynFlow needs at least one round; got {rounds}")
+    total = sum(weight.numel() for weight in weights.values())
+    magnitudes = {name: weight.detach().abs().double() for name, weight in weights.items()}
+    masks = {name: torch.ones(weight.shape, dtype=torch.bool, device=weight.device) for name, weight in weights.items()}
+    for k in range(1, rounds + 1):
+        live = {name: (magnitudes[name] * masks[name]).requires_grad_() for name in weights}
+        gradients = torch.autograd.grad(flow(live), list(live.values()))
+        scores = {name: synflow_score(live[name], g) for name, g in zip(live, gradients, strict=True)}
+        reached = sparsity if k == rounds else 1.0 - (1.0 - sparsity) ** (k / rounds)
+        masks = top_k_masks_global(nested_scores(scores, masks), keep_count(total, reached))
+    return masks
