@@ -21,7 +21,7 @@ class ErkSolution:
         epsilon: the common factor (NaN when every layer is dense).
         live_fractions: layer name -> fraction of live weights, in (0, 1].
         saturated: layers that the equation made dense, in registration order.
-        rounds: how often layers were made dense and the equation solved again.
+        rounds: how often the equation was solved; all but the last time, layers were made dense.
     """
 
     epsilon: float
@@ -82,11 +82,11 @@ class ERK(Distribution):
         while rest:
             # the zeros that saturated layers refuse are taken from the rest, so clamping does not miss the target
             epsilon = (sum(sizes[name] for name in rest) - zeros) / sum(raw[name] * sizes[name] for name in rest)
+            rounds += 1
             largest = max(raw[name] for name in rest)
             if epsilon * largest <= 1.0:
                 break
             rest = [name for name in rest if raw[name] != largest]
-            rounds += 1
         fractions = {name: epsilon * raw[name] if name in rest else 1.0 for name in shapes}
         saturated = tuple(name for name in sizes if name not in rest)
         return ErkSolution(epsilon if rest else math.nan, fractions, saturated, rounds)

@@ -1,8 +1,8 @@
 """Forward FLOPs of sparse networks, counted per sample.
 
 1 MAC = 2 FLOPs throughout.  A layer costs ``2 * live * positions``: convolutions and linear layers only, without
-biases; :func:`small_operation_flops` counts what else the published AC/DC code counts.  Fractions are relative to the dense
-model's forward pass.  Whether ``live`` counts the mask (mask-based) or the weights that are not exactly zero
+biases; :func:`small_operation_flops` counts what else the published AC/DC code counts.  Fractions are relative to the
+dense model's forward pass.  Whether ``live`` counts the mask (mask-based) or the weights that are not exactly zero
 (exact-nnz) is the caller's choice and must be named next to the number.
 """
 
