@@ -21,7 +21,9 @@ def linear(x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPatter
 
 def conv2d(x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern, geometry: ConvGeometry) -> Tensor:
     """Cross-correlation of ``x`` ``(N, C, H, W)`` with the unpacked weight; returns ``(N, O, OH, OW)``."""
-    weight = pattern.unpack(values)
+    if _is_linear(geometry):
+        return linear(x[:, :, 0, 0], values, bias, pattern)[:, :, None, None]
+    weight = pattern.unpack(values).reshape(pattern.shape[0], -1, *geometry.kernel)
     top, bottom, left, right = geometry.padding
     if top == bottom and left == right:
         return F.conv2d(x, weight, bias, geometry.stride, (top, left), geometry.dilation, geometry.groups)
@@ -32,13 +34,22 @@ def conv2d(x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPatter
 
 def conv2d_grad_input(grad: Tensor, weight: Tensor, geometry: ConvGeometry) -> Tensor:
     """Gradient of the input ``(N, C, H, W)`` from ``grad`` ``(N, O, OH, OW)`` and the dense ``weight``."""
+    if _is_linear(geometry):
+        return (grad[:, :, 0, 0] @ weight[:, :, 0, 0])[:, :, None, None]
     shape = (grad.shape[0], weight.shape[1] * geometry.groups, *geometry.size)
     return _dense_backward(grad, grad.new_empty(1).expand(shape), weight, geometry, (True, False))[0]
 
 
 def conv2d_grad_weight(grad: Tensor, x: Tensor, shape: tuple[int, ...], geometry: ConvGeometry) -> Tensor:
     """Gradient of the whole dense weight of ``shape`` ``(O, I/groups, KH, KW)``."""
+    if _is_linear(geometry):
+        return (grad[:, :, 0, 0].T @ x[:, :, 0, 0])[:, :, None, None]
     return _dense_backward(grad, x, grad.new_empty(1).expand(shape), geometry, (False, True))[1]
+
+
+def _is_linear(geometry: ConvGeometry) -> bool:
+    # A linear layer comes as a 1 x 1 convolution of 1 x 1 pictures; torch's matrix product is the fair dense side.
+    return geometry == ConvGeometry()
 
 
 def _dense_backward(

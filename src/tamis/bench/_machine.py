@@ -1,0 +1,29 @@
+"""What the numbers were measured on, and how fast dense arithmetic can be there."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+
+from tamis.train import describe_environment
+
+
+def describe_machine() -> dict[str, Any]:
+    """Processor, instruction set, threads, versions and load; ``busy`` when other work disturbs the measurement."""
+    found = describe_environment()
+    load = found["load_average"]
+    found["busy"] = bool(load) and load[0] > max(0.5, found["cpus"] - found["threads"] + 0.5)
+    return found
+
+
+def reference_gflops(size: int = 768, repeats: int = 5) -> float:
+    """Best speed of torch's dense float32 matrix product here, in 1e9 flop per CPU second: a practical peak."""
+    a, b = torch.randn(size, size), torch.randn(size, size)
+    best = float("inf")
+    for _ in range(repeats + 1):
+        start = time.process_time()
+        a @ b
+        best = min(best, max(time.process_time() - start, 1e-9))
+    return 2 * size**3 / best / 1e9
