@@ -30,7 +30,7 @@ def test_the_list_holds_bare_and_tagged_names_in_order():
         ("resnet21", "resnet20"),
         ("resnet20.option_c", "resnet20.option_a"),
         ("zzz", "known models: mlp"),
-        ("resnet20.", "resnet20.option_a"),
+        ("resnet20.", "resnet20,"),
         ("", "known models"),
         (None, "known models"),
     ],
