@@ -7,6 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+# Tests neither read nor change the decisions that the user's own runs left behind.
+os.environ["TAMIS_CACHE"] = ""
+
 import pytest
 import torch
 
