@@ -24,24 +24,29 @@ STEPS_PER_EPOCH = 22
 RECIPE = """# AC/DC on digits
 name = "digits_acdc"
 method = "acdc"
-model = "resnet8_digits"
-data = "digits"
+sparsity = 0.9
+
+[source]
+paper = "Peste et al., NeurIPS 2021"
+
+[data]
+source = "digits"
+
+[model]
+name = "resnet8_digits"
+
+[train]
 epochs = 40
 seed = 7
-
-[sparsifier]
-sparsity = 0.9
-distribution = "global"
 """
 ENV = {
-    "python": "3.11.2",
-    "torch": "2.13.0",
-    "tamis": "0.1.0",
-    "isa": "avx512",
+    "versions": {"tamis": "0.1.0", "python": "3.11.2", "torch": "2.13.0"},
+    "processor": "Example CPU",
+    "cpus": 2,
     "threads": 2,
-    "cores": 2,
-    "load": [0.4, 0.5, 0.6],
-    "seed": 7,
+    "isa": "avx512",
+    "available_isas": ["baseline", "avx2", "avx512"],
+    "load_average": [0.4, 0.5, 0.6],
 }
 SUMMARY: dict[str, Any] = {
     "recipe": "digits_acdc",
@@ -156,7 +161,7 @@ def write_run(
     env: Mapping[str, Any] | None = ENV,
     tail: bytes = b"",
 ) -> Path:
-    """Write a run folder; ``None`` leaves a file out (for ``rows`` it means a complete AC/DC run), ``tail`` follows the log."""
+    """Write a run folder; ``None`` leaves a file out, for ``rows`` a whole AC/DC run; ``tail`` follows the log."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = "".join(json.dumps(row) + "\n" for row in (all_rows() if rows is None else rows))
     (folder / "metrics.jsonl").write_bytes(lines.encode() + tail)

@@ -11,7 +11,7 @@ from typing import Any
 
 from tamis.report._format import milliseconds, percent, plain
 from tamis.report._ledger import step_median
-from tamis.report._phases import Axis, Span
+from tamis.report._phases import Axis, Span, last_step
 from tamis.report._read import Run
 from tamis.report._svg import LIGHT, Chart, render_chart
 
@@ -106,8 +106,8 @@ def _masks(run: Run, axis: Axis, spans: Sequence[Span]) -> Chart | None:
         panels[1].set_ylim(min([value for value in iou if math.isfinite(value)], default=0) - 0.02, 1.005)
 
     alt = (
-        f"Mask change {_course(change, plain)} percent of the weights, and overlap (IoU) with the previous masks "
-        f"{_course(iou, plain)}, over {len(events)} mask events."
+        f"Over {len(events)} mask events the change in percent of the weights {_course(change, plain)}, and the overlap "
+        f"(IoU) with the masks before {_course(iou, plain)}."
     )
     caption = (
         "Each point compares new masks with the ones before. Masks that settle change little and overlap almost fully."
@@ -164,7 +164,7 @@ def _probe(run: Run, axis: Axis, spans: Sequence[Span]) -> Chart | None:
         f"Memorisation probe over {len(run.probes)} measurements: accuracy against the random labels "
         f"{_course(random, percent)}, against the true labels {_course(true, percent)}."
     )
-    caption = "High against random labels: the model memorised them. High against true labels: it ignored them and generalised."
+    caption = "High against random labels: the model memorised them. High against true labels: it generalised."
     return render_chart("probe", "Memorisation of random labels", alt, caption, (2.7, 3.1), draw)
 
 
@@ -180,6 +180,7 @@ def _by_phase(
 ) -> None:
     if line:
         _lines(panel, axis, run, values, name)
+    before = f"{name}, " if name else ""
     value_at = dict(zip((row.step for row in run.epochs), values, strict=True))
     size = 4.4 if len(run.epochs) <= 60 else 2.6
     for kind, marker in MARKERS.items():
@@ -187,7 +188,7 @@ def _by_phase(
         if steps:
             panel.plot(
                 [axis.position(step) for step in steps], [value_at[step] for step in steps], linestyle="none",
-                marker=marker, markersize=size, color=LIGHT[kind], label=f"{name}, {kind} phase" if name else f"{kind} phase",
+                marker=marker, markersize=size, color=LIGHT[kind], label=f"{before}{kind} phase",
             )  # fmt: skip
 
 
@@ -220,8 +221,7 @@ def _finish(figure: Any, panels: Sequence[Any], axis: Axis, run: Run, narrow: bo
 
 
 def _right(axis: Axis, run: Run) -> float:
-    last = max(row.step for row in (*run.epochs, *run.masks, *run.probes))
-    return axis.position(last) * 1.005 or 1.0
+    return axis.position(last_step(run)) * 1.005 or 1.0
 
 
 def _any(values: Series) -> bool:

@@ -27,7 +27,7 @@ METHODS = {
 
 @dataclass(frozen=True)
 class Bar:
-    """One value of a card: its kind (dense or sparse, for the colour), its text, and its length as a share of the longest."""
+    """One value of a card: its kind (dense or sparse, which sets the colour), its text, its length as a share."""
 
     kind: str
     name: str
@@ -57,7 +57,10 @@ def cards_of(run: Run, spans: Sequence[Span], layers: Layers) -> tuple[Card, ...
     step_sparse = _first(summary.step_ms_sparse, step_median(spans, "sparse"))
     so_far = "" if run.finished else ", so far"
     cards = (
-        _pair(f"Accuracy on held-out data{so_far}", dense, sparse, percent, points(sparse - dense), "sparse against dense", 1.0),
+        _pair(
+            f"Accuracy on held-out data{so_far}", dense, sparse, percent, points(sparse - dense),
+            "sparse against dense", longest=1.0,
+        ),
         _sparsity(run, layers),
         _pair(
             f"CPU time of a training step{so_far}", step_dense, step_sparse, milliseconds,
@@ -96,7 +99,7 @@ def _pair(
 
 
 def _last_accuracy(spans: Sequence[Span], kind: str) -> float:
-    """Held-out accuracy at the end of the last phase of a kind; a dense phase before the first sparse one is warm-up."""
+    """Held-out accuracy at the end of the last phase of a kind; dense epochs before any sparse one do not count."""
     ends = [
         span.epochs[-1].test_accuracy
         for index, span in enumerate(spans)
@@ -110,25 +113,30 @@ def _first(*values: float) -> float:
     return next((value for value in values if math.isfinite(value)), math.nan)
 
 
-def setting(recipe: Mapping[str, Any], key: str) -> Any:
-    """The value of ``key`` in a recipe, in whichever table it stands (top level first); None if nowhere."""
-    if not isinstance(recipe.get(key), dict | None):
-        return recipe[key]
-    for value in recipe.values():
-        if isinstance(value, dict):
-            found = setting(value, key)
-            if found is not None:
-                return found
-    return None
+def setting(recipe: Mapping[str, Any], *keys: str) -> str:
+    """The text of the recipe's value at ``keys``, one key a table; empty where it has none or the value is a table.
+
+    >>> setting({"train": {"epochs": 20}}, "train", "epochs"), setting({"train": 3}, "train", "epochs")
+    ('20', '')
+    """
+    value: Any = recipe
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
 
 
 def description(run: Run) -> str:
     """One line below the title: method, data set, model, length and seed, as far as the recipe tells."""
     method = setting(run.recipe, "method")
-    name = METHODS.get(method, method) if isinstance(method, str) else ""
+    name = METHODS.get(method, method)
     parts = [name[:1].upper() + name[1:]] if name else []
-    for key, words in (("data", "on {}"), ("model", "model {}"), ("epochs", "{} epochs"), ("seed", "seed {}")):
-        value = setting(run.recipe, key)
-        if isinstance(value, str | int | float) and not isinstance(value, bool):
+    for keys, words in (
+        (("data", "source"), "on {}"),
+        (("model", "name"), "model {}"),
+        (("train", "epochs"), "{} epochs"),
+        (("train", "seed"), "seed {}"),
+    ):
+        value = setting(run.recipe, *keys)
+        if value:
             parts.append(words.format(value))
     return ", ".join(parts)

@@ -1,7 +1,7 @@
 """Per-layer sparsity: how much each layer keeps, and which layers are close to collapse.
 
-A layer's uniform share is what it would keep if every layer had the run's overall sparsity.  Below a tenth of it a layer is
-reported as near collapse, without a live weight as collapsed.
+A layer's uniform share is what it would keep if every layer had the run's overall sparsity.  Below a tenth of it a
+layer is reported as near collapse, without a live weight as collapsed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The FLOPs ledger and measured times as tables of text.
 
-What the run counted is shown as it is, each row with its denominator.  The last row is not a count but a measurement: the
-steps' CPU time over what the same steps would have cost at the dense phases' median.
+What the run counted is shown as it is, each row with its denominator.  The last row is not a count but a measurement:
+the steps' CPU time over what the same steps would have cost at the dense phases' median.
 """
 
 from __future__ import annotations

@@ -22,7 +22,15 @@ from tamis.report._layers import layers_of
 from tamis.report._ledger import free_table, ledger_of
 from tamis.report._phases import axis_of, phases_of
 from tamis.report._read import Run, read_run
-from tamis.report._sections import busy_warning, epochs_table, events_table, pair_table, phases_table, provenance_of
+from tamis.report._sections import (
+    busy_warning,
+    epochs_table,
+    events_table,
+    pair_table,
+    phases_table,
+    provenance_of,
+    reference_of,
+)
 from tamis.storage import write_atomic
 
 EXTRA = ("jinja2", "matplotlib")
@@ -31,9 +39,11 @@ EXTRA = ("jinja2", "matplotlib")
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
     """Render the run in ``run_folder`` to ``report.html`` inside it and return that file's path.
 
-    Works for finished and unfinished runs of any method; equal folders give equal pages, byte for byte.  Raises UsageError
-    if jinja2 or matplotlib is not installed, FileError if the folder is no run folder, if a file in it is damaged (the
-    message names file and line), or if the page cannot be written; an older page is then left as it was.
+    Works for finished and unfinished runs of any method; equal folders give equal pages, byte for byte.
+
+    Raises UsageError if jinja2 or matplotlib is not installed, FileError if the folder is no run folder, if a file in
+    it is damaged (the message names file and line), or if the page cannot be written; an older page is then left as
+    it was.
     """
     _require_extra()
     page = render_report(read_run(run_folder))
@@ -72,7 +82,7 @@ def _content(run: Run) -> dict[str, Any]:
     layers = layers_of(run)
     content: dict[str, Any] = {
         "run": run,
-        "title": run.summary.recipe or _name(run) or run.name,
+        "title": run.summary.recipe or setting(run.recipe, "name") or run.name,
         "description": description(run),
         "cards": cards_of(run, spans, layers),
         "warnings": tuple(dict.fromkeys((*run.summary.warnings, *layers.warnings))),
@@ -88,6 +98,7 @@ def _content(run: Run) -> dict[str, Any]:
         "pair": pair_table(run),
         "epochs": epochs_table(run),
         "flops": [(label(name), cell(name, value)) for name, value in run.summary.flops.items()],
+        "reference": reference_of(run),
         "provenance": provenance_of(run),
     }
     return {**content, "sections": _sections(content)}
@@ -107,11 +118,6 @@ def _sections(content: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("provenance", "Provenance", True),
     )
     return [(key, words) for key, words, there in present if there]
-
-
-def _name(run: Run) -> str:
-    name = setting(run.recipe, "name")
-    return name if isinstance(name, str) else ""
 
 
 def _style() -> str:

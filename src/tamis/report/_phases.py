@@ -15,7 +15,7 @@ from tamis.report._rows import EpochRow
 
 @dataclass(frozen=True)
 class Axis:
-    """Maps optimizer steps to epochs done, by linear interpolation between the ends of epochs; steps if there are none."""
+    """Maps optimizer steps to epochs done, linear between the ends of epochs; without epochs to steps."""
 
     steps: tuple[int, ...]
     epochs: tuple[float, ...]
@@ -70,9 +70,15 @@ def axis_of(run: Run) -> Axis:
     return Axis(tuple(steps), tuple(positions))
 
 
+def last_step(run: Run) -> int:
+    """The last optimizer step that any row of the log knows, 0 for an empty log."""
+    steps = [row.step for row in run.epochs] + [row.step for row in run.masks] + [row.step for row in run.probes]
+    return max(steps, default=0)
+
+
 def phases_of(run: Run) -> tuple[Span, ...]:
     """The phases in order, neighbours of one kind merged, empty ones left out."""
-    end = max([row.step for row in (*run.epochs, *run.masks, *run.probes)], default=0)
+    end = last_step(run)
     if run.masks:
         first = "sparse" if run.masks[0].event == "decompress" else "dense"
         changes = [(0, first)]

@@ -1,7 +1,7 @@
 """Reads a run folder: tolerant of a run that is still going, strict about damage.
 
-A folder without ``summary.json`` is a run in progress, and so is a last line of ``metrics.jsonl`` that has no line end and
-does not parse: the page says so.  Anything else that does not parse raises a FileError.
+A folder without ``summary.json`` is a run in progress, and so is a last line of ``metrics.jsonl`` that has no line end
+and does not parse: the page says so.  Anything else that does not parse raises a FileError.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ else:
 
 @dataclass(frozen=True)
 class Run:
-    """Everything that a run folder says; the rows are sorted by step, and a row that was written again replaces the first.
+    """Everything that a run folder says; rows are sorted by step, and a row that was written again replaces the first.
 
     ``remarks`` are the reader's own notes about what is missing, ``notes`` those of the run.
     """

@@ -1,7 +1,7 @@
 """The rows of ``metrics.jsonl`` as typed values, checked field by field.
 
-Absent measurements are NaN, so that a chart can skip them; damaged ones (a string for a number, an accuracy of 97 instead
-of 0.97) raise a :class:`~tamis.errors.FileError` that names the file, the line and the field.
+Absent measurements are NaN, so that a chart can skip them; damaged ones (a string for a number, an accuracy of 97
+instead of 0.97) raise a :class:`~tamis.errors.FileError` that names the file, the line and the field.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class LayerCount:
 
 @dataclass(frozen=True)
 class EpochRow:
-    """One epoch: shares in [0, 1], losses in nats, times in milliseconds of CPU time, the median over the epoch's steps."""
+    """One epoch: shares in [0, 1], losses in nats, the median CPU time of its steps in milliseconds."""
 
     epoch: int
     step: int
@@ -56,7 +56,7 @@ class MaskRow:
 
 @dataclass(frozen=True)
 class ProbeRow:
-    """The memorisation probe: loss in nats and accuracy in [0, 1] on samples with random labels, against both labellings."""
+    """The memorisation probe: loss in nats and accuracy in [0, 1] on relabelled samples, against both labellings."""
 
     step: int
     loss_random: float

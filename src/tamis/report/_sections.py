@@ -55,7 +55,7 @@ def events_table(run: Run, axis: Axis) -> Table | None:
     """One row a mask event; of a long list the first and the last, with a row that says how many were left out."""
     if not run.masks:
         return None
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             plain(axis.position(row.step), 4),
             f"{row.step:,}",
@@ -125,23 +125,34 @@ def _fact(value: Any) -> str:
 
 def provenance_of(run: Run) -> list[tuple[str, str]]:
     """What the run was made with: ``env.json``, then versions of the summary that are not in it."""
-    known = facts(run.env)
-    names = {name.removeprefix("versions.") for name, _ in known}
-    return known + [(name, text) for name, text in facts(run.summary.versions, "") if name not in names]
+    found: dict[str, str] = {}
+    for values in (run.env, {"versions": run.summary.versions}):
+        for name, text in facts(values):
+            found.setdefault(name.removeprefix("versions.").replace("_", " "), text)
+    return list(found.items())
+
+
+def reference_of(run: Run) -> list[tuple[str, str]]:
+    """Where the recipe says that it comes from, its ``[source]`` table: paper, table, expected number, certainty."""
+    source = run.recipe.get("source")
+    return [pair for pair in facts(source) if pair[1]] if isinstance(source, dict) else []
 
 
 def busy_warning(env: Mapping[str, Any]) -> str:
     """A sentence if the machine was busier than it has cores when the run started, else empty.
 
-    Reads ``load`` (a number, or a list whose first entry is the one-minute average, or an object with ``start``) and
-    ``cores``, and the flag ``busy``.
+    Reads ``load_average`` (a number, or a list that starts with the one-minute average) and ``cpus``.
     """
-    load = env.get("load")
-    load = load.get("start") if isinstance(load, dict) else load
-    load = load[0] if isinstance(load, list) and load else load
-    cores = env.get("cores")
-    numbers = [value for value in (load, cores) if isinstance(value, int | float) and not isinstance(value, bool)]
-    if env.get("busy") is True or (len(numbers) == 2 and numbers[0] > numbers[1] > 0):
-        seen = f" (load {plain(float(numbers[0]))} on {numbers[1]} cores)" if len(numbers) == 2 else ""
-        return f"The machine was busy{seen}: wall-clock times of this run are not comparable, CPU times only roughly."
-    return ""
+    average = env.get("load_average")
+    load = _number(average[0] if isinstance(average, list) and average else average)
+    cpus = _number(env.get("cpus"))
+    if not load > cpus > 0:
+        return ""
+    return (
+        f"The machine was busy (load {plain(load)} on {plain(cpus)} processors): wall-clock times of this run are not "
+        "comparable, CPU times only roughly."
+    )
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan

@@ -16,8 +16,8 @@ NAN = math.nan
 class Summary:
     """What a finished run says about itself.
 
-    Accuracies and sparsities are shares in [0, 1]; steps are milliseconds of CPU time; sizes are bytes; KL and cross-entropy
-    are in nats.  A missing number is NaN, a missing list is empty.
+    Accuracies and sparsities are shares in [0, 1]; steps are milliseconds of CPU time; sizes are bytes; KL and
+    cross-entropy are in nats.  A missing number is NaN, a missing list is empty.
     """
 
     accuracy_dense: float = NAN
@@ -57,11 +57,7 @@ def read_summary(values: Mapping[str, Any], where: str) -> Summary:
             "mean_kl": pair.number("mean_kl"),
             "mean_cross_entropy": pair.number("mean_cross_entropy"),
         },
-        flops={
-            name: value
-            for name, value in fields.mapping("flops").items()
-            if name != "rows" and not isinstance(value, dict | list)
-        },
+        flops={} if isinstance(fields.values.get("flops"), list) else _flops_facts(fields),
         ledger=_ledger(fields),
         choices=_records(fields, "choices"),
         warnings=_texts(fields, "warnings"),
@@ -79,8 +75,15 @@ def _layers(fields: Fields) -> tuple[LayerCount, ...]:
     return tuple(layer_count(Fields(row, f"{fields.where}, layers").text("name"), row, fields.where) for row in rows)
 
 
+def _flops_facts(fields: Fields) -> dict[str, Any]:
+    """The single values beside the ledger's rows, such as the dense model's forward FLOPs."""
+    return {name: value for name, value in fields.mapping("flops").items() if not isinstance(value, dict | list)}
+
+
 def _ledger(fields: Fields) -> tuple[Mapping[str, Any], ...]:
-    """``flops["rows"]``, or every object inside ``flops`` as a row with its key as the name."""
+    """``flops`` itself if it is a list, its ``rows``, or every object inside it as a row with its key as the name."""
+    if isinstance(fields.values.get("flops"), list):
+        return _records(fields, "flops")
     flops = fields.mapping("flops")
     if "rows" in flops:
         return _records(Fields(flops, f"{fields.where}, flops"), "rows")

@@ -1,7 +1,7 @@
 """One chart as four SVG images: wide and narrow, light and dark; deterministic, and quiet about unusual characters.
 
-The figure is drawn once per width in the light palette.  The dark image is the same file with every colour exchanged, which
-is exact because no two roles share a colour.
+The figure is drawn once per width in the light palette.  The dark image is the same file with every colour exchanged,
+which is exact because no two roles share a colour.
 """
 
 from __future__ import annotations
