@@ -36,7 +36,8 @@ def decode(
     """Decode one image to uint8 ``(H, W)`` for 1 channel or ``(H, W, 3)``.
 
     With ``size`` = (H, W) the image is scaled so that it covers that frame (bilinear with antialiasing) and its
-    middle is cut out; without, it keeps its own size.  Raises ``FileError`` naming ``where`` if it is damaged or has more than ``MAX_PIXELS``.
+    middle is cut out; without, it keeps its own size.  Raises ``FileError`` naming ``where`` if it is damaged or has
+    more than ``MAX_PIXELS``.
     """
     try:
         with image_module.open(source, formats=_FORMATS) as image:

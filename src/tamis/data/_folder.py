@@ -48,7 +48,7 @@ def read_folder(
     size = _frame(image_size)
     if channels not in (1, 3):
         raise UsageError(f"channels={channels!r}; expected 1 (grey) or 3 (RGB)")
-    if isinstance(test_fraction, bool) or not 0 < test_fraction < 1:
+    if not isinstance(test_fraction, float) or not 0 < test_fraction < 1:
         raise UsageError(f"test_fraction={test_fraction!r}; expected a number between 0 and 1")
     if not folder.is_dir():
         raise FileError(f"{folder}: found no such folder; expected one subfolder of images for each class")

@@ -32,8 +32,9 @@ def read_npz(
     For each split, train and test, the file holds
 
     - ``x_train``: uint8, or float16/32/64 without NaN and infinity, as ``(N, H, W)``, ``(N, H, W, C)`` or
-      ``(N, C, H, W)``; or ``train_buf``, uint8, N encoded images (JPEG, PNG) of one size, and ``train_off``, N + 1 integers: image i is
-      ``train_buf[train_off[i]:train_off[i + 1]]``.  Encoded images become RGB and need Pillow (``tamis[vision]``);
+      ``(N, C, H, W)``; or ``train_buf``, uint8, N encoded images (JPEG, PNG) of one size, and ``train_off``, N + 1
+      integers: image i is ``train_buf[train_off[i]:train_off[i + 1]]``.  Encoded images become RGB and need Pillow
+      (``tamis[vision]``);
     - ``y_train``: N integers from 0.
 
     ``classes``, the names of the classes, is optional.  Other arrays are ignored.  ``layout`` is needed only where 4-D

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,7 @@ def read_torchvision(
     kind: Any = getattr(sets, name, None) if name.isidentifier() and not name.startswith("_") else None
     if not inspect.isclass(kind):
         raise UsageError(f"torchvision.datasets has no {name!r}; expected a class name such as CIFAR10 or MNIST")
+    build: Callable[..., Any] = kind
     parameters = inspect.signature(kind).parameters
     if "train" in parameters:
         choices: tuple[dict[str, Any], dict[str, Any]] = {"train": True}, {"train": False}
@@ -53,7 +54,7 @@ def read_torchvision(
     extra = {"download": download} if "download" in parameters else {}
     where = f"torchvision:{name} in {os.fspath(root)}"
     try:
-        train, test = (kind(root, **choice, **extra) for choice in choices)
+        train, test = (build(root, **choice, **extra) for choice in choices)
     except (OSError, RuntimeError, ValueError) as error:
         raise FileError(f"{where}: {error}; expected its files there, or pass download=True") from error
     classes = [str(label) for label in getattr(train, "classes", [])]
