@@ -55,7 +55,7 @@ recipes = st.builds(
     model=st.builds(Model, texts, st.dictionaries(texts, plain, max_size=3)),
     distribution=distributions,
     pattern=patterns,
-    acdc=st.builds(Acdc, *[st.integers(0, 99)] * 5, st.booleans(), st.booleans()),
+    acdc=st.builds(Acdc, *[st.integers(1, 99)] * 5, st.booleans(), st.booleans()),
     gmp=st.builds(Gmp, st.floats(0, 0.4), st.floats(0.5, 1), counts, fractions, st.booleans()),
     optimizer=st.builds(Optimizer, st.sampled_from(["sgd", "adam"]), rates, fractions, weight_decay=st.floats(0, 1)),
     schedule=st.builds(Schedule, step_epochs=st.sets(st.integers(0, 99), max_size=3).map(lambda s: tuple(sorted(s)))),

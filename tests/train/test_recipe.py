@@ -64,7 +64,7 @@ def test_a_percentage_gets_a_hint():
         ("[optimizer]\nmomentum = 0.0\nnesterov = true", "nesterov"),
         ("[schedule]\nstep_epochs = [5, 5]", "increasing"),
         ("[schedule]\nstep_epochs = [5, 7.5]", "step_epochs[1]"),
-        ("[schedule]\nwarmup_epochs = 99", "at most train.epochs"),
+        ("[schedule]\nwarmup_epochs = 99", "less than train.epochs"),
         ("[distribution]\nkind = 'erk'\nfloor = 0.2", 'belongs to kind = "global"'),
         ("[distribution]\nfloor = 1.5", "distribution.floor"),
         ("[distribution]\nkind = 'budget'", "distribution.table"),
@@ -74,9 +74,10 @@ def test_a_percentage_gets_a_hint():
         ("[gmp]\nstart = 0.9", "start < end"),
         ("[gmp]\nevents = 0", "gmp.events"),
         ("[acdc]\nwarmup = -1", "acdc.warmup"),
+        ("[acdc]\nwarmup = 2", "all five"),
         ("[data]\ncrop_padding = -1", "data.crop_padding"),
         ("data = 3", "a table"),
-        ("[model]\noptions = {width = [1]}", "model.options.width"),
+        ("[model]\noptions = {width = [1.5]}", "model.options.width"),
     ],
 )
 def test_a_value_that_does_not_fit_is_named(text, part):

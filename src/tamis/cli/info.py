@@ -38,7 +38,7 @@ def advice(found: Mapping[str, Any]) -> list[str]:
     hints = []
     if not found["native"]:
         hints.append("the native kernels are not loaded: unset TAMIS_NATIVE=0, or reinstall with a C++ compiler")
-    best = found["available_isas"][-1] if found["available_isas"] else found["isa"]
+    best = found["available_isas"][0] if found["available_isas"] else found["isa"]
     if found["native"] and found["isa"] != best:
         hints.append(f"TAMIS_ISA restricts the kernels to {found['isa']}; this processor offers {best}")
     if found["threads"] > found["cpus"]:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 import torch
 from torch import nn
 
+from tamis.sparsity import step_decay, warmup_cosine
 from tamis.train._recipe import Optimizer, Schedule
 
 
 def learning_rate(schedule: Schedule, base: float, epoch: int, epochs: int) -> float:
-    """The rate of one epoch (constant inside it).
+    """The rate of one epoch, constant inside it; phase changes never restart it.
 
-    Warm-up ``base (e + 1) / w`` for the first ``w`` epochs; then cosine ``base (1 + cos(pi (e - w) / (E - w))) / 2``,
-    or ``base * factor**k`` with ``k`` the number of ``step_epochs`` before ``e``, or constant.  Source: the training
-    code of AC/DC (Peste et al., NeurIPS 2021), where phase changes never restart the schedule.
+    Warm-up ``base (e + 1) / w`` for the first ``w`` epochs, then a cosine to the end
+    (:func:`tamis.sparsity.warmup_cosine`), steps (:func:`tamis.sparsity.step_decay`) or ``base``.  Source: the code
+    released with AC/DC (Peste et al., NeurIPS 2021).
 
     Args:
         schedule: shape and constants.
@@ -24,14 +24,11 @@ def learning_rate(schedule: Schedule, base: float, epoch: int, epochs: int) -> f
         epoch: 0-based epoch, below ``epochs``.
         epochs: length of the run.
     """
-    warmup = schedule.warmup_epochs
-    if epoch < warmup:
-        return base * (epoch + 1) / warmup
     if schedule.kind == "cosine":
-        return base * 0.5 * (1.0 + math.cos(math.pi * (epoch - warmup) / (epochs - warmup)))
-    if schedule.kind == "step":
-        return base * schedule.factor ** sum(epoch > last for last in schedule.step_epochs)
-    return base
+        return warmup_cosine(epoch, epochs, base, schedule.warmup_epochs)
+    if epoch < schedule.warmup_epochs:
+        return base * (epoch + 1) / schedule.warmup_epochs
+    return step_decay(epoch, base, schedule.step_epochs, schedule.factor) if schedule.kind == "step" else base
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

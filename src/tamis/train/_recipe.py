@@ -22,7 +22,7 @@ from tamis.train._recipe_checks import (
 )
 
 Method = Literal["acdc", "gmp", "oneshot", "dense"]
-Plain = int | float | str | bool
+Plain = int | float | str | bool | tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ PATTERN_KEYS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Acdc:
-    """Lengths of the phases of AC/DC in epochs; 0 stands for the published fraction of ``train.epochs``."""
+    """Lengths of the phases of AC/DC in epochs; all 0 for the published shares of ``train.epochs``."""
 
     warmup: int = 0
     """First dense phase (10 %)."""
@@ -148,13 +148,16 @@ class Acdc:
     last_sparse: int = 0
     """Last sparse phase (15 %)."""
     ramp: bool = False
-    """Grow the sparsity inside a sparse phase instead of jumping to the target."""
+    """Grow the sparsity in the first half of each sparse phase instead of jumping to the target."""
     reset_momentum: bool = True
     """Clear first moments at the entry of each dense phase, as published."""
 
     def __post_init__(self) -> None:
         for key in ("warmup", "sparse", "dense", "last_dense", "last_sparse"):
             at_least(f"acdc.{key}", getattr(self, key), 0)
+        given = [key for key in ("warmup", "sparse", "dense", "last_dense", "last_sparse") if getattr(self, key)]
+        if given and len(given) < 5:
+            raise UsageError(f"acdc gives {', '.join(given)}: expected all five phase lengths in epochs, or none of them")
 
 
 @dataclass(frozen=True)
@@ -171,6 +174,8 @@ class Gmp:
     """Fraction of zeros at the first event."""
     revive: bool = False
     """Let pruned weights come back (Zhu & Gupta 2017) instead of nested masks."""
+    from_zeros: bool = False
+    """Keep the zeros that the model starts with."""
 
     def __post_init__(self) -> None:
         within("gmp.start", self.start, 0.0, 1.0)
@@ -179,6 +184,19 @@ class Gmp:
         fraction_of_zeros("gmp.initial", self.initial)
         if self.start >= self.end:
             raise UsageError(f"gmp.start = {self.start} and gmp.end = {self.end}: expected start < end")
+
+
+@dataclass(frozen=True)
+class Oneshot:
+    """Pruning once."""
+
+    epoch: int = 0
+    """Epochs of dense training before the pruning."""
+    from_zeros: bool = False
+    """Keep the zeros that the model has then."""
+
+    def __post_init__(self) -> None:
+        at_least("oneshot.epoch", self.epoch, 0)
 
 
 @dataclass(frozen=True)
@@ -246,8 +264,6 @@ class Train:
     """Run pruned layers on the sparse kernels where measured to pay, always, or never."""
     checkpoint_every: int = 1
     """Epochs between two checkpoints."""
-    keep_phase_ends: bool = False
-    """Keep the checkpoint of the last epoch of each phase beside the latest one."""
     dense_twin_epochs: int = 0
     """acdc: epochs of dense fine-tuning from the best dense phase, for the dense model of the pair; 0: none."""
     memorisation_probe: int = 0
@@ -288,6 +304,7 @@ class Recipe:
     pattern: Pattern = field(default_factory=Pattern)
     acdc: Acdc = Acdc()
     gmp: Gmp = Gmp()
+    oneshot: Oneshot = Oneshot()
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     train: Train = Train()
@@ -301,10 +318,12 @@ class Recipe:
             )
         if self.method != "dense" and not self.sparsity:
             raise UsageError(f'method = "{self.method}" needs a sparsity, such as sparsity = 0.9')
-        if self.schedule.warmup_epochs > self.train.epochs:
+        if self.schedule.warmup_epochs >= self.train.epochs:
             raise UsageError(
-                f"schedule.warmup_epochs = {self.schedule.warmup_epochs}: expected at most train.epochs = "
+                f"schedule.warmup_epochs = {self.schedule.warmup_epochs}: expected less than train.epochs = "
                 f"{self.train.epochs}"
             )
+        if self.method == "oneshot" and self.oneshot.epoch >= self.train.epochs:
+            raise UsageError(f"oneshot.epoch = {self.oneshot.epoch}: expected less than train.epochs = {self.train.epochs}")
         if self.train.dense_twin_epochs and self.method != "acdc":
             raise UsageError(f'train.dense_twin_epochs needs method = "acdc", this recipe has "{self.method}"')

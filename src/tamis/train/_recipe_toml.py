@@ -91,7 +91,8 @@ def _value(kind: Any, value: Any, key: str) -> Any:
     elif origin in (typing.Union, types.UnionType):
         plain = [option for option in options if option is not types.NoneType]
         for option in plain:
-            if len(plain) == 1 or (isinstance(option, type) and type(value) is option):
+            listed = typing.get_origin(option) is tuple and isinstance(value, list)
+            if len(plain) == 1 or listed or (isinstance(option, type) and type(value) is option):
                 return _value(option, value, key)
     elif origin is typing.Literal:
         if value in options:

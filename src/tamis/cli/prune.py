@@ -1,0 +1,63 @@
+"""``tamis prune FILE``: prune a trained model, with fine-tuning or without."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from tamis.cli._arguments import parse, show
+from tamis.cli.train import summary_text
+from tamis.errors import FileError, UsageError
+from tamis.train import Recipe, parse_recipe
+
+
+@dataclass(frozen=True)
+class PruneCommand:
+    """Prune a trained checkpoint by magnitude; zeros that it has already are kept.
+
+    With --epochs 0 the largest weights survive as they are; otherwise the model is fine-tuned on the data of its own
+    recipe (or --data) while it is pruned.
+    """
+
+    checkpoint: Annotated[str, tyro.conf.Positional]
+    """A checkpoint that tamis train has written, or its run folder."""
+    sparsity: float
+    """Fraction of zeros over the prunable weights, in [0, 1)."""
+    method: Literal["oneshot", "gmp"] = "oneshot"
+    """All at once, or gradually along a cubic curve."""
+    distribution: Literal["global", "uniform", "erk"] = "global"
+    """How the zeros are shared among the layers."""
+    epochs: int = 0
+    """Epochs of fine-tuning; gmp needs at least 1."""
+    lr: float = 0.01
+    """Learning rate of the fine-tuning, constant but for gmp's last fifth of the run."""
+    data: str = ""
+    """Data for fine-tuning and for the accuracies; the recipe's own if not given."""
+    out: str = "runs/pruned"
+    """Run folder."""
+    overwrite: bool = False
+    """Replace an earlier run in the run folder."""
+    json: bool = False
+    """Print the summary as one JSON object."""
+
+
+def run(arguments: list[str]) -> int:
+    """Exit code 0."""
+    options = parse(PruneCommand, arguments, "tamis prune")
+    if options.epochs < (1 if options.method == "gmp" else 0):
+        raise UsageError(f"--epochs {options.epochs}: expected at least {1 if options.method == 'gmp' else 0}")
+    source = Path(options.checkpoint)
+    from tamis.train import fit, load_checkpoint
+
+    checkpoint = load_checkpoint(source / "checkpoints" / "last.safetensors" if source.is_dir() else source)
+    text = checkpoint.header.get("recipe")
+    if not text:
+        raise FileError(f"{source}: holds a model without its recipe; expected a checkpoint that tamis train has written")
+    recipe = pruning_recipe(parse_recipe(text, str(source)), options)
+    folder = Path(options.out)
+    summary = fit(recipe, folder, weights=checkpoint, overwrite=options.overwrite)
+    show({**summary, "run_folder": str(folder)}, summary_text(summary, folder), options.json)
+    return 0

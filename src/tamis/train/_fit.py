@@ -1,0 +1,107 @@
+"""One run from recipe to summary: the run folder, resuming, and the order of its stages."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tamis.data import ImageData
+from tamis.errors import FileError, UsageError
+from tamis.storage import write_atomic
+from tamis.train._checkpoint import Checkpoint, load_checkpoint
+from tamis.train._environment import describe_environment
+from tamis.train._finish import finish
+from tamis.train._interrupt import Interrupted, StopRequest
+from tamis.train._loop import LAST, train
+from tamis.train._metrics import MetricsLog
+from tamis.train._recipe import Recipe
+from tamis.train._recipe_toml import dump_recipe, save_recipe
+from tamis.train._run import Run, load_recipe_data
+
+METRICS = "metrics.jsonl"
+OWN_FILES = ("recipe.toml", "env.json", METRICS, "summary.json", "report.html", "checkpoints", "models")
+
+
+def fit(
+    recipe: Recipe,
+    run_folder: str | os.PathLike[str],
+    *,
+    data: ImageData | None = None,
+    weights: Checkpoint | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Train what a recipe describes and leave a complete run folder.
+
+    The folder holds ``recipe.toml`` (resolved, itself a valid recipe), ``env.json``, ``metrics.jsonl``,
+    ``checkpoints/last.safetensors``, ``models/*.safetensors`` and ``summary.json``.  Ctrl-C finishes the step and
+    writes a checkpoint.
+
+    Args:
+        recipe: the choices.
+        run_folder: made if missing.
+        data: ready data; None loads ``recipe.data.source``.
+        weights: a checkpoint to start from instead of fresh weights.
+        resume: go on from ``checkpoints/last.safetensors``; equals the uninterrupted run bit for bit on one thread.
+        overwrite: replace an earlier run in the folder (only files that tamis writes are removed).
+
+    Returns:
+        The content of ``summary.json``.
+
+    Raises:
+        UsageError: the folder holds a run and neither ``resume`` nor ``overwrite`` is given, the recipe to resume
+            differs from the stored one, or parts of the recipe do not fit each other.
+        FileError: data or checkpoint cannot be read.
+        Interrupted: stopped by Ctrl-C or SIGTERM; the folder can be resumed.
+    """
+    folder = Path(run_folder)
+    if data is None:
+        data = load_recipe_data(recipe)
+    checkpoint = _stored(recipe, folder) if resume else None
+    if not resume:
+        _claim(folder, overwrite)
+    random.seed(recipe.train.seed)
+    np.random.seed(recipe.train.seed % 2**32)  # noqa: NPY002 - for code of users and libraries that draws from it
+    run = Run(recipe, data, weights)
+    if checkpoint is not None:
+        run.restore(checkpoint)
+    save_recipe(recipe, folder / "recipe.toml")
+    write_atomic(folder / "env.json", json.dumps(describe_environment(), indent=2) + "\n")
+    try:
+        with StopRequest() as stop, MetricsLog(folder / METRICS, keep=run.progress.log_bytes) as log:
+            train(run, log, folder / "checkpoints", stop)
+            return finish(run, folder, log, stop)
+    except Interrupted as stopped:
+        raise Interrupted(
+            f"{stopped}; go on with: tamis train {folder / 'recipe.toml'} --resume --out {folder}"
+        ) from None
+
+
+def _stored(recipe: Recipe, folder: Path) -> Checkpoint:
+    """The checkpoint to resume from; UsageError if another recipe wrote it."""
+    checkpoint = load_checkpoint(folder / "checkpoints" / LAST)
+    here, there = dump_recipe(recipe).splitlines(), str(checkpoint.header.get("recipe", "")).splitlines()
+    if here != there:
+        changed = [line for line in here if line not in there] or [line for line in there if line not in here]
+        raise UsageError(
+            f"{folder}: was trained with another recipe, this one differs in {'; '.join(changed[:3])}; resume with "
+            f"{folder / 'recipe.toml'}, or start anew in another folder"
+        )
+    return checkpoint
+
+
+def _claim(folder: Path, overwrite: bool) -> None:
+    found = [name for name in OWN_FILES if (folder / name).exists()]
+    if found and not overwrite:
+        raise UsageError(f"{folder}: holds a run already ({', '.join(found)}); use --resume, or --out another folder")
+    if folder.exists() and not folder.is_dir():
+        raise FileError(f"{folder}: is no folder; expected a folder for the run")
+    for name in found:
+        target = folder / name
+        shutil.rmtree(target) if target.is_dir() else target.unlink()

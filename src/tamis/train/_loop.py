@@ -1,0 +1,111 @@
+"""The training loop, on one screen."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from tamis.data import Augmentation, Batches, ImageData, batches
+from tamis.train._diary import epoch_row, look_at, new_mask_rows
+from tamis.train._interrupt import Interrupted, StopRequest
+from tamis.train._learning_rate import learning_rate, set_learning_rate
+from tamis.train._metrics import MetricsLog
+from tamis.train._recipe import Recipe
+from tamis.train._run import Run
+from tamis.train._timing import StepClock
+
+LAST = "last.safetensors"
+
+
+def train(run: Run, log: MetricsLog, checkpoints: Path, stop: StopRequest) -> None:
+    """Train ``run`` to its last epoch, or to a checkpoint if ``stop`` asks for it.
+
+    Args:
+        run: advanced in place.
+        log: receives one row per epoch and per mask change.
+        checkpoints: folder of ``last.safetensors``.
+        stop: looked at after every step.
+
+    Raises:
+        Interrupted: ``stop`` was requested; ``last.safetensors`` holds the state after the last finished step.
+    """
+    options = run.recipe.train
+    with tqdm(total=options.epochs * run.steps_per_epoch, initial=run.progress.step, unit="step", disable=None) as bar:
+        while run.progress.epoch < options.epochs:
+            rate = learning_rate(run.recipe.schedule, run.recipe.optimizer.lr, run.progress.epoch, options.epochs)
+            set_learning_rate(run.optimizer, rate)
+            phase, run.clock = run.phase, StepClock()
+            bar.set_description(f"epoch {run.progress.epoch + 1}/{options.epochs} {phase}")
+            run.model.train()
+            for images, labels in epoch_batches(
+                run.recipe, run.data, run.progress.epoch, run.progress.totals.batches
+            ):
+                with run.clock.step():
+                    loss, logits = train_step(run.model, run.optimizer, images, labels, options.label_smoothing)
+                count(run, loss, logits, labels)
+                bar.update()
+                if stop.requested and run.progress.totals.batches < run.steps_per_epoch:
+                    save(run, log, checkpoints)
+                    raise Interrupted(f"stopped after step {run.progress.step}")
+            # The step that ends a phase also begins the next one, so the phase was looked at before that.
+            seen = run.phase_end or look_at(run)
+            log.append(epoch_row(run, phase, rate, seen, run.clock))
+            for row in new_mask_rows(run):
+                log.append(row)
+            for row in run.probe_rows():
+                log.append(row)
+            run.end_epoch(phase, seen.held_out.accuracy)
+            tqdm.write(
+                f"epoch {run.progress.epoch}/{options.epochs} {phase:<6} held-out accuracy {seen.held_out.accuracy:.4f} "
+                f"sparsity {seen.sparsity:.3f} step {run.clock.median_cpu_ms or 0:.1f} ms CPU",
+                file=sys.stderr,
+            )
+            if run.progress.epoch == options.epochs or stop.requested or run.progress.epoch % options.checkpoint_every == 0:
+                save(run, log, checkpoints)
+            if stop.requested and run.progress.epoch < options.epochs:
+                raise Interrupted(f"stopped after epoch {run.progress.epoch}")
+
+
+def train_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor, label_smoothing: float
+) -> tuple[Tensor, Tensor]:
+    """One optimizer step on one batch; returns the loss in nats and the logits before it."""
+    logits = model(images)
+    loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.detach(), logits.detach()
+
+
+def epoch_batches(recipe: Recipe, data: ImageData, epoch: int, first_batch: int = 0) -> Batches:
+    """The batches of one epoch: float32 images (N, C, H, W) and int64 labels (N,), from batch ``first_batch`` on.
+
+    Order and augmentation depend on nothing but the seed and the epoch's number, so a resumed run goes on in the
+    middle of an epoch without a stored generator.
+    """
+    seed = (recipe.train.seed * 1_000_003 + epoch) % 2**63
+    augmentation = Augmentation(recipe.data.crop_padding, recipe.data.flip)
+    generator = torch.Generator().manual_seed(seed)
+    return batches(data, recipe.train.batch_size, generator, augmentation, first_batch=first_batch)
+
+
+def count(run: Run, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+    """Add one finished step to the run's counters."""
+    run.progress.step += 1
+    run.progress.samples += len(labels)
+    run.progress.totals.batches += 1
+    run.progress.totals.samples += len(labels)
+    run.progress.totals.loss += loss.item() * len(labels)
+    run.progress.totals.correct += int((logits.argmax(1) == labels).sum())
+
+
+def save(run: Run, log: MetricsLog, checkpoints: Path) -> None:
+    """Write ``last.safetensors``; rows logged later are cut when a run resumes from it."""
+    run.progress.log_bytes = log.size
+    run.save(checkpoints / LAST)

@@ -1,0 +1,99 @@
+"""From a recipe's words to a sparsifier: options map one to one to the constructors of tamis.methods and sparsity."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from tamis.errors import UsageError
+from tamis.methods import ACDC, GMP, OneShot, Ramp
+from tamis.sparsity import (
+    ERK,
+    NM,
+    Block,
+    Budget,
+    FanIn,
+    Global,
+    Phase,
+    Uniform,
+    Unstructured,
+    acdc_phases,
+    default_phases,
+)
+from tamis.train._recipe import Distribution, Pattern, Recipe
+
+DISTRIBUTIONS: dict[str, Any] = {"global": Global, "uniform": Uniform, "erk": ERK, "budget": Budget}
+PATTERNS: dict[str, Any] = {"unstructured": Unstructured, "nm": NM, "block": Block, "fanin": FanIn}
+PACKED: dict[str, Any] = {"auto": "auto", "always": True, "never": False}
+
+
+def build_sparsifier(recipe: Recipe, steps_per_epoch: int) -> Any:
+    """The sparsifier of a recipe, not attached yet; None for ``method = "dense"``.
+
+    Args:
+        recipe: the choices; lengths in epochs and shares of the run become steps here.
+        steps_per_epoch: optimizer steps of one pass over the training data.
+
+    Raises:
+        UsageError: phases that do not add up, or a pattern that does not fit the sparsity or the distribution.
+    """
+    if recipe.method == "dense":
+        return None
+    shared: dict[str, Any] = {
+        "sparsity": recipe.sparsity,
+        "distribution": build_distribution(recipe.distribution),
+        "pattern": build_pattern(recipe.pattern),
+        "exclude": recipe.exclude,
+        "packed": PACKED[recipe.train.packed],
+    }
+    total = recipe.train.epochs * steps_per_epoch
+    if recipe.method == "acdc":
+        return ACDC(
+            total_steps=total,
+            schedule=phases_in_steps(recipe, steps_per_epoch),
+            reset_momentum=recipe.acdc.reset_momentum,
+            ramp=Ramp() if recipe.acdc.ramp else None,
+            steps_per_epoch=steps_per_epoch,
+            **shared,
+        )
+    if recipe.method == "gmp":
+        return GMP(total_steps=total, **_values(recipe.gmp), **shared)
+    return OneShot(at_step=recipe.oneshot.epoch * steps_per_epoch, from_zeros=recipe.oneshot.from_zeros, **shared)
+
+
+def phases_in_steps(recipe: Recipe, steps_per_epoch: int) -> tuple[Phase, ...]:
+    """The phases of an AC/DC recipe in optimizer steps; they begin and end with epochs.
+
+    Raises:
+        UsageError: the lengths do not add up to ``train.epochs``; the message names the nearest totals that do.
+    """
+    lengths = recipe.acdc
+    epochs = recipe.train.epochs
+    try:
+        if lengths.warmup:
+            phases = acdc_phases(
+                epochs, lengths.warmup, lengths.sparse, lengths.dense, lengths.last_dense, lengths.last_sparse
+            )
+        else:
+            phases = default_phases(epochs)
+    except UsageError as error:
+        raise UsageError(f"train.epochs = {epochs}: {error}") from error
+    return tuple(Phase(p.kind, p.start * steps_per_epoch, p.end * steps_per_epoch) for p in phases)
+
+
+def build_distribution(options: Distribution) -> Any:
+    """The value of tamis.sparsity that ``options`` names; keys that were not given keep its defaults."""
+    return DISTRIBUTIONS[options.kind](**_given(options))
+
+
+def build_pattern(options: Pattern) -> Any:
+    """The value of tamis.sparsity that ``options`` names."""
+    return PATTERNS[options.kind](**_given(options))
+
+
+def _given(options: Any) -> dict[str, Any]:
+    return {name: value for name, value in _values(options).items() if name != "kind" and value is not None}
+
+
+def _values(options: Any) -> dict[str, Any]:
+    return {item.name: getattr(options, item.name) for item in fields(options)}
