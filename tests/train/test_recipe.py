@@ -52,7 +52,7 @@ def test_a_percentage_gets_a_hint():
         ("sparsity = 0.5", "choose a method"),
         ('name = "../x"', "name"),
         ('name = ""', "name"),
-        ("[train]\nepochs = 0", "train.epochs"),
+        ("[train]\nepochs = -1", "train.epochs"),
         ("[train]\nepochs = 2.5", "a whole number"),
         ("[train]\nepochs = true", "a whole number"),
         ('[train]\nepochs = "ten"', "a whole number"),

@@ -20,7 +20,7 @@ class ExportCommand:
     source: Annotated[str, tyro.conf.Positional]
     """A .safetensors checkpoint or model of tamis, or a run folder (its last checkpoint)."""
     form: Literal["dense", "sparse", "onnx"] = "dense"
-    """dense: readable without tamis, zeros included; sparse: live weights and their places only; onnx: needs tamis[onnx]."""
+    """dense: readable without tamis, zeros included; sparse: live weights and places; onnx: needs tamis[onnx]."""
     out: str = ""
     """Target file; FORM.safetensors or FORM.onnx beside the source if not given."""
     json: bool = False
@@ -40,7 +40,8 @@ def run(arguments: list[str]) -> int:
     if target.resolve() == source.resolve():
         raise UsageError(f"{target}: is the source itself; give another file with --out")
     model, header = load_model(source)
-    kept = {key: header[key] for key in ("architecture", "method", "sparsity", "classes") if key in header}
+    wanted = ("architecture", "method", "sparsity", "classes")
+    kept = {key: value for key, value in header.items() if key in wanted}
     written = export_model(model, target, options.form, kept)
     size = written.stat().st_size
     result = {"file": str(written), "form": options.form, "bytes": size, "bytes_source": source.stat().st_size}

@@ -11,7 +11,7 @@ import tyro
 from tamis.cli._arguments import parse, show
 from tamis.cli.train import summary_text
 from tamis.errors import FileError, UsageError
-from tamis.train import Recipe, parse_recipe
+from tamis.train import Distribution, Gmp, Oneshot, Pattern, Recipe, Schedule, Source, parse_recipe
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class PruneCommand:
     epochs: int = 0
     """Epochs of fine-tuning; gmp needs at least 1."""
     lr: float = 0.01
-    """Learning rate of the fine-tuning, constant but for gmp's last fifth of the run."""
+    """Learning rate of the fine-tuning, constant."""
     data: str = ""
     """Data for fine-tuning and for the accuracies; the recipe's own if not given."""
     out: str = "runs/pruned"
@@ -55,9 +55,34 @@ def run(arguments: list[str]) -> int:
     checkpoint = load_checkpoint(source / "checkpoints" / "last.safetensors" if source.is_dir() else source)
     text = checkpoint.header.get("recipe")
     if not text:
-        raise FileError(f"{source}: holds a model without its recipe; expected a checkpoint that tamis train has written")
+        raise FileError(
+            f"{source}: holds a model without its recipe; expected a checkpoint that tamis train has written"
+        )
     recipe = pruning_recipe(parse_recipe(text, str(source)), options)
     folder = Path(options.out)
     summary = fit(recipe, folder, weights=checkpoint, overwrite=options.overwrite)
     show({**summary, "run_folder": str(folder)}, summary_text(summary, folder), options.json)
     return 0
+
+
+def pruning_recipe(trained: Recipe, options: PruneCommand) -> Recipe:
+    """The recipe of the pruning run: the network, data and batches of the trained one, everything else from the flags.
+
+    Raises:
+        UsageError: a value is out of range.
+    """
+    return replace(
+        trained,
+        name=f"{trained.name[:90]}_pruned",
+        method=options.method,
+        sparsity=options.sparsity,
+        source=Source(),
+        data=replace(trained.data, source=options.data or trained.data.source),
+        distribution=Distribution(kind=options.distribution),
+        pattern=Pattern(),
+        gmp=Gmp(from_zeros=True),
+        oneshot=Oneshot(from_zeros=True),
+        optimizer=replace(trained.optimizer, lr=options.lr),
+        schedule=Schedule(kind="constant"),
+        train=replace(trained.train, epochs=options.epochs, dense_twin_epochs=0, memorisation_probe=0),
+    )

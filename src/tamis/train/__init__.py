@@ -9,40 +9,100 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tamis.train._checkpoint import load_checkpoint, save_checkpoint
+    from tamis.train._checkpoint import Checkpoint, load_checkpoint, load_weights, restore, save_checkpoint
     from tamis.train._environment import describe_environment
-    from tamis.train._evaluate import evaluate
+    from tamis.train._evaluate import Evaluation, evaluate
     from tamis.train._export import export_model, load_model
     from tamis.train._fit import fit
     from tamis.train._interrupt import Interrupted
     from tamis.train._learning_rate import learning_rate
     from tamis.train._metrics import MetricsLog, read_metrics
-    from tamis.train._recipe import Recipe
+    from tamis.train._recipe import (
+        Acdc,
+        Data,
+        Distribution,
+        Gmp,
+        Model,
+        Oneshot,
+        Optimizer,
+        Pattern,
+        Recipe,
+        Schedule,
+        Source,
+        Train,
+    )
     from tamis.train._recipe_toml import dump_recipe, load_recipe, parse_recipe, save_recipe
+    from tamis.train._speed import StepSpeed, measure_step
 
-_HOME = {
-    "Interrupted": "_interrupt",
-    "MetricsLog": "_metrics",
-    "Recipe": "_recipe",
-    "describe_environment": "_environment",
-    "dump_recipe": "_recipe_toml",
-    "evaluate": "_evaluate",
-    "export_model": "_export",
-    "fit": "_fit",
-    "learning_rate": "_learning_rate",
-    "load_checkpoint": "_checkpoint",
-    "load_model": "_export",
-    "load_recipe": "_recipe_toml",
-    "parse_recipe": "_recipe_toml",
-    "read_metrics": "_metrics",
-    "save_checkpoint": "_checkpoint",
-    "save_recipe": "_recipe_toml",
+_MODULES = {
+    "_checkpoint": (
+        "Checkpoint",
+        "load_checkpoint",
+        "load_weights",
+        "restore",
+        "save_checkpoint",
+    ),
+    "_environment": ("describe_environment",),
+    "_evaluate": (
+        "Evaluation",
+        "evaluate",
+    ),
+    "_export": (
+        "export_model",
+        "load_model",
+    ),
+    "_fit": ("fit",),
+    "_interrupt": ("Interrupted",),
+    "_learning_rate": ("learning_rate",),
+    "_metrics": (
+        "MetricsLog",
+        "read_metrics",
+    ),
+    "_recipe": (
+        "Acdc",
+        "Data",
+        "Distribution",
+        "Gmp",
+        "Model",
+        "Oneshot",
+        "Optimizer",
+        "Pattern",
+        "Recipe",
+        "Schedule",
+        "Source",
+        "Train",
+    ),
+    "_recipe_toml": (
+        "dump_recipe",
+        "load_recipe",
+        "parse_recipe",
+        "save_recipe",
+    ),
+    "_speed": (
+        "StepSpeed",
+        "measure_step",
+    ),
 }
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "Acdc",
+    "Checkpoint",
+    "Data",
+    "Distribution",
+    "Evaluation",
+    "Gmp",
     "Interrupted",
     "MetricsLog",
+    "Model",
+    "Oneshot",
+    "Optimizer",
+    "Pattern",
     "Recipe",
+    "Schedule",
+    "Source",
+    "StepSpeed",
+    "Train",
     "describe_environment",
     "dump_recipe",
     "evaluate",
@@ -52,8 +112,11 @@ __all__ = [
     "load_checkpoint",
     "load_model",
     "load_recipe",
+    "load_weights",
+    "measure_step",
     "parse_recipe",
     "read_metrics",
+    "restore",
     "save_checkpoint",
     "save_recipe",
 ]

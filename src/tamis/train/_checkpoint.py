@@ -236,5 +236,6 @@ def _strip(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _numpy_state() -> list[Any]:
-    name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 - see restore
+    state: Any = np.random.get_state()  # noqa: NPY002 - see restore
+    name, keys, position, has_gauss, cached = state
     return [name, keys.tolist(), position, has_gauss, cached]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import io
 import os
@@ -42,7 +43,7 @@ def export_model(model: nn.Module, path: str | os.PathLike[str], form: Form, hea
         UsageError: ``onnx`` is asked for and the package onnx is missing.
         OSError: the file cannot be written.
     """
-    plain = densify(_copy(model))
+    plain = densify(copy.deepcopy(model))
     if form == "onnx":
         return _export_onnx(plain.eval(), path, header)
     if form == "sparse":
@@ -58,7 +59,7 @@ def load_model(path: str | os.PathLike[str]) -> tuple[nn.Module, dict[str, Any]]
         FileError: the file is damaged or foreign, or does not say which network it holds.
     """
     checkpoint = load_checkpoint(path)
-    architecture = checkpoint.header.get("architecture")
+    architecture: Any = checkpoint.header.get("architecture")
     try:
         model = create_model(**architecture)
     except (TypeError, UsageError) as error:
@@ -86,9 +87,3 @@ def _export_onnx(model: nn.Module, path: str | os.PathLike[str], header: Mapping
             dynamo=False,
         )
     return write_atomic(path, stream.getvalue())
-
-
-def _copy(model: nn.Module) -> nn.Module:
-    import copy
-
-    return copy.deepcopy(model)

@@ -50,7 +50,11 @@ def finish(run: Run, folder: Path, log: MetricsLog, stop: StopRequest) -> dict[s
         OSError: a file cannot be written.
     """
     models = trained_models(run, log, stop)
-    header = {"architecture": run.architecture, "method": run.recipe.method, "sparsity": run.recipe.sparsity}
+    header: dict[str, Any] = {
+        "architecture": run.architecture,
+        "method": run.recipe.method,
+        "sparsity": run.recipe.sparsity,
+    }
     header |= {"classes": [str(name) for name in run.data.classes]}
     sizes: dict[str, int | None] = {"dense": None, "sparse": None}
     for form, model in (("dense", models.dense), ("sparse", models.sparse)):
@@ -90,9 +94,7 @@ def plain_model(run: Run) -> nn.Module:
     return model
 
 
-def summarise(
-    run: Run, models: Models, sizes: dict[str, int | None], speed: StepSpeed | None
-) -> dict[str, Any]:
+def summarise(run: Run, models: Models, sizes: dict[str, int | None], speed: StepSpeed | None) -> dict[str, Any]:
     """The content of summary.json: plain JSON types, None where this kind of run has no such number."""
     seen = {name: _evaluate(run, model) for name, model in vars(models).items()}
     pair, held_out = None, normalise(run.data.test_x, run.data.mean, run.data.std)

@@ -35,6 +35,8 @@ def train(run: Run, log: MetricsLog, checkpoints: Path, stop: StopRequest) -> No
         Interrupted: ``stop`` was requested; ``last.safetensors`` holds the state after the last finished step.
     """
     options = run.recipe.train
+    if run.progress.step == 0:
+        save(run, log, checkpoints)  # so that there is something to resume from at any time
     with tqdm(total=options.epochs * run.steps_per_epoch, initial=run.progress.step, unit="step", disable=None) as bar:
         while run.progress.epoch < options.epochs:
             rate = learning_rate(run.recipe.schedule, run.recipe.optimizer.lr, run.progress.epoch, options.epochs)
@@ -42,9 +44,7 @@ def train(run: Run, log: MetricsLog, checkpoints: Path, stop: StopRequest) -> No
             phase, run.clock = run.phase, StepClock()
             bar.set_description(f"epoch {run.progress.epoch + 1}/{options.epochs} {phase}")
             run.model.train()
-            for images, labels in epoch_batches(
-                run.recipe, run.data, run.progress.epoch, run.progress.totals.batches
-            ):
+            for images, labels in epoch_batches(run.recipe, run.data, run.progress.epoch, run.progress.totals.batches):
                 with run.clock.step():
                     loss, logits = train_step(run.model, run.optimizer, images, labels, options.label_smoothing)
                 count(run, loss, logits, labels)
@@ -61,11 +61,15 @@ def train(run: Run, log: MetricsLog, checkpoints: Path, stop: StopRequest) -> No
                 log.append(row)
             run.end_epoch(phase, seen.held_out.accuracy)
             tqdm.write(
-                f"epoch {run.progress.epoch}/{options.epochs} {phase:<6} held-out accuracy {seen.held_out.accuracy:.4f} "
-                f"sparsity {seen.sparsity:.3f} step {run.clock.median_cpu_ms or 0:.1f} ms CPU",
+                f"epoch {run.progress.epoch}/{options.epochs} {phase:<6} "
+                f"held-out accuracy {seen.held_out.accuracy:.4f} sparsity {seen.sparsity:.3f} step {run.clock.median_cpu_ms or 0:.1f} ms CPU",
                 file=sys.stderr,
             )
-            if run.progress.epoch == options.epochs or stop.requested or run.progress.epoch % options.checkpoint_every == 0:
+            if (
+                run.progress.epoch == options.epochs
+                or stop.requested
+                or run.progress.epoch % options.checkpoint_every == 0
+            ):
                 save(run, log, checkpoints)
             if stop.requested and run.progress.epoch < options.epochs:
                 raise Interrupted(f"stopped after epoch {run.progress.epoch}")

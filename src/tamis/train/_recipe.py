@@ -157,7 +157,9 @@ class Acdc:
             at_least(f"acdc.{key}", getattr(self, key), 0)
         given = [key for key in ("warmup", "sparse", "dense", "last_dense", "last_sparse") if getattr(self, key)]
         if given and len(given) < 5:
-            raise UsageError(f"acdc gives {', '.join(given)}: expected all five phase lengths in epochs, or none of them")
+            raise UsageError(
+                f"acdc gives {', '.join(given)}: expected all five phase lengths in epochs, or none of them"
+            )
 
 
 @dataclass(frozen=True)
@@ -253,7 +255,7 @@ class Train:
     """Length of the run, batches, seeds, and what is kept."""
 
     epochs: int = 20
-    """Passes over the training data."""
+    """Passes over the training data; 0 only evaluates (and prunes, with oneshot)."""
     batch_size: int = 128
     """Samples per optimizer step."""
     seed: int = 0
@@ -270,7 +272,7 @@ class Train:
     """Training samples with random labels whose memorisation is logged each epoch (R = 1000 in the paper)."""
 
     def __post_init__(self) -> None:
-        at_least("train.epochs", self.epochs, 1)
+        at_least("train.epochs", self.epochs, 0)
         at_least("train.batch_size", self.batch_size, 1)
         within("train.seed", self.seed, 0, 2**63 - 1)
         if not 0 <= self.label_smoothing < 1:
@@ -318,12 +320,14 @@ class Recipe:
             )
         if self.method != "dense" and not self.sparsity:
             raise UsageError(f'method = "{self.method}" needs a sparsity, such as sparsity = 0.9')
-        if self.schedule.warmup_epochs >= self.train.epochs:
+        if self.schedule.warmup_epochs and self.schedule.warmup_epochs >= self.train.epochs:
             raise UsageError(
                 f"schedule.warmup_epochs = {self.schedule.warmup_epochs}: expected less than train.epochs = "
                 f"{self.train.epochs}"
             )
-        if self.method == "oneshot" and self.oneshot.epoch >= self.train.epochs:
-            raise UsageError(f"oneshot.epoch = {self.oneshot.epoch}: expected less than train.epochs = {self.train.epochs}")
+        if self.method == "oneshot" and self.oneshot.epoch and self.oneshot.epoch >= self.train.epochs:
+            raise UsageError(
+                f"oneshot.epoch = {self.oneshot.epoch}: expected less than train.epochs = {self.train.epochs}"
+            )
         if self.train.dense_twin_epochs and self.method != "acdc":
             raise UsageError(f'train.dense_twin_epochs needs method = "acdc", this recipe has "{self.method}"')

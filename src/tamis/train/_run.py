@@ -164,6 +164,4 @@ def _draw_probe(recipe: Recipe, data: ImageData) -> MemorisationProbe | None:
     if recipe.data.crop_padding or recipe.data.flip:
         raise UsageError("train.memorisation_probe needs data.crop_padding = 0 and data.flip = false: it must see "
                          "its samples unchanged")  # fmt: skip
-    return MemorisationProbe.draw(
-        data.train_y, data.num_classes, recipe.train.memorisation_probe, recipe.train.seed
-    )
+    return MemorisationProbe.draw(data.train_y, data.num_classes, recipe.train.memorisation_probe, recipe.train.seed)

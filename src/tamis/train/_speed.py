@@ -71,5 +71,12 @@ def measure_step(
                 F.cross_entropy(network(images), labels).backward()
                 rule.step()
     (_, _, d), (_, _, s) = contestants
-    times = (d.median_cpu_ms, s.median_cpu_ms, d.median_wall_ms, s.median_wall_ms)
-    return StepSpeed(*(round(value or 0.0, 4) for value in times), len(labels), torch.get_num_threads(), steps)
+    return StepSpeed(
+        dense_cpu_ms=round(d.median_cpu_ms or 0.0, 4),
+        sparse_cpu_ms=round(s.median_cpu_ms or 0.0, 4),
+        dense_wall_ms=round(d.median_wall_ms or 0.0, 4),
+        sparse_wall_ms=round(s.median_wall_ms or 0.0, 4),
+        batch_size=len(labels),
+        threads=torch.get_num_threads(),
+        steps=steps,
+    )
