@@ -188,7 +188,7 @@ class Block(Pattern):
         matrix = _matrix(scores, "Block")
         cut = matrix.reshape(matrix.shape[0] // self.rows, self.rows, -1, self.cols)
         means = cut.mean(axis=(1, 3), dtype=np.float64).astype(matrix.dtype)  # numpy: the same on any thread count
-        spread = np.broadcast_to(means[:, None, :, None], cut.shape).reshape(matrix.shape)
+        spread = means.repeat(self.rows, axis=0).repeat(self.cols, axis=1)
         return torch.from_numpy(spread).reshape(scores.shape).to(scores.device)
 
     def select(self, scores: Tensor, count: int) -> Tensor:
