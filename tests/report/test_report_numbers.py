@@ -10,9 +10,10 @@ from run_folders import STEPS_PER_EPOCH, all_rows, epoch_row, mask_row, write_ru
 from tamis.report import read_run
 from tamis.report._headline import cards_of
 from tamis.report._layers import layers_of
-from tamis.report._ledger import cpu_time_fraction, free_table, ledger_of
+from tamis.report._ledger import ledger_of, measured_fraction
 from tamis.report._phases import axis_of, phases_of
 from tamis.report._sections import MOST_EVENTS, events_table
+from tamis.report._tables import free_table
 
 
 def run_of(folder, rows, **options):
@@ -84,38 +85,47 @@ def test_layers_come_from_the_last_sparse_event_without_a_summary(tmp_path):
     assert found.origin == "the masks made at step 22"
 
 
-def test_measured_cpu_time_is_weighted_by_the_steps_of_each_phase(tmp_path):
-    times = [20.0, 10.0, 10.0, 10.0]
-    phases = ["dense", "sparse", "sparse", "sparse"]
+def test_measured_time_is_over_as_many_median_dense_epochs(tmp_path):
+    times = [20.0, 40.0, 24.0, 10.0, 10.0]  # the median of the dense three is 24
+    phases = ["dense", "dense", "dense", "sparse", "sparse"]
     rows = [
-        {**epoch_row(number), "phase": phase, "step_cpu_ms": time}
+        {**epoch_row(number), "phase": phase, "wall_s": time}
         for number, (phase, time) in enumerate(zip(phases, times, strict=True), 1)
     ]
     spans = phases_of(run_of(tmp_path, rows))
-    assert cpu_time_fraction(spans) == (20 + 3 * 10) / (4 * 20)
+    assert measured_fraction(spans, lambda row: row.wall_s) == (20 + 40 + 24 + 10 + 10) / (5 * 24)
 
 
-def test_the_ledger_ends_with_the_measurement_and_every_row_states_its_denominator(tmp_path):
-    summary = {"flops": [{"name": "mask-based", "train_fraction": 0.5, "denominator": "dense"}, {"name": "exact nnz"}]}
-    run = run_of(tmp_path, all_rows(), summary=summary)
+def test_one_unmeasured_epoch_leaves_the_measured_fraction_open(tmp_path):
+    rows = all_rows()
+    rows[0] = {**rows[0], "wall_s": None}
+    assert math.isnan(measured_fraction(phases_of(run_of(tmp_path, rows)), lambda row: row.wall_s))
+
+
+def test_the_ledger_ends_with_measurements_and_every_row_states_its_denominator(tmp_path):
+    run = run_of(tmp_path, all_rows())
     table = ledger_of(run, phases_of(run))
-    assert table.headings == ("Count", "Train", "Denominator")
-    assert [row[0] for row in table.rows] == ["mask-based", "exact nnz", "CPU time, measured"]
-    assert [row[-1] for row in table.rows][:2] == ["dense", "not stated by the run"]
-    assert table.rows[-1][-1] == "the same 880 steps at the median step of this run's dense phases"
-
-
-def test_a_ledger_keyed_by_count_is_read_like_a_list(tmp_path):
-    summary = {"flops": {"exact nnz": {"train_fraction": 0.25}, "dense_forward": 1000}}
-    run = run_of(tmp_path, [], summary=summary)
-    assert ledger_of(run, ()).rows == (("exact nnz", "25.0\u00a0%", "not stated by the run"),)
-    assert run.summary.flops == {"dense_forward": 1000}
+    assert table.headings[-1] == "Denominator"
+    assert [row[:2] for row in table.rows] == [
+        ("Forward", "mask-based"),
+        ("Training", "mask-based"),
+        ("Training", "exact nnz"),
+        ("Training", "CPU time, measured"),
+        ("Training", "wall-clock, measured"),
+    ]
+    assert all(row[-1] for row in table.rows)
 
 
 def test_a_dense_run_has_no_measured_ledger_row(tmp_path):
-    run = run_of(tmp_path, all_rows("dense"), summary={})
-    assert math.isnan(cpu_time_fraction(phases_of(run)))
+    run = run_of(tmp_path, all_rows("dense"), summary={"flops": {}})
     assert ledger_of(run, phases_of(run)) is None
+
+
+def test_dead_units_and_effective_weights_come_from_the_last_masks(tmp_path):
+    rows = [mask_row(22, "prune", None, {"fc": (10, 4)}), {**mask_row(44, "prune", 1.0, {"fc": (10, 4)})}]
+    rows[1]["effective_nnz"] = 3
+    found = layers_of(run_of(tmp_path, rows, summary={"layers": [{"name": "fc", "live": 4, "total": 10}]}))
+    assert (found.rows[0].dead, found.effective, found.origin) == ("1, 2", 3.0, "the final model")
 
 
 def test_free_tables_take_the_union_of_keys_and_leave_nested_values_out():
@@ -127,7 +137,7 @@ def test_free_tables_take_the_union_of_keys_and_leave_nested_values_out():
 
 
 def test_warm_up_does_not_count_as_the_dense_model_of_an_unfinished_run(tmp_path):
-    rows = [row for row in all_rows() if row["step"] <= 6 * STEPS_PER_EPOCH]  # dense 1-4, sparse 5-6
+    rows = [row for row in all_rows() if row.get("step", 9999) <= 6 * STEPS_PER_EPOCH]  # dense 1-4, sparse 5-6
     run = run_of(tmp_path, rows, summary=None)
     accuracy = cards_of(run, phases_of(run), layers_of(run))[0]
     assert [bar.kind for bar in accuracy.bars] == ["sparse"]

@@ -107,6 +107,7 @@ def test_a_damaged_line_is_refused_by_file_and_number(tmp_path, line, message):
         ({"choices": {"a": 1}}, "'choices'.*expected a list"),
         ({"warnings": [1]}, "'warnings'.*list of strings"),
         ({"flops": "many"}, "'flops' is 'many', expected an object"),
+        ({"flops": {"rows": [{"row": "training", "fraction": -1}]}}, "flops: field 'fraction' is -1"),
     ],
 )
 def test_a_damaged_summary_is_refused_by_field(tmp_path, change, message):

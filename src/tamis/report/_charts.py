@@ -106,8 +106,8 @@ def _masks(run: Run, axis: Axis, spans: Sequence[Span]) -> Chart | None:
         panels[1].set_ylim(min([value for value in iou if math.isfinite(value)], default=0) - 0.02, 1.005)
 
     alt = (
-        f"Over {len(events)} mask events the change in percent of the weights {_course(change, plain)}, and the overlap "
-        f"(IoU) with the masks before {_course(iou, plain)}."
+        f"Over {len(events)} mask events the change in percent of the weights {_course(change, plain)}, "
+        f"and the overlap (IoU) with the masks before {_course(iou, plain)}."
     )
     caption = (
         "Each point compares new masks with the ones before. Masks that settle change little and overlap almost fully."
@@ -149,11 +149,8 @@ def _probe(run: Run, axis: Axis, spans: Sequence[Span]) -> Chart | None:
 
     def draw(figure: Any, narrow: bool) -> None:
         panel = figure.subplots()
-        for values, name, colour, marker in (
-            (true, "true labels", "dense", "o"),
-            (random, "random labels", "ink", "D"),
-        ):
-            panel.plot(places, values, label=name, color=LIGHT[colour], linewidth=1.4, marker=marker, markersize=3)
+        panel.plot(places, true, label="true labels", color=LIGHT["muted"], linewidth=1.2, linestyle=(0, (4, 2)))
+        panel.plot(places, random, label="random labels", color=LIGHT["ink"], linewidth=1.4, marker="D", markersize=3)
         panel.set_title("Accuracy on the samples with random labels")
         panel.set_ylim(-0.03, 1.03)
         panel.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")

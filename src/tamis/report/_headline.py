@@ -53,18 +53,21 @@ def cards_of(run: Run, spans: Sequence[Span], layers: Layers) -> tuple[Card, ...
     if not run.finished or (math.isnan(dense) and math.isnan(sparse)):
         dense = _first(dense, _last_accuracy(spans, "dense"))
         sparse = _first(sparse, _last_accuracy(spans, "sparse"))
-    step_dense = _first(summary.step_ms_dense, step_median(spans, "dense"))
-    step_sparse = _first(summary.step_ms_sparse, step_median(spans, "sparse"))
+    step_dense, step_sparse = summary.step_ms_dense, summary.step_ms_sparse
+    if math.isnan(step_dense) and math.isnan(step_sparse):  # never one from here and one from there
+        step_dense, step_sparse = step_median(spans, "dense"), step_median(spans, "sparse")
+    count = summary.held_out_samples
+    samples = f", {count:,.0f} samples" if math.isfinite(count) else ""
     so_far = "" if run.finished else ", so far"
     cards = (
         _pair(
             f"Accuracy on held-out data{so_far}", dense, sparse, percent, points(sparse - dense),
-            "sparse against dense", longest=1.0,
+            f"sparse against dense{samples}", longest=1.0,
         ),
         _sparsity(run, layers),
         _pair(
             f"CPU time of a training step{so_far}", step_dense, step_sparse, milliseconds,
-            ratio(step_dense, step_sparse, "faster", "slower"), "sparse phases against dense",
+            ratio(step_dense, step_sparse, "faster", "slower"), "sparse against dense",
         ),
         _pair(
             "Size of the model file", summary.bytes_dense, summary.bytes_sparse, size,
@@ -83,7 +86,7 @@ def _sparsity(run: Run, layers: Layers) -> Card | None:
     comparison = f"{layers.live:,} weights live" if layers.total else ""
     note = f"of {layers.total:,} prunable" if layers.total else "of the prunable weights"
     over_all = run.summary.sparsity_over_all
-    note += f"; {percent(over_all)} zeros over all" if math.isfinite(over_all) else ""
+    note += f"; {percent(over_all)} over all layers" if math.isfinite(over_all) else ""
     return Card("Sparsity", (bar,), comparison, note)
 
 

@@ -25,16 +25,23 @@ class Layer:
     live_share: float
     relative: float
     warning: str
+    dead: str
 
 
 @dataclass(frozen=True)
 class Layers:
-    """All layers in the model's order, their totals, and where the counts come from."""
+    """All layers in the model's order, their totals, where the counts come from, live weights on a path (or NaN)."""
 
     rows: tuple[Layer, ...]
     live: int
     total: int
     origin: str
+    effective: float = math.nan
+
+    @property
+    def dead_known(self) -> bool:
+        """Whether dead units were counted in any layer."""
+        return any(row.dead for row in self.rows)
 
     @property
     def sparsity(self) -> float:
@@ -54,22 +61,18 @@ class Layers:
 
 def layers_of(run: Run) -> Layers:
     """The layers of the summary, or those of the last event that made the model sparse; empty if there is neither."""
-    if run.summary.layers:
-        return _layers(run.summary.layers, "the finished sparse model")
-    for event in reversed(run.masks):
-        if event.event != "decompress" and event.layers:
-            return _layers(event.layers, f"the masks made at step {event.step:,}")
-    return Layers((), 0, 0, "")
+    last = next((row for row in reversed(run.masks) if row.event != "decompress" and row.layers), None)
+    counts = run.summary.layers or (last.layers if last else ())
+    if not counts:
+        return Layers((), 0, 0, "")
+    live, total = sum(row.live for row in counts), sum(row.total for row in counts)
+    masked = {row.name: row for row in last.layers} if last else {}
+    rows = tuple(_layer(row, live / total if total else 0.0, masked.get(row.name, row)) for row in counts)
+    origin = "the final model" if run.summary.layers else f"the masks made at step {last.step:,}" if last else ""
+    return Layers(rows, live, total, origin, last.effective_nnz if last else math.nan)
 
 
-def _layers(counts: tuple[LayerCount, ...], origin: str) -> Layers:
-    live = sum(row.live for row in counts)
-    total = sum(row.total for row in counts)
-    overall = live / total if total else 0.0
-    return Layers(tuple(_layer(row, overall) for row in counts), live, total, origin)
-
-
-def _layer(counts: LayerCount, overall: float) -> Layer:
+def _layer(counts: LayerCount, overall: float, masked: LayerCount) -> Layer:
     share = counts.live / counts.total if counts.total else 1.0
     relative = share / overall if overall else math.nan
     if counts.total and counts.live == 0:
@@ -78,4 +81,5 @@ def _layer(counts: LayerCount, overall: float) -> Layer:
         warning = f"near collapse, it keeps {100 * relative:.0f} % of its uniform share"
     else:
         warning = ""
-    return Layer(counts.name, counts.live, counts.total, share, relative, warning)
+    dead = "" if masked.no_fan_in is None else f"{masked.no_fan_in:,}, {masked.no_fan_out or 0:,}"
+    return Layer(counts.name, counts.live, counts.total, share, relative, warning, dead)

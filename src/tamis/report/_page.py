@@ -16,10 +16,10 @@ from typing import Any
 
 from tamis.errors import FileError, UsageError
 from tamis.report._charts import charts_of
-from tamis.report._format import cell, label, percent
+from tamis.report._format import percent
 from tamis.report._headline import cards_of, description, setting
 from tamis.report._layers import layers_of
-from tamis.report._ledger import free_table, ledger_of
+from tamis.report._ledger import ledger_of
 from tamis.report._phases import axis_of, phases_of
 from tamis.report._read import Run, read_run
 from tamis.report._sections import (
@@ -31,6 +31,7 @@ from tamis.report._sections import (
     provenance_of,
     reference_of,
 )
+from tamis.report._tables import free_table
 from tamis.storage import write_atomic
 
 EXTRA = ("jinja2", "matplotlib")
@@ -96,8 +97,8 @@ def _content(run: Run) -> dict[str, Any]:
         "choices": free_table(run.summary.choices),
         "speeds": free_table(run.speeds),
         "pair": pair_table(run),
+        "twin": free_table(run.twin),
         "epochs": epochs_table(run),
-        "flops": [(label(name), cell(name, value)) for name, value in run.summary.flops.items()],
         "reference": reference_of(run),
         "provenance": provenance_of(run),
     }
@@ -111,9 +112,9 @@ def _sections(content: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("time", "Over time", content["epochs"] or content["phases"]),
         ("layers", "Layers", content["layers"].rows),
         ("masks", "Masks", content["events"]),
-        ("flops", "FLOPs", content["ledger"] or content["flops"]),
+        ("flops", "FLOPs", content["ledger"]),
         ("speed", "Speed", "speed" in charts or content["speeds"] or content["choices"]),
-        ("pair", "Agreement", content["pair"]),
+        ("pair", "Agreement", content["pair"] or content["twin"]),
         ("probe", "Memorisation", "probe" in charts),
         ("provenance", "Provenance", True),
     )

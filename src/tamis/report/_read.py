@@ -41,6 +41,7 @@ class Run:
     masks: tuple[MaskRow, ...]
     probes: tuple[ProbeRow, ...]
     speeds: tuple[Mapping[str, Any], ...]
+    twin: tuple[Mapping[str, Any], ...]
     notes: tuple[str, ...]
     remarks: tuple[str, ...]
 
@@ -80,11 +81,8 @@ def read_run(run_folder: str | os.PathLike[str]) -> Run:
         epochs=tuple(sorted(epochs.values(), key=lambda row: row.step)),
         masks=tuple(sorted(masks.values(), key=lambda row: row.step)),
         probes=tuple(sorted(probes.values(), key=lambda row: row.step)),
-        speeds=tuple(
-            {name: value for name, value in fields.values.items() if name != "kind"}
-            for fields in rows
-            if fields.values["kind"] == "speed"
-        ),
+        speeds=_records(rows, "speed"),
+        twin=_records(rows, "twin"),
         notes=tuple(fields.text("text") for fields in rows if fields.values["kind"] == "note"),
         remarks=tuple(remarks),
     )
@@ -106,6 +104,12 @@ def _metrics(path: Path, remarks: list[str]) -> list[Fields]:
     if not rows:
         remarks.append("metrics.jsonl is empty: no epoch has ended yet.")
     return rows
+
+
+def _records(rows: list[Fields], kind: str) -> tuple[Mapping[str, Any], ...]:
+    """The rows of one kind as they were written, without the kind."""
+    found = [fields.values for fields in rows if fields.values["kind"] == kind]
+    return tuple({name: value for name, value in values.items() if name != "kind"} for values in found)
 
 
 def _row(line: bytes, where: str) -> Fields:

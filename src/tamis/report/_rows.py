@@ -16,16 +16,18 @@ from tamis.errors import FileError
 
 @dataclass(frozen=True)
 class LayerCount:
-    """Live and total weights of one prunable layer."""
+    """Live and total weights of one prunable layer, and its units without a live weight where they were counted."""
 
     name: str
     live: int
     total: int
+    no_fan_in: int | None = None
+    no_fan_out: int | None = None
 
 
 @dataclass(frozen=True)
 class EpochRow:
-    """One epoch: shares in [0, 1], losses in nats, the median CPU time of its steps in milliseconds."""
+    """One epoch: shares in [0, 1], losses in nats, wall time of all and median CPU time of single steps."""
 
     epoch: int
     step: int
@@ -37,6 +39,7 @@ class EpochRow:
     sparsity: float
     exact_zeros: float
     lr: float
+    wall_s: float
     step_cpu_ms: float
 
 
@@ -51,6 +54,7 @@ class MaskRow:
     mask_change_percent: float
     iou: float
     regrown_share: float
+    effective_nnz: float
     digest: str
 
 
@@ -157,7 +161,8 @@ def layer_count(name: str, values: Any, where: str) -> LayerCount:
     live, total = fields.count("live"), fields.count("total")
     if live > total:
         raise fields.refuse("live", f"at most total, which is {total}")
-    return LayerCount(name, live, total)
+    dead = (fields.count(key) if values.get(key) is not None else None for key in ("no_fan_in", "no_fan_out"))
+    return LayerCount(name, live, total, *dead)
 
 
 def epoch_row(fields: Fields) -> EpochRow:
@@ -173,6 +178,7 @@ def epoch_row(fields: Fields) -> EpochRow:
         sparsity=fields.share("sparsity"),
         exact_zeros=fields.share("exact_zeros"),
         lr=fields.number("lr"),
+        wall_s=fields.positive("wall_s"),
         step_cpu_ms=fields.positive("step_cpu_ms"),
     )
 
@@ -191,6 +197,7 @@ def mask_row(fields: Fields) -> MaskRow:
         mask_change_percent=fields.positive("mask_change_percent"),
         iou=fields.share("iou"),
         regrown_share=fields.share("regrown_share"),
+        effective_nnz=fields.positive("effective_nnz"),
         digest=fields.text("hash"),
     )
 

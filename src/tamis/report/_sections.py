@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tamis.report._format import DASH, cell, milliseconds, percent, plain
-from tamis.report._ledger import Table
 from tamis.report._phases import Axis, Span
 from tamis.report._read import Run
+from tamis.report._tables import Table
 
 MOST_EVENTS = 24
 PAIR = (

@@ -13,6 +13,20 @@ NAN = math.nan
 
 
 @dataclass(frozen=True)
+class LedgerRow:
+    """One count of FLOPs per sample: ``row`` is forward or training, ``count`` is mask (may live) or nonzero (does).
+
+    ``fraction`` is ``flops / dense_flops``, the denominator being the dense model's forward pass or training step.
+    """
+
+    row: str
+    count: str
+    fraction: float
+    flops: float
+    dense_flops: float
+
+
+@dataclass(frozen=True)
 class Summary:
     """What a finished run says about itself.
 
@@ -28,10 +42,10 @@ class Summary:
     step_ms_sparse: float = NAN
     bytes_dense: float = NAN
     bytes_sparse: float = NAN
+    held_out_samples: float = NAN
     layers: tuple[LayerCount, ...] = ()
     pair: Mapping[str, float] = field(default_factory=dict)
-    flops: Mapping[str, Any] = field(default_factory=dict)
-    ledger: tuple[Mapping[str, Any], ...] = ()
+    ledger: tuple[LedgerRow, ...] = ()
     choices: tuple[Mapping[str, Any], ...] = ()
     warnings: tuple[str, ...] = ()
     recipe: str = ""
@@ -51,13 +65,13 @@ def read_summary(values: Mapping[str, Any], where: str) -> Summary:
         step_ms_sparse=fields.positive("step_ms_sparse"),
         bytes_dense=fields.positive("bytes_dense"),
         bytes_sparse=fields.positive("bytes_sparse"),
+        held_out_samples=fields.positive("held_out_samples"),
         layers=_layers(fields),
         pair={
             "top1_agreement": pair.share("top1_agreement"),
             "mean_kl": pair.number("mean_kl"),
             "mean_cross_entropy": pair.number("mean_cross_entropy"),
         },
-        flops={} if isinstance(fields.values.get("flops"), list) else _flops_facts(fields),
         ledger=_ledger(fields),
         choices=_records(fields, "choices"),
         warnings=_texts(fields, "warnings"),
@@ -75,19 +89,20 @@ def _layers(fields: Fields) -> tuple[LayerCount, ...]:
     return tuple(layer_count(Fields(row, f"{fields.where}, layers").text("name"), row, fields.where) for row in rows)
 
 
-def _flops_facts(fields: Fields) -> dict[str, Any]:
-    """The single values beside the ledger's rows, such as the dense model's forward FLOPs."""
-    return {name: value for name, value in fields.mapping("flops").items() if not isinstance(value, dict | list)}
-
-
-def _ledger(fields: Fields) -> tuple[Mapping[str, Any], ...]:
-    """``flops`` itself if it is a list, its ``rows``, or every object inside it as a row with its key as the name."""
-    if isinstance(fields.values.get("flops"), list):
-        return _records(fields, "flops")
-    flops = fields.mapping("flops")
-    if "rows" in flops:
-        return _records(Fields(flops, f"{fields.where}, flops"), "rows")
-    return tuple({"name": name, **row} for name, row in flops.items() if isinstance(row, dict))
+def _ledger(fields: Fields) -> tuple[LedgerRow, ...]:
+    """``flops["rows"]``, the ledger of the sparsifier."""
+    where = f"{fields.where}, flops"
+    rows = [Fields(row, where) for row in _records(Fields(fields.mapping("flops"), where), "rows")]
+    return tuple(
+        LedgerRow(
+            row.text("row"),
+            row.text("count"),
+            row.positive("fraction"),
+            row.positive("flops"),
+            row.positive("dense_flops"),
+        )
+        for row in rows
+    )
 
 
 def _records(fields: Fields, name: str) -> tuple[Mapping[str, Any], ...]:
