@@ -24,7 +24,8 @@ def array_names(file: Path) -> list[str]:
             return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
     except FileNotFoundError:
         raise FileError(f"{file}: no such file") from None
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:
+        # damaged archives raise BadZipFile, ValueError, NotImplementedError (a wild version number), OSError ...
         raise FileError(f"{file}: found a damaged or foreign file ({error}); expected an .npz archive") from None
 
 
@@ -54,9 +55,9 @@ def read_arrays(file: Path, names: Collection[str]) -> dict[str, np.ndarray]:
             raise
         except Exception as error:
             # zlib.error, LZMAError, EOFError, BadZipFile, ValueError, NotImplementedError ...
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise FileError(
-                f"{file}: the array {name} is damaged or truncated ({type(error).__name__}: {error}); "
-                "expected what numpy.savez writes"
+                f"{file}: the array {name} is damaged or truncated ({reason}); expected what numpy.savez writes"
             ) from None
     return arrays
 
