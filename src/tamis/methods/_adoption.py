@@ -1,0 +1,73 @@
+"""Taking charge of a model and an optimizer: checks, claims and hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from torch import nn, optim
+
+from tamis.errors import UsageError
+from tamis.methods._state_hooks import claim, guard_optimizer_state, guard_support, let_go, show_dense_weight
+
+
+def check_model_and_optimizer(model: nn.Module, layers: Mapping[str, Any], optimizer: optim.Optimizer) -> None:
+    """UsageError if there is nothing to prune, or if the optimizer holds no parameter of the model."""
+    if not layers:
+        raise UsageError(f"{type(model).__name__} has no Linear, Conv1d or Conv2d layer to prune")
+    own = {id(parameter) for parameter in model.parameters()}
+    if not any(id(parameter) in own for group in optimizer.param_groups for parameter in group["params"]):
+        raise UsageError(f"this {type(optimizer).__name__} holds no parameter of the model; build it from this model")
+
+
+def claim_all(layers: Mapping[str, nn.Module]) -> None:
+    """Claim every layer or none; UsageError if another sparsifier governs one."""
+    claimed: list[nn.Module] = []
+    try:
+        for name, layer in layers.items():
+            claim(layer, name)
+            claimed.append(layer)
+    except UsageError:
+        for layer in claimed:
+            let_go(layer)
+        raise
+
+
+def register_hooks(
+    model: nn.Module,
+    layers: Mapping[str, Any],
+    optimizer: optim.Optimizer,
+    before_step: Callable[..., Any],
+    after_step: Callable[..., None],
+) -> list[Any]:
+    """Hook the optimizer's step and everything that saves or loads; returns handles with ``remove()``."""
+    owners = {layer.weight: (name, layer) for name, layer in layers.items()}
+    return [
+        optimizer.register_step_pre_hook(before_step),
+        optimizer.register_step_post_hook(after_step),
+        optimizer.register_load_state_dict_pre_hook(partial(guard_optimizer_state, owners)),
+        model.register_load_state_dict_pre_hook(guard_support),
+        *(layer.register_state_dict_post_hook(show_dense_weight) for layer in layers.values()),
+    ]
+
+
+def with_masked_closure(
+    args: tuple[Any, ...], kwargs: dict[str, Any], zero_gradients: Callable[[], None]
+) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    """Arguments of ``optimizer.step`` whose closure, if there is one, masks the gradients that it computes.
+
+    Optimizers such as LBFGS compute gradients inside the step, where a hook before it comes too early.
+    """
+    closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
+    if not callable(closure):
+        return None
+
+    def masked_closure() -> Any:
+        loss = closure()
+        zero_gradients()
+        return loss
+
+    if "closure" in kwargs:
+        return args, {**kwargs, "closure": masked_closure}
+    return (args[0], masked_closure, *args[2:]), kwargs

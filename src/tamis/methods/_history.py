@@ -1,0 +1,47 @@
+"""What was trained for how long at which support: the raw material of the ledger and of the phase table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tamis.methods._supports import LayerSupports
+
+
+class History:
+    """Intervals of optimizer steps with one support; an interval ends where masks change and, if asked, with an epoch.
+
+    Each row is a dict of JSON types: ``start`` and ``end`` (steps, end exclusive), ``phase`` (``"dense"`` or
+    ``"sparse"``), ``live`` (weights that may be non-zero, by layer), ``nonzero`` (weights that are not exactly zero at
+    ``end``, by layer).  In a dense phase the two differ when weights that came back stay at zero.
+    """
+
+    def __init__(self) -> None:
+        self._rows: list[dict[str, Any]] = []
+
+    @property
+    def _end(self) -> int:
+        return self._rows[-1]["end"] if self._rows else 0
+
+    def close(self, step: int, supports: LayerSupports) -> None:
+        """End the open interval after ``step`` steps; nothing happens if it is empty."""
+        if step > self._end:
+            self._rows.append(self._row(step, supports))
+
+    def rows(self, step: int, supports: LayerSupports | None) -> list[dict[str, Any]]:
+        """All intervals, the open one included while ``supports`` are given."""
+        if supports is None or step <= self._end:
+            return list(self._rows)
+        return [*self._rows, self._row(step, supports)]
+
+    def load(self, rows: list[dict[str, Any]]) -> None:
+        """Take back rows from a checkpoint."""
+        self._rows = [dict(row) for row in rows]
+
+    def _row(self, step: int, supports: LayerSupports) -> dict[str, Any]:
+        return {
+            "start": self._end,
+            "end": step,
+            "phase": "sparse" if supports.held else "dense",
+            "live": supports.live_counts(),
+            "nonzero": supports.nonzeros(),
+        }

@@ -1,0 +1,64 @@
+"""Pruning once, and training on with the mask; and training on with the zeros that a model already has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tamis.errors import UsageError
+from tamis.methods._collapse import check_collapse
+from tamis.methods._sparsifier import Sparsifier
+from tamis.sparsity import masks_from_zeros
+
+
+class OneShot(Sparsifier):
+    """Prune by magnitude once and keep the mask from then on.
+
+    Args:
+        sparsity: fraction of zeros, in [0, 1).
+        at_step: optimizer steps before the pruning; 0 prunes in :meth:`attach`.
+        from_zeros: prune inside the support that the model has then, so that its zeros stay.
+        **options: see :class:`Sparsifier`.
+    """
+
+    method = "oneshot"
+
+    def __init__(self, sparsity: float, *, at_step: int = 0, from_zeros: bool = False, **options: Any) -> None:
+        super().__init__(sparsity, **options)
+        if at_step < 0:
+            raise UsageError(f"at_step must be at least 0; got {at_step}")
+        self.at_step = at_step
+        self.from_zeros = from_zeros
+
+    def _enter(self, step: int) -> None:
+        if step != self.at_step:
+            return
+        self._announce()
+        weights = self._attached().weights()
+        within = masks_from_zeros(weights) if self.from_zeros else {}
+        masks = self._choose({name: weight.abs() for name, weight in weights.items()}, self.sparsity, within)
+        self._hold(masks, "prune", self.sparsity)
+
+    def _configuration(self) -> dict[str, Any]:
+        return {"at_step": self.at_step, "from_zeros": self.from_zeros}
+
+
+class KeepZeros(Sparsifier):
+    """Fine-tune an already sparse model: every weight that is zero at :meth:`attach` stays zero.
+
+    Args:
+        **options: ``include``, ``exclude`` and ``packed`` of :class:`Sparsifier`.
+    """
+
+    method = "keepzeros"
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(0.0, **options)
+
+    def _enter(self, step: int) -> None:
+        if step == 0:
+            masks = masks_from_zeros(self._attached().weights())
+            check_collapse(masks, 0.0, self.step, self.on_collapse)
+            self._hold(masks, "prune", 0.0)
+
+    def _configuration(self) -> dict[str, Any]:
+        return {}

@@ -1,0 +1,328 @@
+"""The contract of a method: two lines of adoption, hooks on the optimizer's step, an unchanged training loop."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn, optim
+
+from tamis.errors import UsageError
+from tamis.methods._adoption import check_model_and_optimizer, claim_all, register_hooks, with_masked_closure
+from tamis.methods._checkpoint import SparsifierState, load_common, save_common
+from tamis.methods._collapse import check_collapse
+from tamis.methods._history import History
+from tamis.methods._ledger import ledger_rows
+from tamis.methods._optimizer_state import clear_moments, reset_regrown_state
+from tamis.methods._records import MaskRecorder
+from tamis.methods._report import build_report
+from tamis.methods._state_hooks import let_go
+from tamis.methods._supports import LayerSupports, Packed
+from tamis.nn import pack_module, prunable_modules
+from tamis.sparsity import (
+    Distribution,
+    Global,
+    Pattern,
+    Unstructured,
+    check_combination,
+    dense_layers,
+    nested_scores,
+    select_masks,
+)
+
+_GLOBAL, _UNSTRUCTURED = Global(), Unstructured()
+
+
+class Sparsifier(ABC):
+    """Base of all methods (abstract): decides when masks change; this class does everything else.
+
+    Use it in any training loop::
+
+        sparsifier = ACDC(sparsity=0.9, total_steps=steps).attach(model, optimizer)
+        ...                                     # the loop is unchanged
+        dense, sparse = sparsifier.pair()
+        sparsifier.finalize()
+
+    Hooks on ``optimizer.step`` mask the gradients before it and the weights after it, and change masks between the
+    step that ends a phase and the next forward pass.  Pruned weights are exactly zero after every step, whatever the
+    optimizer.  Parameters are never renamed; ``copy.deepcopy``, pickling, weight tying, ``torch.compile`` and the keys
+    of ``state_dict`` keep working.  While masks are in force, layers run packed where that pays (``packed``).
+
+    Resuming equals the uninterrupted run bit for bit on one thread, in this order: ``attach(model, optimizer)``,
+    ``sparsifier.load_state_dict``, ``model.load_state_dict``, ``optimizer.load_state_dict``.  While layers are packed,
+    ``optimizer.state_dict()`` holds state of shape ``(nnz,)`` for them; ``model.state_dict()`` always shows dense ones.
+
+    A gradient norm that is clipped before ``optimizer.step`` counts gradients of pruned weights in masked layers (in
+    packed ones there are none); call :meth:`mask_gradients` before clipping.  In a distributed job gradients are equal
+    on all ranks, selection is deterministic, and so the masks are; compare the ``hash`` of the events.
+
+    Args:
+        sparsity: fraction of zeros in [0, 1) over the governed layers that the distribution does not leave dense.
+        distribution: how the zeros are shared among layers.
+        pattern: what a mask may look like.
+        include: glob patterns of module names to govern; None takes all Linear, Conv1d and Conv2d.
+        exclude: glob patterns of module names to leave alone, such as ``("conv1", "fc")``.
+        packed: ``"auto"`` packs layers at half their weights or fewer for the native kernels; True packs whatever can
+            be packed, also for the plain-torch reference; False masks only.  Packed layers change the shape of their
+            parameter, so exponential averages of weights and the like need False.
+        on_collapse: ``"error"`` raises CollapseError before a layer would lose its last weight, ``"warn"`` goes on.
+
+    Attributes:
+        step: optimizer steps done since the first attach.
+        phase: ``"sparse"`` while masks are in force, else ``"dense"``.
+        masks: bool mask by layer name in registration order, empty in a dense phase.
+        events: one JSON-able dict per mask change, see :class:`~tamis.methods._records.MaskRecorder`.
+    """
+
+    method: ClassVar[str]
+
+    def __init__(
+        self,
+        sparsity: float,
+        *,
+        distribution: Distribution = _GLOBAL,
+        pattern: Pattern = _UNSTRUCTURED,
+        include: str | Collection[str] | None = None,
+        exclude: str | Collection[str] = (),
+        packed: Packed = "auto",
+        on_collapse: Literal["error", "warn"] = "error",
+    ) -> None:
+        self.sparsity = check_combination(sparsity, distribution, pattern)
+        self.distribution = distribution
+        self.pattern = pattern
+        self.include = include
+        self.exclude = exclude
+        if packed not in ("auto", True, False):
+            raise UsageError(f"packed must be 'auto', True or False; got {packed!r}")
+        if on_collapse not in ("error", "warn"):
+            raise UsageError(f"on_collapse must be 'error' or 'warn'; got {on_collapse!r}")
+        self.packed = packed
+        self.on_collapse = on_collapse
+        self.step = 0
+        self._model: nn.Module | None = None
+        self._optimizer: optim.Optimizer | None = None
+        self._supports: LayerSupports | None = None
+        self._handles: list[Any] = []
+        self._recorder = MaskRecorder()
+        self._history = History()
+        self._callbacks: list[Callable[[Sparsifier], Any]] = []
+        self._pending: SparsifierState | None = None
+
+    # ---- what a method decides ---------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _enter(self, step: int) -> None:
+        """Do what is due before optimizer step number ``step``: nothing, or change the masks."""
+
+    @abstractmethod
+    def _configuration(self) -> dict[str, Any]:
+        """The method's own choices as JSON types; resuming with others is refused."""
+
+    def _own_state(self) -> SparsifierState:
+        """The method's own tensors and JSON values for a checkpoint."""
+        return {"tensors": {}, "json": {}}
+
+    def _load_own_state(self, tensors: Mapping[str, Tensor], json: Mapping[str, Any]) -> None:  # noqa: B027
+        """Take back what :meth:`_own_state` returned (nothing, by default)."""
+
+    # ---- adoption ----------------------------------------------------------------------------------------------
+
+    def attach(self, model: nn.Module, optimizer: optim.Optimizer) -> Sparsifier:
+        """Take charge of the model's prunable weights; returns self.
+
+        A mask change that is due before the first step happens here.
+
+        Args:
+            model: any module; the one that ``torch.compile`` returns is fine too.
+            optimizer: any ``torch.optim.Optimizer`` that trains parameters of the model.
+
+        Raises:
+            UsageError: already attached, another sparsifier governs a layer, nothing is prunable, the optimizer trains
+                another model, or ``packed=True`` cannot be honoured.
+            CollapseError: a layer would lose its last weight.
+        """
+        if self._supports is not None:
+            raise UsageError("this sparsifier is attached already; call detach() first")
+        plain: nn.Module = getattr(model, "_orig_mod", model)
+        layers = prunable_modules(plain, self.include, self.exclude)
+        check_model_and_optimizer(plain, layers, optimizer)
+        dense_layers(list(layers), self.distribution, self.pattern)  # refuses names that do not exist
+        supports = LayerSupports(plain, layers, optimizer, self.packed)
+        claim_all(layers)
+        self._model, self._optimizer, self._supports = plain, optimizer, supports
+        supports.release()
+        self._handles = register_hooks(plain, layers, optimizer, self._before_step, self._after_step)
+        try:
+            if self._pending is not None:
+                pending, self._pending = self._pending, None
+                self.load_state_dict(pending)
+            elif self.step == 0:
+                self._enter(0)
+        except BaseException:
+            self.detach()
+            raise
+        return self
+
+    def detach(self) -> None:
+        """Remove all hooks and unpack all layers; pruned weights stay zero until something trains them."""
+        if self._supports is not None:
+            masks = self._supports.masks
+            self._supports.release()
+            with torch.no_grad():
+                for name, layer in self._supports.layers.items():
+                    if name in masks:
+                        layer.weight.masked_fill_(~masks[name], 0.0)  # +0.0, also where masking left -0.0
+                    let_go(layer)
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+        self._supports = None
+        self._optimizer = None
+
+    def finalize(self, *, keep_packed: bool = False) -> nn.Module:
+        """End the sparsifier's work and return the model with exact zeros (in place).
+
+        Args:
+            keep_packed: leave the layers that are worth it packed; the model's own ``state_dict`` then holds packed
+                arrays.  Otherwise all layers are dense.
+
+        Raises:
+            UsageError: not attached.
+        """
+        supports = self._attached()
+        masks, packed = supports.masks, supports.packed_layers
+        self._history.close(self.step, supports)
+        layers = supports.layers
+        self.detach()
+        if keep_packed:
+            for name in packed:
+                pack_module(layers[name], masks[name])
+        assert self._model is not None
+        return self._model
+
+    # ---- hooks -------------------------------------------------------------------------------------------------
+
+    def _before_step(self, optimizer: optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        supports = self._attached()
+        supports.zero_gradients()
+        return with_masked_closure(args, kwargs, supports.zero_gradients)
+
+    def _after_step(self, optimizer: optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        supports = self._attached()
+        supports.zero_weights()
+        self.step += 1
+        if self._ends_epoch(self.step):
+            self._history.close(self.step, supports)
+        self._enter(self.step)
+
+    def _ends_epoch(self, step: int) -> bool:
+        return False
+
+    def mask_gradients(self) -> None:
+        """Set the gradients of pruned weights to zero now, for a gradient norm that should not count them."""
+        self._attached().zero_gradients()
+
+    def before_change(self, callback: Callable[[Sparsifier], Any]) -> None:
+        """Call ``callback(sparsifier)`` before every mask change, while the weights are those of the ending phase.
+
+        This is the moment to evaluate the model at the end of a phase: once the last step of a phase has returned, the
+        next phase has begun.  The callback may run forward passes without gradients and call ``ACDC.observe``.
+        """
+        self._callbacks.append(callback)
+
+    # ---- mask changes, for methods -----------------------------------------------------------------------------
+
+    def _announce(self) -> None:
+        if self.step > 0:
+            self._history.close(self.step, self._attached())
+            for callback in self._callbacks:
+                callback(self)
+
+    def _choose(self, scores: Mapping[str, Tensor], sparsity: float, within: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Masks for ``scores`` inside the masks ``within`` (empty: no constraint), checked for collapse."""
+        masks = select_masks(
+            nested_scores(scores, within) if within else scores, sparsity, self.distribution, self.pattern
+        )
+        if within:  # a layer with fewer live weights than it was granted must not revive dead ones
+            masks = {name: mask & within[name] for name, mask in masks.items()}
+        check_collapse(masks, sparsity, self.step, self.on_collapse)
+        return masks
+
+    def _hold(self, masks: Mapping[str, Tensor], event: str, target: float) -> None:
+        """Put masks in force and record the event (``"compress"`` or ``"prune"``)."""
+        supports = self._attached()
+        supports.hold(masks)
+        assert self._model is not None
+        dense = dense_layers(list(masks), self.distribution, self.pattern)
+        self._recorder.record(event, self.step, target, masks, self._model, supports, dense)
+
+    def _reset_state(self, regrown: Mapping[str, Tensor]) -> None:
+        """Reset the optimizer state of regrown weights (bool masks by layer); the layers must be dense."""
+        assert self._optimizer is not None
+        for name, layer in self._attached().layers.items():
+            if name in regrown and bool(regrown[name].any()):
+                reset_regrown_state(self._optimizer, layer.weight, regrown[name])
+
+    def _clear_moments(self) -> None:
+        assert self._optimizer is not None
+        clear_moments(self._optimizer)
+
+    # ---- what a user reads -------------------------------------------------------------------------------------
+
+    def _attached(self) -> LayerSupports:
+        if self._supports is None:
+            raise UsageError(f"this {type(self).__name__} is not attached; call attach(model, optimizer) first")
+        return self._supports
+
+    @property
+    def phase(self) -> Literal["dense", "sparse"]:
+        """``"sparse"`` while masks are in force, else ``"dense"``."""
+        return "sparse" if self._supports is not None and self._supports.held else "dense"
+
+    @property
+    def masks(self) -> dict[str, Tensor]:
+        """Bool mask by layer name in registration order; empty in a dense phase and when not attached."""
+        return {} if self._supports is None else self._supports.masks
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The mask changes so far, JSON types only."""
+        return self._recorder.events
+
+    def report(self) -> dict[str, Any]:
+        """Everything known about the run so far, JSON types only: configuration, events, phases, layers."""
+        return build_report(self)
+
+    def ledger(self, example: Tensor) -> list[dict[str, Any]]:
+        """FLOPs of the run so far against dense training; ``example`` is one input batch, whose size does not matter.
+
+        See :func:`~tamis.methods._ledger.ledger_rows` for the columns.
+        """
+        assert self._model is not None
+        return ledger_rows(self._model, example, self._history.rows(self.step, self._supports), self.masks)
+
+    # ---- checkpoints -------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> SparsifierState:
+        """``{"tensors": {name: Tensor}, "json": {...}}``: masks, step, events, and what the method needs to go on."""
+        common, own = save_common(self), self._own_state()
+        return {
+            "tensors": {**common["tensors"], **own["tensors"]},
+            "json": {**common["json"], "own": own["json"]},
+        }
+
+    def load_state_dict(self, state: SparsifierState) -> None:
+        """Continue where ``state`` was saved: masks are put in force and layers packed at once.
+
+        Before :meth:`attach`, the state is kept and loaded there.
+
+        Raises:
+            UsageError: the state is of another method, other choices, or another model; nothing is changed then.
+        """
+        if self._supports is None:
+            self._pending = state
+            return
+        load_common(self, state)
+        self._load_own_state(state["tensors"], state["json"]["own"])

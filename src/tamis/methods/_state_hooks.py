@@ -1,0 +1,133 @@
+"""Hooks that keep ``state_dict`` and ``load_state_dict`` as they were while a sparsifier holds the model.
+
+All hooks are plain functions of a module, never bound methods: ``copy.deepcopy`` and pickling of the model then carry a
+name and not a sparsifier.  Which support a layer is held to is looked up in a weak registry, where a copy is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn, optim
+
+from tamis.errors import UsageError
+from tamis.kernels import PackedPattern
+from tamis.methods._optimizer_state import is_elementwise
+from tamis.nn import is_packed, prunable_modules
+
+_PACKED_KEYS = ("values", "indices", "row_ptr")
+_held: WeakKeyDictionary[nn.Module, Tensor | None] = WeakKeyDictionary()
+
+
+def claim(layer: nn.Module, name: str) -> None:
+    """Register ``layer`` as governed by a sparsifier, without a mask yet.
+
+    Raises:
+        UsageError: another sparsifier governs it.
+    """
+    if layer in _held:
+        raise UsageError(f"layer {name!r} is governed by another sparsifier; call its detach() or finalize() first")
+    _held[layer] = None
+
+
+def hold(layer: nn.Module, mask: Tensor | None) -> None:
+    """Remember the bool mask that ``layer`` is held to; None in a dense phase, and for a packed layer (its pattern)."""
+    _held[layer] = mask
+
+
+def held_mask(layer: Any) -> Tensor | None:
+    """The bool mask that a sparsifier holds ``layer`` to, or None."""
+    if layer in _held and is_packed(layer):
+        return layer.pattern.mask()
+    return _held.get(layer)
+
+
+def let_go(layer: nn.Module) -> None:
+    """Forget ``layer``."""
+    _held.pop(layer, None)
+
+
+def show_dense_weight(module: nn.Module, state: MutableMapping[str, Any], prefix: str, metadata: Any) -> None:
+    """state_dict post-hook of one layer: while it is packed, show its dense ``weight`` under the old key and place."""
+    if not is_packed(module) or prefix + "values" not in state:
+        return
+    own = {key: state.pop(key) for key in [key for key in state if key.startswith(prefix)]}
+    for key in _PACKED_KEYS:
+        own.pop(prefix + key)
+    layer: Any = module
+    state[prefix + "weight"] = layer.pattern.unpack(layer.weight.detach())
+    state.update(own)
+
+
+def guard_support(model: nn.Module, state: MutableMapping[str, Any], prefix: str, *unused: Any) -> None:
+    """load_state_dict pre-hook of the model: what is loaded must be zero where a held weight is pruned.
+
+    Checked for all layers before one value is copied.  A layer that is stored packed (``name.values`` and so on) is
+    accepted for a layer that is held dense.
+
+    Raises:
+        UsageError: a weight outside the support of its layer is not zero; the model is unchanged.
+    """
+    for name, layer in prunable_modules(model).items():
+        where = f"{prefix}{name}." if name else prefix
+        mask = held_mask(layer)
+        stored = {key: state[where + key] for key in _PACKED_KEYS if where + key in state}
+        if len(stored) == len(_PACKED_KEYS) and layer in _held:
+            shape = layer.pattern.shape if is_packed(layer) else tuple(layer.weight.shape)
+            pattern = PackedPattern.from_arrays(shape, stored["row_ptr"], stored["indices"])
+            for key in _PACKED_KEYS:
+                del state[where + key]
+            state[where + "weight"] = pattern.unpack(stored["values"])
+        weight = state.get(where + "weight")
+        if mask is None or weight is None or weight.shape != mask.shape:
+            continue
+        stray = int(torch.count_nonzero(weight.detach().to(mask.device).masked_fill(mask, 0)))
+        if stray:
+            raise UsageError(
+                f"the state to load has {stray} non-zero weights in {where}weight where the sparsifier's mask prunes "
+                "them; load the weights before attach(), or the sparsifier's own state_dict first"
+            )
+
+
+def guard_optimizer_state(
+    names: dict[nn.Parameter, tuple[str, nn.Module]], optimizer: optim.Optimizer, state_dict: dict[str, Any]
+) -> dict[str, Any]:
+    """Optimizer ``load_state_dict`` pre-hook: fit stored state to layers that are packed now.
+
+    Dense state for a packed layer is packed with the layer's pattern (state of pruned weights is dropped).
+
+    Args:
+        names: layer name and layer of each governed weight.
+        optimizer: the optimizer that loads.
+        state_dict: what it is about to load; not changed.
+
+    Returns:
+        The state_dict to load.
+
+    Raises:
+        UsageError: packed state for a layer that is dense now, or for another support.
+    """
+    ids = [i for group in state_dict["param_groups"] for i in group["params"]]
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    if len(ids) != len(parameters) or not is_elementwise(optimizer):
+        return state_dict  # torch itself reports what does not fit
+    stored = dict(state_dict["state"])
+    for i, parameter in zip(ids, parameters, strict=True):
+        if parameter in names and i in stored:
+            stored[i] = {key: _fit(value, *names[parameter], key) for key, value in stored[i].items()}
+    return {**state_dict, "state": stored}
+
+
+def _fit(value: Any, name: str, layer: Any, key: str) -> Any:
+    if not isinstance(value, Tensor) or value.dim() == 0 or value.shape == layer.weight.shape:
+        return value
+    if is_packed(layer) and tuple(value.shape) == layer.pattern.shape:
+        return layer.pattern.pack(value)
+    raise UsageError(
+        f"optimizer state {key!r} of {name}.weight has shape {tuple(value.shape)}, but the weight now has "
+        f"{tuple(layer.weight.shape)}; resume in the order sparsifier.attach(model, optimizer), "
+        "sparsifier.load_state_dict(...), model.load_state_dict(...), optimizer.load_state_dict(...)"
+    )

@@ -1,0 +1,149 @@
+"""The supports of a model's layers during training: each layer is dense, masked or packed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn, optim
+
+from tamis.errors import UsageError
+from tamis.kernels import native_available
+from tamis.methods._masked import MaskedWeights
+from tamis.methods._optimizer_state import is_elementwise
+from tamis.methods._packed import pack_with_state, unpack_with_state
+from tamis.methods._state_hooks import hold
+from tamis.nn import can_pack, is_packed
+
+Packed = Literal["auto"] | bool
+
+# Below this sparsity a packed layer stores more than a dense one (4 + 4 bytes per live weight) and is rarely faster.
+_WORTH_PACKING = 0.5
+
+
+class LayerSupports:
+    """Holds layers to masks between two mask changes, packed where possible, and lets them go again.
+
+    All methods may only be called between an optimizer step and the next forward pass.
+
+    Args:
+        model: the whole model, to see which weights are shared.
+        layers: the governed layers by name.
+        optimizer: the optimizer that trains them.
+        packed: ``"auto"`` packs what the native kernels can serve, True packs whatever can be packed, False nothing.
+
+    Raises:
+        UsageError: ``packed=True`` with an optimizer that is not known to update each weight by itself, with no layer
+            that can be packed, or in a distributed job.
+    """
+
+    def __init__(self, model: nn.Module, layers: Mapping[str, Any], optimizer: optim.Optimizer, packed: Packed) -> None:
+        self.layers = dict(layers)
+        self._optimizer = optimizer
+        self._forced = packed is True
+        self._packable = {name for name, layer in layers.items() if can_pack(layer, within=model)}
+        refusal = self._why_not()
+        if packed is True and refusal:
+            raise UsageError(f"packed=True, but {refusal}; use packed='auto' or packed=False")
+        if packed is False or refusal or (packed == "auto" and not native_available()):
+            self._packable = set()
+        self._masked: MaskedWeights | None = None
+
+    def _why_not(self) -> str:
+        if not is_elementwise(self._optimizer):
+            return f"{type(self._optimizer).__name__} is not known to update every weight by itself"
+        if (
+            torch.distributed.is_available()
+            and torch.distributed.is_initialized()
+            and torch.distributed.get_world_size() > 1
+        ):
+            return "a distributed wrapper keeps buffers of the dense shapes"
+        if not self._packable:
+            return "no layer can be packed (float32 CPU Linear, Conv1d or Conv2d that share no weight)"
+        return ""
+
+    @property
+    def held(self) -> bool:
+        """Whether masks are in force (sparse phase) or not (dense phase)."""
+        return self._masked is not None
+
+    @property
+    def masks(self) -> dict[str, Tensor]:
+        """Bool mask by layer name in registration order; empty in a dense phase."""
+        if self._masked is None:
+            return {}
+        masked = self._masked.masks
+        return {name: masked[name] if name in masked else layer.pattern.mask() for name, layer in self.layers.items()}
+
+    @property
+    def packed_layers(self) -> list[str]:
+        """Names of the layers that are packed now."""
+        return [name for name, layer in self.layers.items() if is_packed(layer)]
+
+    @torch.no_grad()
+    def hold(self, masks: Mapping[str, Tensor]) -> None:
+        """Put ``masks`` (bool, one per governed layer) in force: pruned weights become zero, layers are packed."""
+        self.release()
+        for name, layer in self.layers.items():
+            if self._worth_packing(name, masks[name]):
+                pack_with_state(layer, masks[name], self._optimizer)
+                hold(layer, None)
+        dense = {name: layer.weight for name, layer in self.layers.items() if not is_packed(layer)}
+        self._masked = MaskedWeights(dense, masks)
+        self._masked.zero_weights()
+        for name, mask in self._masked.masks.items():
+            hold(self.layers[name], mask)
+
+    @torch.no_grad()
+    def release(self) -> None:
+        """Make all layers dense again; pruned weights stay zero until something trains them."""
+        for layer in self.layers.values():
+            if is_packed(layer):
+                unpack_with_state(layer, self._optimizer)
+            hold(layer, None)
+        self._masked = None
+
+    def zero_gradients(self) -> None:
+        """Set the gradients of pruned weights to zero (packed layers have none)."""
+        if self._masked is not None:
+            self._masked.zero_gradients()
+
+    def zero_weights(self) -> None:
+        """Set the pruned weights to zero (packed layers have none)."""
+        if self._masked is not None:
+            self._masked.zero_weights()
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Dense shape of each governed weight."""
+        return {
+            name: layer.pattern.shape if is_packed(layer) else tuple(layer.weight.shape)
+            for name, layer in self.layers.items()
+        }
+
+    def weights(self) -> dict[str, Tensor]:
+        """Dense copy-free view of the weights where dense, unpacked copies where packed; detached."""
+        return {
+            name: layer.pattern.unpack(layer.weight.detach()) if is_packed(layer) else layer.weight.detach()
+            for name, layer in self.layers.items()
+        }
+
+    def live_counts(self) -> dict[str, int]:
+        """Weights per layer that may be non-zero: those of the mask, or all of them in a dense phase."""
+        if not self.held:
+            return {name: layer.weight.numel() for name, layer in self.layers.items()}
+        masked = self._masked.masks if self._masked is not None else {}
+        return {
+            name: int(masked[name].sum()) if name in masked else layer.pattern.nnz
+            for name, layer in self.layers.items()
+        }
+
+    def nonzeros(self) -> dict[str, int]:
+        """Exactly non-zero weights per layer, which may be fewer than the live ones."""
+        return {name: int(torch.count_nonzero(layer.weight.detach())) for name, layer in self.layers.items()}
+
+    def _worth_packing(self, name: str, mask: Tensor) -> bool:
+        if name not in self._packable:
+            return False
+        live = int(mask.sum())
+        return live > 0 if self._forced else 0 < live <= (1.0 - _WORTH_PACKING) * mask.numel()
