@@ -100,7 +100,7 @@ def _masks(run: Run, axis: Axis, spans: Sequence[Span]) -> Chart | None:
             panel.plot(places, values, color=LIGHT["sparse"], marker="s", markersize=4.5, linewidth=1.3)
             panel.set_title(title)
             _shade(panel, axis, spans)
-            panel.set_xlabel(axis.label)
+            _label(panel, axis)
             panel.set_xlim(0, _right(axis, run))
         panels[0].set_ylim(bottom=0)
         panels[1].set_ylim(min([value for value in iou if math.isfinite(value)], default=0) - 0.02, 1.005)
@@ -199,7 +199,7 @@ def _shade(panel: Any, axis: Axis, spans: Sequence[Span]) -> None:
 
 def _finish(figure: Any, panels: Sequence[Any], axis: Axis, run: Run, narrow: bool) -> None:
     """Axis labels, limits and legends: above each panel where there is room, else one below all panels."""
-    panels[-1].set_xlabel(axis.label)
+    _label(panels[-1], axis)
     entries: list[tuple[Any, str]] = []
     for panel in panels:
         panel.set_xlim(0, _right(axis, run))
@@ -215,6 +215,12 @@ def _finish(figure: Any, panels: Sequence[Any], axis: Axis, run: Run, narrow: bo
         figure.legend(
             *zip(*entries, strict=True), loc="outside lower left", ncols=2, columnspacing=1.0, handletextpad=0.5
         )
+
+
+def _label(panel: Any, axis: Axis) -> None:
+    """The axis' name, and ticks at whole numbers only: there is no half epoch to look up."""
+    panel.set_xlabel(axis.label)
+    panel.locator_params(axis="x", integer=True)
 
 
 def _right(axis: Axis, run: Run) -> float:

@@ -86,7 +86,7 @@ def _sparsity(run: Run, layers: Layers) -> Card | None:
     comparison = f"{layers.live:,} weights live" if layers.total else ""
     note = f"of {layers.total:,} prunable" if layers.total else "of the prunable weights"
     over_all = run.summary.sparsity_over_all
-    note += f"; {percent(over_all)} over all layers" if math.isfinite(over_all) else ""
+    note += f"; {percent(over_all)} over all layers" if abs(over_all - value) > 5e-5 else ""
     return Card("Sparsity", (bar,), comparison, note)
 
 

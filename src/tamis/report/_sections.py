@@ -63,7 +63,7 @@ def events_table(run: Run, axis: Axis) -> Table | None:
             percent(row.sparsity, 2),
             f"{plain(row.mask_change_percent)}\u00a0%" if math.isfinite(row.mask_change_percent) else DASH,
             f"{row.iou:.4f}" if math.isfinite(row.iou) else DASH,
-            percent(row.regrown_share),
+            percent(row.regrown_share, 2),
             row.digest[:10] or DASH,
         )
         for row in run.masks
