@@ -103,9 +103,10 @@ def test_global_selection_takes_none_and_all():
 
 
 @pytest.mark.slow
-def test_twenty_five_million_scores_take_under_a_second_of_one_core():
-    torch.manual_seed(0)
+@pytest.mark.parametrize("live_share", [1.0, 0.05], ids=["distinct scores", "mostly zeros"])
+def test_twenty_five_million_scores_take_under_a_second_of_one_core(live_share):
     scores = torch.randn(25_502_912).abs_()
+    scores[torch.rand(scores.shape) >= live_share] = 0.0
     k = keep_count(scores.numel(), 0.9)
     spent = []
     for _ in range(3):
@@ -113,4 +114,4 @@ def test_twenty_five_million_scores_take_under_a_second_of_one_core():
         mask = top_k_mask(scores, k)
         spent.append(time.process_time() - start)
     assert int(mask.sum()) == k
-    assert min(spent) < 1.0  # 0.07 to 0.4 s where it was measured
+    assert min(spent) < 1.0  # 0.1 s where it was measured
