@@ -103,3 +103,13 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         save_container(file, {"w": torch.ones(1)}, {"loss": float("nan")})
     assert file.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]
+
+
+def test_a_good_file_may_begin_like_a_pickle(tmp_path):
+    # The first byte is the low byte of the header's length; 0x80 is a pickle's first byte.
+    for padding in range(300):
+        file = save_container(tmp_path / "c.safetensors", {"w": torch.ones(1)}, {"text": "x" * padding})
+        if file.read_bytes()[0] == 0x80:
+            break
+    assert file.read_bytes()[0] == 0x80
+    assert load_container(file)[1]["text"] == "x" * padding

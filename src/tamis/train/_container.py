@@ -67,18 +67,18 @@ def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], d
     try:
         with file.open("rb") as stream:
             start = stream.read(8)
+        with safetensors.safe_open(str(file), framework="pt") as opened:
+            # A copy per tensor: the file is mapped, and may be replaced while the tensors live on.
+            return {name: opened.get_tensor(name).clone() for name in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
     except FileNotFoundError:
         raise FileError(f"{file}: no such file; expected a .safetensors file") from None
     except OSError as error:
         raise FileError(f"{file}: cannot be read ({error.strerror}); expected a .safetensors file") from error
-    if start.startswith((b"PK\x03\x04", b"\x80")):
-        raise FileError(f"{file}: this is a torch or pickle file; expected a .safetensors file written by tamis")
-    try:
-        with safetensors.safe_open(str(file), framework="pt") as opened:
-            # A copy per tensor: the file is mapped, and may be replaced while the tensors live on.
-            return {name: opened.get_tensor(name).clone() for name in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
-    except (safetensors.SafetensorError, OSError, ValueError, RuntimeError) as error:
-        size = file.stat().st_size
+    except (safetensors.SafetensorError, ValueError, RuntimeError) as error:
+        # Only now: a good file may begin with these bytes too, they are the length of its header.
+        if start.startswith((b"PK\x03\x04", b"\x80")):
+            raise FileError(f"{file}: this is a torch or pickle file; expected a .safetensors file of tamis") from error
         raise FileError(
-            f"{file}: no complete safetensors file ({size} bytes; {error}); it is truncated, damaged or foreign"
+            f"{file}: no complete safetensors file ({file.stat().st_size} bytes; {error}); it is truncated, damaged or "
+            "foreign"
         ) from error

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from tamis.data import Augmentation, Batches, ImageData, batches
-from tamis.train._diary import epoch_row, look_at, new_mask_rows
+from tamis.train._diary import Snapshot, epoch_row, look_at, new_mask_rows
 from tamis.train._interrupt import Interrupted, StopRequest
 from tamis.train._learning_rate import learning_rate, set_learning_rate
 from tamis.train._metrics import MetricsLog
@@ -60,19 +60,19 @@ def train(run: Run, log: MetricsLog, checkpoints: Path, stop: StopRequest) -> No
             for row in run.probe_rows():
                 log.append(row)
             run.end_epoch(phase, seen.held_out.accuracy)
-            tqdm.write(
-                f"epoch {run.progress.epoch}/{options.epochs} {phase:<6} "
-                f"held-out accuracy {seen.held_out.accuracy:.4f} sparsity {seen.sparsity:.3f} step {run.clock.median_cpu_ms or 0:.1f} ms CPU",
-                file=sys.stderr,
-            )
-            if (
-                run.progress.epoch == options.epochs
-                or stop.requested
-                or run.progress.epoch % options.checkpoint_every == 0
-            ):
+            tqdm.write(_line(run, phase, seen), file=sys.stderr)
+            done = run.progress.epoch == options.epochs
+            if done or stop.requested or run.progress.epoch % options.checkpoint_every == 0:
                 save(run, log, checkpoints)
-            if stop.requested and run.progress.epoch < options.epochs:
+            if stop.requested and not done:
                 raise Interrupted(f"stopped after epoch {run.progress.epoch}")
+
+
+def _line(run: Run, phase: str, seen: Snapshot) -> str:
+    return (
+        f"epoch {run.progress.epoch}/{run.recipe.train.epochs} {phase:<6} held-out accuracy "
+        f"{seen.held_out.accuracy:.4f} sparsity {seen.sparsity:.3f} step {run.clock.median_cpu_ms or 0:.1f} ms CPU"
+    )
 
 
 def train_step(

@@ -1,0 +1,56 @@
+"""Runs that take a second: a tiny network on drawn shapes, one thread, no measured choices."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from tamis.data import load_data
+from tamis.kernels import choices
+from tamis.train import _finish, measure_step, parse_recipe
+
+SMALL = """
+name = "small"
+[data]
+source = "synthetic"
+crop_padding = 1
+flip = true
+[model]
+name = "resnet8_digits"
+options = { widths = [4, 4, 8] }
+[acdc]
+warmup = 1
+sparse = 1
+dense = 1
+last_dense = 1
+last_sparse = 2
+[optimizer]
+lr = 0.05
+[train]
+epochs = 7
+batch_size = 16
+"""
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_and_fixed_choices(monkeypatch):
+    # Measured choices may differ between two fresh runs; resuming carries them, comparing two runs needs them fixed.
+    before, mode = torch.get_num_threads(), choices.mode
+    torch.set_num_threads(1)
+    choices.mode = "sparse"
+    monkeypatch.setattr(_finish, "measure_step", partial(measure_step, steps=2, warmup=1))
+    yield
+    choices.mode = mode
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def data():
+    """70 training and 20 held-out images of 3 classes, uint8 (N, 3, 8, 8): five steps an epoch at batch 16."""
+    return load_data("synthetic", train_images=70, test_images=20, num_classes=3, image_size=(8, 8))
+
+
+@pytest.fixture(scope="session")
+def small():
+    """The recipe above, dense."""
+    return parse_recipe(SMALL)
