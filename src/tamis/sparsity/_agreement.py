@@ -30,7 +30,7 @@ class PairMetrics:
 def pair_metrics(dense_logits: Tensor, sparse_logits: Tensor) -> PairMetrics:
     """Compare the outputs of a dense and a sparse model, the dense one being the reference.
 
-    Computed in float64.  A diagnostic of the pair that one AC/DC run yields (Peste et al., NeurIPS 2021, section 4).
+    Computed in float64.  A diagnostic of the pair that one AC/DC run yields (Peste et al., NeurIPS 2021).
 
     Args:
         dense_logits: (samples, classes) logits, any floating dtype.

@@ -15,7 +15,7 @@ from tamis.sparsity._selection import top_k_mask
 def soft_threshold(weight: Tensor, logit: Tensor) -> Tensor:
     """STR: ``sign(w) * relu(|w| - sigmoid(logit))``, differentiable in both arguments.
 
-    Kusupati et al., "Soft Threshold Weight Reparameterization for Learnable Sparsity" (ICML 2020), equation 5.
+    Kusupati et al., "Soft Threshold Weight Reparameterization for Learnable Sparsity" (ICML 2020).
 
     Args:
         weight: weights of a layer.
@@ -66,7 +66,7 @@ class TopKastMasks:
 
 
 def topkast_masks(weight: Tensor, forward_sparsity: float, backward_sparsity: float) -> TopKastMasks:
-    """The largest magnitudes at two sparsities (Jayakumar et al., "Top-KAST", NeurIPS 2020, section 2).
+    """The largest magnitudes at two sparsities (Jayakumar et al., "Top-KAST", NeurIPS 2020).
 
     Args:
         weight: weights of a layer.
@@ -114,7 +114,7 @@ def topkast_penalty_gradient(
 def sr_ste_gradient(upstream: Tensor, weight: Tensor, mask: Tensor, strength: float = 2e-4) -> Tensor:
     """SR-STE: gradient that reaches the dense weights, ``upstream + strength * (1 - mask) * weight``.
 
-    Zhou et al., "Learning N:M Fine-grained Structured Sparse Neural Networks From Scratch" (ICLR 2021), equation 8.
+    Zhou et al., "Learning N:M Fine-grained Structured Sparse Neural Networks From Scratch" (ICLR 2021).
     With ``strength=0`` the plain straight-through estimator.
 
     Args:

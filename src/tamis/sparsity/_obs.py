@@ -18,7 +18,7 @@ from tamis.errors import UsageError
 def fisher_rank_one_update(inverse: Tensor, gradient: Tensor, samples: int) -> Tensor:
     """One Sherman-Morrison step: ``H - (H g)(H g)^T / (m + g^T H g)`` as a new (d, d) tensor.
 
-    WoodFisher, equation 6.
+    The recursion of WoodFisher (Singh and Alistarh, NeurIPS 2020).
 
     Args:
         inverse: (d, d) inverse before the step.

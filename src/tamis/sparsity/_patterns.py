@@ -64,7 +64,7 @@ def _matrix(scores: Tensor, pattern: object) -> np.ndarray:
 class FanIn(Pattern):
     """Constant fan-in: every row keeps the same number of weights, ``ceil(count / rows)``.
 
-    The published N:M-like pattern of SRigL (Lasby et al., ICLR 2024) without its neuron ablation.  A layer exceeds its
+    The pattern of SRigL (Lasby et al., ICLR 2024) without its neuron ablation.  A layer exceeds its
     budget by less than one weight per row.
     """
 

@@ -24,7 +24,7 @@ def cubic(step: float, start: float, end: float, initial: float, final: float) -
     """Cubic ramp of gradual magnitude pruning: ``final + (initial - final) * (1 - u) ** 3``.
 
     ``u = (step - start) / (end - start)``; ``initial`` before the start, exactly ``final`` from the end on;
-    ``start == end`` is one-shot pruning.  Zhu and Gupta, "To prune, or not to prune" (2017), equation 1.
+    ``start == end`` is one-shot pruning.  Zhu and Gupta, "To prune, or not to prune" (2017).
 
     Args:
         step: where training is.
@@ -115,7 +115,7 @@ def cosine_decay(step: float, start: float, end: float, initial: float) -> float
 def power_decay(step: float, start: float, end: float, initial: float, power: float) -> float:
     """Inverse-power update fraction: ``initial * (1 - u) ** power``; ``power=0`` is constant.
 
-    Evci et al. (ICML 2020), appendix on update schedules.
+    Evci et al., "Rigging the Lottery" (ICML 2020).
 
     Raises:
         UsageError: the end lies before the start.

@@ -31,14 +31,14 @@ def random_score(weight: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def snip_score(weight: Tensor, gradient: Tensor) -> Tensor:
-    """SNIP: ``|g * w|``, the first-order effect of a removal (Lee et al., ICLR 2019, equation 6, unnormalised)."""
+    """SNIP: ``|g * w|``, the first-order effect of a removal (Lee et al., ICLR 2019, without its normalisation, which changes no rank)."""
     return (gradient * weight).detach().abs()
 
 
 def grasp_score(weight: Tensor, hessian_gradient: Tensor) -> Tensor:
     """GraSP: ``w * (H g)``, the negative of the published score, whose largest values are removed.
 
-    Wang et al., "Picking Winning Tickets Before Training by Preserving Gradient Flow" (ICLR 2020), equation 8.
+    Wang et al., "Picking Winning Tickets Before Training by Preserving Gradient Flow" (ICLR 2020).
 
     Args:
         weight: the weights.
@@ -48,7 +48,7 @@ def grasp_score(weight: Tensor, hessian_gradient: Tensor) -> Tensor:
 
 
 def synflow_score(weight: Tensor, flow_gradient: Tensor) -> Tensor:
-    """SynFlow: ``|w * dR/dw|`` for the flow R (Tanaka et al., NeurIPS 2020, equation 2); see :func:`synflow_masks`."""
+    """SynFlow: ``|w * dR/dw|`` for the flow R (Tanaka et al., NeurIPS 2020); see :func:`synflow_masks`."""
     return (weight * flow_gradient).detach().abs()
 
 
@@ -62,7 +62,7 @@ def synflow_masks(
 
     The scores are computed anew before every cut.  One round is not SynFlow and can empty layers; a hundred keep every
     layer alive (Tanaka et al., "Pruning neural networks without any data by iteratively conserving synaptic flow",
-    NeurIPS 2020, algorithm 1).
+    NeurIPS 2020).
 
     Args:
         weights: layer name -> weight, in registration order; computed in float64, because flows span many decades.

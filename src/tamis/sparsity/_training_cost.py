@@ -28,7 +28,7 @@ def static_cost(sparse: float) -> float:
 def rigl_cost(sparse: float, interval: int, update_share: float = 1.0) -> float:
     """RigL: ``(3 f_S * interval + 2 f_S + f_D) / (interval + 1)`` while masks are updated, then ``3 f_S``.
 
-    Evci et al., "Rigging the Lottery" (ICML 2020), appendix on FLOPs; the dense gradient is needed on updates only.
+    Evci et al., "Rigging the Lottery" (ICML 2020); the dense gradient is needed on updates only.
 
     Args:
         sparse: sparse forward cost.
