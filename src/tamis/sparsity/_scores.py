@@ -31,7 +31,7 @@ def random_score(weight: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def snip_score(weight: Tensor, gradient: Tensor) -> Tensor:
-    """SNIP: ``|g * w|``, the first-order effect of a removal (Lee et al., ICLR 2019, without its normalisation, which changes no rank)."""
+    """SNIP: ``|g * w|``, the first-order effect of a removal (Lee et al., ICLR 2019, without its norm)."""
     return (gradient * weight).detach().abs()
 
 
