@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <climits>
 #include <cstring>
-#include <stdexcept>
 
 #include "panel.h"
 #include "scratch.h"
@@ -49,8 +48,6 @@ Plan make_plan(const Product& p, const Phase& phase, const Weights& w, const Lev
   TileLimits limits;
   level.limits(&limits);
   Plan plan{p, phase, w, level, choose_tiling(p, phase, limits, registers, live_per_pair(p, w), layout), 1, 0};
-  if (plan.tiling.channel_floats * plan.tiling.channel_block >= INT_MAX)
-    throw std::length_error("the input is too wide for one tile: a panel would exceed 2^31 floats");
   const int64_t channels = p.dst.channels / p.groups;
   // Each chunk packs the panel again, so cut channels only where tiles alone leave threads idle.
   parts_there = parts_there ? parts_there : plan.tiles() * p.groups;
@@ -192,6 +189,7 @@ void multiply(const Product& p, const Weights& w, const float* bias, const Level
   level.limits(&limits);
   if (p.dst.images == 0 || p.dst.channels == 0) return;
   for (const Phase& phase : p.phases) {
+    if (phase.rows <= 0 || phase.cols <= 0) continue;
     const Plan plan = make_plan(p, phase, w, level, limits.multiply, layout, parallel.threads, 0);
     run(parallel, plan.tasks(), [&](int64_t i) {
       const int64_t chunk = i % plan.chunks, group = i / plan.chunks % p.groups, tile = i / plan.chunks / p.groups;
@@ -206,7 +204,7 @@ void weight_gradient(const Product& p, const Weights& w, float* grad_values, con
   level.limits(&limits);
   const int64_t live = w.row_ptr[p.dst.channels];
   std::memset(grad_values, 0, size_t(live) * sizeof(float));
-  if (live == 0 || p.src.images == 0) return;
+  if (live == 0 || p.src.images == 0 || p.dst.rows <= 0 || p.dst.cols <= 0) return;
   // Tiles are summed in a fixed number of shares, whatever the number of threads, so that the result does not depend on it.
   constexpr int64_t most_shares = 8;
   const Plan first = make_plan(p, p.phases[0], w, level, limits.dot, layout, 1, 0);

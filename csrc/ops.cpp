@@ -6,9 +6,11 @@
 
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "driver.h"
+#include "pattern.h"
 
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
@@ -27,8 +29,12 @@ Parallel torch_pool() {
 Geometry geometry_of(const std::vector<int64_t>& g) {
   STD_TORCH_CHECK(g.size() == 13, "tamis: geometry must have 13 integers");
   Geometry r{g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8], g[9], g[10], g[11], g[12]};
-  STD_TORCH_CHECK(r.stride_rows > 0 && r.stride_cols > 0 && r.groups > 0 && r.taps() > 0 && r.dilation_rows > 0 &&
-                      r.dilation_cols > 0 && r.in_rows >= 0 && r.in_cols >= 0 && r.out_rows >= 0 && r.out_cols >= 0,
+  // The bound keeps every sum and product of two of them inside 64 bits.
+  constexpr int64_t most = int64_t(1) << 31;
+  for (int64_t n : g) STD_TORCH_CHECK(n > -most && n < most, "tamis: geometry out of range");
+  STD_TORCH_CHECK(r.stride_rows > 0 && r.stride_cols > 0 && r.groups > 0 && r.tap_rows > 0 && r.tap_cols > 0 &&
+                      r.dilation_rows > 0 && r.dilation_cols > 0 && r.in_rows >= 0 && r.in_cols >= 0 && r.out_rows >= 0 &&
+                      r.out_cols >= 0 && r.taps() < most && r.phases() < most,
                   "tamis: geometry out of range");
   return r;
 }
@@ -57,14 +63,18 @@ Tensor like(const Tensor& source, int64_t images, int64_t channels, int64_t rows
   return torch::stable::transpose(torch::stable::transpose(t, 1, 3), 2, 3);
 }
 
-Weights weights_of(const Tensor* values, const Tensor& row_ptr, const Tensor& indices, int64_t rows) {
+// `row_length` is the number of weights that one row would have if all lived. The kernels follow row_ptr and indices
+// blindly, so both are checked on every call: one pass over integers that the kernels read next anyway.
+Weights weights_of(const Tensor* values, const Tensor& row_ptr, const Tensor& indices, int64_t rows, int64_t row_length) {
   check(row_ptr, ScalarType::Long, rows + 1, "row_ptr");
   check(indices, ScalarType::Int, -1, "indices");
   if (values) check(*values, ScalarType::Float, indices.numel(), "values");
   const auto* ptr = static_cast<const int64_t*>(row_ptr.const_data_ptr());
-  STD_TORCH_CHECK(ptr[0] == 0 && ptr[rows] == indices.numel(), "tamis: row_ptr does not end at the number of indices");
-  return {values ? static_cast<const float*>(values->const_data_ptr()) : nullptr, ptr,
-          static_cast<const int32_t*>(indices.const_data_ptr())};
+  const auto* index = static_cast<const int32_t*>(indices.const_data_ptr());
+  STD_TORCH_CHECK(rows_rise(ptr, rows, indices.numel()), "tamis: row_ptr does not rise from 0 to the number of indices");
+  STD_TORCH_CHECK(all_below(index, indices.numel(), row_length), "tamis: an index lies outside its row of ", row_length,
+                  " weights");
+  return {values ? static_cast<const float*>(values->const_data_ptr()) : nullptr, ptr, index};
 }
 
 Tensor conv_forward(const Tensor& x, const Tensor& values, const std::optional<Tensor>& bias, const Tensor& row_ptr,
@@ -74,7 +84,7 @@ Tensor conv_forward(const Tensor& x, const Tensor& values, const std::optional<T
   STD_TORCH_CHECK(x.dim() == 4 && x.size(2) == g.in_rows && x.size(3) == g.in_cols && x.size(1) % g.groups == 0 &&
                       channels % g.groups == 0,
                   "tamis: the input does not fit the geometry");
-  const Weights w = weights_of(&values, row_ptr, indices, channels);
+  const Weights w = weights_of(&values, row_ptr, indices, channels, x.size(1) / g.groups * g.taps());
   if (bias) check(*bias, ScalarType::Float, channels, "bias");
   Tensor y = like(x, x.size(0), channels, g.out_rows, g.out_cols);
   multiply(forward_product(g, images_of(x), images_of(y)), w,
@@ -85,15 +95,16 @@ Tensor conv_forward(const Tensor& x, const Tensor& values, const std::optional<T
 Tensor conv_grad_input(const Tensor& grad, const Tensor& values, const Tensor& row_ptr, const Tensor& indices,
                        const Tensor& source, std::vector<int64_t> geometry, int64_t channels, int64_t layout) {
   const Geometry g = geometry_of(geometry);
-  STD_TORCH_CHECK(grad.dim() == 4 && grad.size(2) == g.out_rows && grad.size(3) == g.out_cols &&
+  STD_TORCH_CHECK(grad.dim() == 4 && grad.size(2) == g.out_rows && grad.size(3) == g.out_cols && channels >= 0 &&
                       grad.size(1) % g.groups == 0 && channels % g.groups == 0,
                   "tamis: the gradient does not fit the geometry");
   check(source, ScalarType::Int, indices.numel(), "source");
   check(values, ScalarType::Float, indices.numel(), "values");
-  Weights w = weights_of(nullptr, row_ptr, indices, g.phases() * channels);
+  Weights w = weights_of(nullptr, row_ptr, indices, g.phases() * channels, grad.size(1) / g.groups * g.taps());
   std::vector<float> ordered(size_t(indices.numel()));
   const auto* from = static_cast<const float*>(values.const_data_ptr());
   const auto* order = static_cast<const int32_t*>(source.const_data_ptr());
+  STD_TORCH_CHECK(all_below(order, indices.numel(), indices.numel()), "tamis: source points outside the packed values");
   for (size_t k = 0; k < ordered.size(); ++k) ordered[k] = from[order[k]];
   w.values = ordered.data();
   Tensor x = like(grad, grad.size(0), channels, g.in_rows, g.in_cols);
@@ -109,11 +120,27 @@ Tensor conv_grad_values(const Tensor& grad, const Tensor& x, const Tensor& row_p
                       x.size(3) == g.in_cols && grad.size(1) == channels && grad.size(2) == g.out_rows &&
                       grad.size(3) == g.out_cols && x.size(1) % g.groups == 0 && channels % g.groups == 0,
                   "tamis: input and gradient do not fit the geometry");
-  const Weights w = weights_of(nullptr, row_ptr, indices, channels);
+  const Weights w = weights_of(nullptr, row_ptr, indices, channels, x.size(1) / g.groups * g.taps());
   Tensor out = torch::stable::new_empty(grad, {indices.numel()});
   weight_gradient(forward_product(g, images_of(x), images_of(grad)), w, static_cast<float*>(out.mutable_data_ptr()),
                   level(), layout_of(layout), torch_pool());
   return out;
+}
+
+std::tuple<Tensor, Tensor, Tensor> transpose_pattern(const Tensor& row_ptr, const Tensor& indices,
+                                                     std::vector<int64_t> geometry, int64_t channels) {
+  const Geometry g = geometry_of(geometry);
+  const int64_t rows = row_ptr.numel() - 1;
+  STD_TORCH_CHECK(channels >= 0 && channels % g.groups == 0 && rows >= 0 && rows % g.groups == 0 &&
+                      rows / g.groups * g.taps() < (int64_t(1) << 31),
+                  "tamis: the pattern does not fit the geometry");
+  const Weights w = weights_of(nullptr, row_ptr, indices, rows, channels / g.groups * g.taps());
+  Tensor t_row_ptr = torch::stable::new_empty(row_ptr, {g.phases() * channels + 1});
+  Tensor t_indices = torch::stable::new_empty(indices, {indices.numel()});
+  Tensor source = torch::stable::new_empty(indices, {indices.numel()});
+  transpose_weights(g, w, rows, channels, static_cast<int64_t*>(t_row_ptr.mutable_data_ptr()),
+                    static_cast<int32_t*>(t_indices.mutable_data_ptr()), static_cast<int32_t*>(source.mutable_data_ptr()));
+  return {t_row_ptr, t_indices, source};
 }
 
 std::string isa() { return level().name; }
@@ -137,6 +164,8 @@ STABLE_TORCH_LIBRARY(tamis, m) {
       "conv_grad_input(Tensor grad, Tensor values, Tensor row_ptr, Tensor indices, Tensor source, int[] geometry, "
       "int channels, int layout) -> Tensor");
   m.def("conv_grad_values(Tensor grad, Tensor x, Tensor row_ptr, Tensor indices, int[] geometry, int layout) -> Tensor");
+  m.def(
+      "transpose_pattern(Tensor row_ptr, Tensor indices, int[] geometry, int channels) -> (Tensor, Tensor, Tensor)");
   m.def("isa() -> str");
   m.def("isas() -> str");
   m.def("set_isa(str name) -> bool");
@@ -145,6 +174,7 @@ STABLE_TORCH_LIBRARY_IMPL(tamis, CPU, m) {
   m.impl("conv_forward", TORCH_BOX(&conv_forward));
   m.impl("conv_grad_input", TORCH_BOX(&conv_grad_input));
   m.impl("conv_grad_values", TORCH_BOX(&conv_grad_values));
+  m.impl("transpose_pattern", TORCH_BOX(&transpose_pattern));
 }
 STABLE_TORCH_LIBRARY_IMPL(tamis, CompositeExplicitAutograd, m) {
   m.impl("isa", TORCH_BOX(&isa));

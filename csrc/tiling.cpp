@@ -1,6 +1,8 @@
 #include "tiling.h"
 
 #include <algorithm>
+#include <climits>
+#include <stdexcept>
 
 namespace tamis {
 namespace {
@@ -48,6 +50,9 @@ void place_taps(const Product& p, const Phase& phase, Tiling& t) {
   t.col_shift = col_low;
   t.panel_rows = t.tile_rows + row_high - row_low;
   t.panel_cols = t.row_floats / t.lanes_per_col + col_high - col_low;
+  // Offsets inside a panel are 32-bit.
+  if (double(t.panel_rows) * double(t.panel_cols) * double(t.lanes_per_col) * double(std::max<int64_t>(planes, 1)) >= INT_MAX)
+    throw std::length_error("tamis: the input is too wide: one tile would need a panel of 2^31 floats");
   t.plane_floats = t.panel_rows * t.panel_cols * t.lanes_per_col;
   t.channel_floats = std::max<int64_t>(planes, 1) * t.plane_floats;
   for (const Tap& tap : phase.taps) {

@@ -29,6 +29,7 @@ struct Tiling {
   std::vector<int64_t> tap_offset;      // offset of each tap inside a channel of the panel
 };
 
+// Throws std::length_error if a panel of one channel exceeds 2^31 floats; `phase` has at least one row and column.
 // `live_per_pair` is the average number of live weights between one source channel and one destination channel.
 Tiling choose_tiling(const Product& p, const Phase& phase, const TileLimits& limits, int64_t registers, double live_per_pair,
                      Layout layout);

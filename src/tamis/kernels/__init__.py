@@ -2,14 +2,13 @@
 
 from tamis.kernels._geometry import ConvGeometry, pair
 from tamis.kernels._native import available_isas, isa, native_available, set_isa
-from tamis.kernels._pattern import PackedPattern, TransposedPattern
+from tamis.kernels._pattern import PackedPattern
 from tamis.kernels.choose import choices
 from tamis.kernels.functional import sparse_conv1d, sparse_conv2d, sparse_linear
 
 __all__ = [
     "ConvGeometry",
     "PackedPattern",
-    "TransposedPattern",
     "available_isas",
     "choices",
     "isa",

@@ -21,6 +21,9 @@ class ConvGeometry:
         padding: zeros added above, below, left and right of the input.
         dilation: distance of neighbouring taps, rows and columns.
         groups: number of channel groups.
+
+    Raises:
+        UsageError: the kernel does not fit the padded input, or a number is out of range.
     """
 
     size: tuple[int, int] = (1, 1)
@@ -31,7 +34,13 @@ class ConvGeometry:
     groups: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.output_size) < 1 and min(self.size) > 0:
+        whole = (*self.kernel, *self.stride, *self.dilation, self.groups)
+        if min(whole) < 1 or min(self.padding) < 0:
+            raise UsageError(
+                f"kernel {self.kernel}, stride {self.stride}, dilation {self.dilation} and groups {self.groups} must be "
+                f"at least 1, padding {self.padding} at least 0"
+            )
+        if min(self.output_size) < 1:
             raise UsageError(
                 f"a kernel of {self.kernel} taps with dilation {self.dilation} does not fit an input of {self.size} "
                 f"pixels with padding {self.padding}"

@@ -79,12 +79,9 @@ def sparse_conv2d(
     x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern, geometry: ConvGeometry
 ) -> Tensor:
     """The native convolution with gradients; arguments are those of :func:`tamis.kernels.sparse_conv2d`, checked."""
-    transposed = None
-    if torch.is_grad_enabled() and x.requires_grad:
-        transposed = pattern.transposed(geometry)
     key = "" if torch.compiler.is_compiling() else choices.key(x, pattern, geometry, isa())
-    arrays = (None, None, None) if transposed is None else (transposed.row_ptr, transposed.indices, transposed.source)
-    return _SparseConv.apply(x, values, bias, pattern.row_ptr, pattern.indices, *arrays, pattern, geometry, key)
+    values, bias = values.contiguous(), None if bias is None else bias.contiguous()
+    return _SparseConv.apply(x, values, bias, pattern.row_ptr, pattern.indices, pattern, geometry, key)
 
 
 class _SparseConv(torch.autograd.Function):
@@ -92,12 +89,10 @@ class _SparseConv(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, values: Tensor, bias: Tensor | None, row_ptr: Tensor, indices: Tensor,
-                t_row_ptr: Tensor | None, t_indices: Tensor | None, t_source: Tensor | None,
                 pattern: PackedPattern, geometry: ConvGeometry, key: str) -> Tensor:  # fmt: skip
-        needs_x, needs_values, needs_bias = ctx.needs_input_grad[:3]
+        needs_x, needs_values = ctx.needs_input_grad[:2]
         # What nobody needs is not kept: a frozen weight needs no input, a first layer no weight.
-        ctx.save_for_backward(x if needs_values else None, values if needs_x else None, row_ptr, indices,
-                              t_row_ptr, t_indices, t_source)  # fmt: skip
+        ctx.save_for_backward(x if needs_values else None, values if needs_x else None, row_ptr, indices)
         ctx.pattern, ctx.geometry, ctx.key = pattern, geometry, key
         ctx.channels = x.shape[1]
 
@@ -109,16 +104,17 @@ class _SparseConv(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, values, row_ptr, indices, t_row_ptr, t_indices, t_source = ctx.saved_tensors
+        x, values, row_ptr, indices = ctx.saved_tensors
         geometry, pattern, key = ctx.geometry, ctx.pattern, ctx.key
         shape = (pattern.shape[0], pattern.row_length // geometry.taps, *geometry.kernel)
         grad_x = grad_values = grad_bias = None
         if ctx.needs_input_grad[0]:
+            transposed = _transposed(row_ptr, indices, pattern, geometry, ctx.channels)
             grad_x = choices.run(
                 key,
                 Direction.GRAD_INPUT,
                 lambda: torch.ops.tamis.conv_grad_input(
-                    grad, values, t_row_ptr, t_indices, t_source, geometry.as_list(), ctx.channels, _layout
+                    grad, values, *transposed, geometry.as_list(), ctx.channels, _layout
                 ),
                 lambda: reference.conv2d_grad_input(grad, pattern.unpack(values).reshape(shape), geometry),
             )
@@ -131,7 +127,21 @@ class _SparseConv(torch.autograd.Function):
             )
         if ctx.needs_input_grad[2]:
             grad_bias = grad.sum((0, 2, 3))
-        return grad_x, grad_values, grad_bias, None, None, None, None, None, None, None, None
+        return grad_x, grad_values, grad_bias, None, None, None, None, None
+
+
+def _transposed(
+    row_ptr: Tensor, indices: Tensor, pattern: PackedPattern, geometry: ConvGeometry, channels: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The pattern ordered for the gradient of the input (see :func:`tamis.kernels.reference.transpose_pattern`)."""
+
+    def build() -> tuple[Tensor, Tensor, Tensor]:
+        return torch.ops.tamis.transpose_pattern(row_ptr, indices, geometry.as_list(), channels)
+
+    # A compiled graph must not remember: it is used again with the arrays of other masks.
+    if torch.compiler.is_compiling():
+        return build()
+    return pattern.remember((geometry.stride, geometry.dilation, geometry.padding, geometry.groups), build)
 
 
 def _like(source: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -152,6 +162,11 @@ if why_not is None:
     @torch.library.register_fake("tamis::conv_grad_input")
     def _(grad, values, row_ptr, indices, source, geometry, channels, layout):  # type: ignore[no-untyped-def]
         return _like(grad, (grad.shape[0], channels, geometry[0], geometry[1]))
+
+    @torch.library.register_fake("tamis::transpose_pattern")
+    def _(row_ptr, indices, geometry, channels):  # type: ignore[no-untyped-def]
+        rows = geometry[6] * geometry[7] * channels
+        return row_ptr.new_empty((rows + 1,)), indices.new_empty(indices.shape), indices.new_empty(indices.shape)
 
     @torch.library.register_fake("tamis::conv_grad_values")
     def _(grad, x, row_ptr, indices, geometry, layout):  # type: ignore[no-untyped-def]

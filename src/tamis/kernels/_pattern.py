@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tamis.errors import FileError, UsageError
-
-if TYPE_CHECKING:
-    from tamis.kernels._geometry import ConvGeometry
-
-
-@dataclass(frozen=True, eq=False)
-class TransposedPattern:
-    """The live weights ordered for the gradient of the input.
-
-    A stride of ``sh x sw`` splits the input into ``sh * sw`` phases; each tap of the kernel touches exactly one of
-    them.  Row ``phase * C + channel`` lists what that input channel receives in that phase.
-
-    Attributes:
-        row_ptr: int64 ``(phases * C + 1,)``.
-        indices: int32 ``(nnz,)``, ``output channel inside the group * taps + tap``, ascending inside a row.
-        source: int32 or int64 ``(nnz,)``, position of the weight in the packed values.
-    """
-
-    row_ptr: Tensor
-    indices: Tensor
-    source: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,13 +31,15 @@ class PackedPattern:
         """Pattern of a bool ``mask`` (True where a weight lives) of a weight's shape, two to four dimensions.
 
         Raises:
-            UsageError: ``mask`` is not bool, or has another number of dimensions.
+            UsageError: ``mask`` is not bool, has another number of dimensions, or rows too long for int32 indices.
         """
         if mask.dtype != torch.bool or not 2 <= mask.dim() <= 4:
             raise UsageError(
                 f"a mask must be a bool tensor of 2, 3 or 4 dimensions, got {mask.dtype} of shape {tuple(mask.shape)}"
             )
-        rows = mask.detach().cpu().reshape(mask.shape[0], -1)
+        if mask.numel() >= 2**31 * max(mask.shape[0], 1):
+            raise UsageError(f"a mask of shape {tuple(mask.shape)} has rows of 2**31 weights or more; indices are int32")
+        rows = mask.detach().cpu().reshape(mask.shape[0], mask.shape[1:].numel())
         row_ptr = torch.zeros(mask.shape[0] + 1, dtype=torch.int64)
         torch.cumsum(rows.sum(dim=1), 0, out=row_ptr[1:])
         return cls(tuple(mask.shape), row_ptr, rows.nonzero()[:, 1].to(torch.int32))
@@ -98,7 +80,7 @@ class PackedPattern:
 
     def flat_positions(self) -> Tensor:
         """Position of every live weight in the flattened dense weight, int64 ``(nnz,)``, ascending; computed once."""
-        return self._remember("flat", self._flat_positions)
+        return self.remember("flat", self._flat_positions)
 
     def pack(self, dense: Tensor) -> Tensor:
         """Live weights ``(nnz,)`` of a tensor of the dense weight's shape (differentiable copy)."""
@@ -118,17 +100,13 @@ class PackedPattern:
         mask[self.flat_positions()] = True
         return mask.reshape(self.shape)
 
-    def transposed(self, geometry: ConvGeometry) -> TransposedPattern:
-        """The same weights ordered by input channel for ``geometry``'s strides; built once per geometry's phases."""
-        key = ("transposed", geometry.stride, geometry.dilation, geometry.padding, geometry.groups)
-        return self._remember(key, lambda: _transpose(self, geometry))
-
     def _flat_positions(self) -> Tensor:
         rows = torch.repeat_interleave(torch.arange(self.shape[0]), self.row_ptr.diff())
         return rows * self.row_length + self.indices
 
-    def _remember(self, key: Any, build: Any) -> Any:
-        # Derived arrays live beside the dataclass fields; they are dropped on deepcopy and rebuilt when asked for.
+    def remember(self, key: Hashable, build: Callable[[], Any]) -> Any:
+        """What ``build()`` returned for ``key`` when it was first asked for: arrays derived from this pattern."""
+        # They live beside the dataclass fields and are left out of pickles.
         memory = self.__dict__.setdefault("_memory", {})
         if key not in memory:
             memory[key] = build()
@@ -139,26 +117,6 @@ class PackedPattern:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (PackedPattern, (self.shape, self.row_ptr, self.indices))
-
-
-def _transpose(pattern: PackedPattern, geometry: ConvGeometry) -> TransposedPattern:
-    taps = geometry.taps
-    channels_per_group = pattern.row_length // taps
-    outputs_per_group = pattern.shape[0] // geometry.groups
-    channels = channels_per_group * geometry.groups
-    rows = torch.repeat_interleave(torch.arange(pattern.shape[0]), pattern.row_ptr.diff())
-    inside = pattern.indices.to(torch.int64)
-    tap = inside % taps
-    channel = inside // taps + rows // outputs_per_group * channels_per_group
-    phase = geometry.phase_of_tap()[tap]
-    key = phase * channels + channel
-    # A stable sort keeps (output, tap) ascending inside each row of the result.
-    source = torch.argsort(key, stable=True)
-    row_ptr = torch.zeros(geometry.phases * channels + 1, dtype=torch.int64)
-    torch.cumsum(torch.bincount(key, minlength=geometry.phases * channels), 0, out=row_ptr[1:])
-    indices = (rows % outputs_per_group * taps + tap)[source].to(torch.int32)
-    index_type = torch.int32 if pattern.nnz < 2**31 else torch.int64
-    return TransposedPattern(row_ptr, indices, source.to(index_type))
 
 
 def _check_arrays(shape: tuple[int, ...], row_ptr: Tensor, indices: Tensor) -> None:

@@ -28,7 +28,10 @@ def sparse_linear(x: Tensor, values: Tensor, bias: Tensor | None, pattern: Packe
     """
     if x.dim() < 1 or x.shape[-1] != pattern.row_length:
         raise UsageError(f"sparse_linear: expected (..., {pattern.row_length}) features, got shape {tuple(x.shape)}")
-    x, values, bias = _checked(x, values, bias, pattern)
+    if torch.is_autocast_enabled(x.device.type):
+        with torch.autocast(x.device.type, enabled=False):
+            return sparse_linear(*_as_float32(x, values, bias), pattern)
+    _check_operands(x, values, bias, pattern)
     if not _native.serves(x, values):
         return reference.linear(x, values, bias, pattern)
     flat = x.reshape(-1, pattern.row_length)[:, :, None, None]
@@ -57,9 +60,17 @@ def sparse_conv2d(
     if x.dim() != 4 or x.shape[1] * geometry.taps != pattern.row_length * geometry.groups:
         channels = pattern.row_length // geometry.taps * geometry.groups
         raise UsageError(f"sparse_conv2d: expected (N, {channels}, H, W), got shape {tuple(x.shape)}")
+    if pattern.shape[2:] != geometry.kernel or pattern.shape[0] % geometry.groups:
+        raise UsageError(
+            f"sparse_conv2d: a weight of shape {pattern.shape} does not fit a kernel of {geometry.kernel} taps in "
+            f"{geometry.groups} groups"
+        )
     if tuple(x.shape[2:]) != geometry.size:
         raise UsageError(f"sparse_conv2d: geometry is for {geometry.size} pixels, the input has {tuple(x.shape[2:])}")
-    x, values, bias = _checked(x, values, bias, pattern)
+    if torch.is_autocast_enabled(x.device.type):
+        with torch.autocast(x.device.type, enabled=False):
+            return sparse_conv2d(*_as_float32(x, values, bias), pattern, geometry)
+    _check_operands(x, values, bias, pattern)
     if not _native.serves(x, values):
         return reference.conv2d(x, values, bias, pattern, geometry)
     return _native.sparse_conv2d(x, values, bias, pattern, geometry)
@@ -80,18 +91,19 @@ def sparse_conv1d(
     return sparse_conv2d(x.unsqueeze(2), values, bias, flat, geometry).squeeze(2)
 
 
-def _checked(
-    x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern
-) -> tuple[Tensor, Tensor, Tensor | None]:
+def _as_float32(x: Tensor, values: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    # Packed layers keep float32 under autocast: bfloat16 kernels have not been shown to pay.
+    return x.float(), values.float(), None if bias is None else bias.float()
+
+
+def _check_operands(x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern) -> None:
     if tuple(values.shape) != (pattern.nnz,):
         raise UsageError(f"expected {pattern.nnz} packed values, got a tensor of shape {tuple(values.shape)}")
     if bias is not None and tuple(bias.shape) != (pattern.shape[0],):
         raise UsageError(f"expected a bias of shape ({pattern.shape[0]},), got {tuple(bias.shape)}")
-    if torch.is_autocast_enabled(x.device.type):
-        # Packed layers keep float32 under autocast: bfloat16 kernels have not been shown to pay.
-        return x.float(), values.float(), None if bias is None else bias.float()
+    if bias is not None and bias.dtype != values.dtype:
+        raise UsageError(f"the bias is {bias.dtype} but the packed weight is {values.dtype}")
     if x.dtype != values.dtype:
         raise UsageError(
             f"input is {x.dtype} but the packed weight is {values.dtype}; convert the input, or the model with .to()"
         )
-    return x, values, bias

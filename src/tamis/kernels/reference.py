@@ -22,8 +22,9 @@ def linear(x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPatter
 def conv2d(x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern, geometry: ConvGeometry) -> Tensor:
     """Cross-correlation of ``x`` ``(N, C, H, W)`` with the unpacked weight; returns ``(N, O, OH, OW)``."""
     if _is_linear(geometry):
-        return linear(x[:, :, 0, 0], values, bias, pattern)[:, :, None, None]
-    weight = pattern.unpack(values).reshape(pattern.shape[0], -1, *geometry.kernel)
+        weight = pattern.unpack(values).reshape(pattern.shape[0], pattern.row_length)
+        return F.linear(x[:, :, 0, 0], weight, bias)[:, :, None, None]
+    weight = pattern.unpack(values).reshape(pattern.shape[0], pattern.row_length // geometry.taps, *geometry.kernel)
     top, bottom, left, right = geometry.padding
     if top == bottom and left == right:
         return F.conv2d(x, weight, bias, geometry.stride, (top, left), geometry.dilation, geometry.groups)
@@ -45,6 +46,37 @@ def conv2d_grad_weight(grad: Tensor, x: Tensor, shape: tuple[int, ...], geometry
     if _is_linear(geometry):
         return (grad[:, :, 0, 0].T @ x[:, :, 0, 0])[:, :, None, None]
     return _dense_backward(grad, x, grad.new_empty(1).expand(shape), geometry, (False, True))[1]
+
+
+def transpose_pattern(
+    row_ptr: Tensor, indices: Tensor, geometry: ConvGeometry, channels: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The live weights ordered for the gradient of the input.
+
+    A stride of ``sh x sw`` splits the input into ``sh * sw`` phases; each tap of the kernel touches exactly one of
+    them.  Row ``phase * channels + channel`` of the result lists what that input channel receives in that phase.
+
+    Args:
+        row_ptr: int64 ``(O + 1,)`` of the pattern.
+        indices: int32 ``(nnz,)`` of the pattern.
+        geometry: kernel, stride, padding, dilation and groups.
+        channels: number of input channels, all groups together.
+
+    Returns:
+        ``row_ptr`` int64 ``(phases * channels + 1,)``; ``indices`` int32 ``(nnz,)``, output channel inside the group
+        times taps plus tap, ascending inside a row; ``source`` int32 ``(nnz,)``, position in the packed values.
+    """
+    outputs = row_ptr.numel() - 1
+    taps, per_group = geometry.taps, max(outputs // geometry.groups, 1)
+    rows = torch.repeat_interleave(torch.arange(outputs), row_ptr.diff())
+    inside = indices.to(torch.int64)
+    channel = inside // taps + rows // per_group * (channels // geometry.groups)
+    key = geometry.phase_of_tap()[inside % taps] * channels + channel
+    # A stable sort keeps (output, tap) ascending inside each row of the result.
+    source = torch.argsort(key, stable=True)
+    t_row_ptr = torch.zeros(geometry.phases * channels + 1, dtype=torch.int64)
+    torch.cumsum(torch.bincount(key, minlength=geometry.phases * channels), 0, out=t_row_ptr[1:])
+    return t_row_ptr, (rows % per_group * taps + inside % taps)[source].to(torch.int32), source.to(torch.int32)
 
 
 def _is_linear(geometry: ConvGeometry) -> bool:
