@@ -8,24 +8,9 @@ import pytest
 import torch
 
 from tamis.errors import FileError, UsageError
-from tamis.train import Interrupted, fit, load_checkpoint, parse_recipe, read_metrics
+from tamis.train import Interrupted, fit, load_checkpoint, read_metrics
 from tamis.train import _loop as loop
 
-RECIPE = """
-name = "small"
-[data]
-source = "synthetic"
-crop_padding = 1
-flip = true
-[model]
-name = "resnet8_digits"
-options = { widths = [4, 4, 8] }
-[optimizer]
-lr = 0.05
-[train]
-epochs = 7
-batch_size = 16
-"""
 METHODS = {
     "dense": {},
     "acdc masked": {"method": "acdc", "packed": "never"},
@@ -36,17 +21,14 @@ METHODS = {
 CHANGING = ("cpu_s", "wall_s", "step_cpu_ms")
 
 
-def recipe_of(method: str = "dense", packed: str = "auto", optimizer: str = "sgd"):
-    recipe = parse_recipe(RECIPE)
-    phases = replace(recipe.acdc, warmup=1, sparse=1, dense=1, last_dense=1, last_sparse=2)
+def recipe_of(small, method: str = "dense", packed: str = "auto", optimizer: str = "sgd"):
     return replace(
-        recipe,
+        small,
         method=method,
         sparsity=0.0 if method == "dense" else 0.7,
-        acdc=phases,
-        gmp=replace(recipe.gmp, events=4, start=0.1),
-        train=replace(recipe.train, packed=packed),
-        optimizer=replace(recipe.optimizer, name=optimizer, lr=0.05 if optimizer == "sgd" else 0.005),
+        gmp=replace(small.gmp, events=4, start=0.1),
+        train=replace(small.train, packed=packed),
+        optimizer=replace(small.optimizer, name=optimizer, lr=0.05 if optimizer == "sgd" else 0.005),
     )
 
 
@@ -75,14 +57,14 @@ def rows(folder):
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(data, tmp_path_factory):
+def uninterrupted(data, small, tmp_path_factory):
     """Run folder and summary of each method, trained once without a stop."""
     known = {}
 
     def trained(method: str):
         if method not in known:
             folder = tmp_path_factory.mktemp("whole")
-            known[method] = (folder, fit(recipe_of(**METHODS[method]), folder, data=data))
+            known[method] = (folder, fit(recipe_of(small, **METHODS[method]), folder, data=data))
         return known[method]
 
     return trained
@@ -91,8 +73,8 @@ def uninterrupted(data, tmp_path_factory):
 # Five steps an epoch: 8 is in the middle of one (sparse in AC/DC), 15 ends one and a phase.
 @pytest.mark.parametrize("step", [8, 15])
 @pytest.mark.parametrize("method", METHODS)
-def test_a_resumed_run_equals_the_uninterrupted_one(tmp_path, data, monkeypatch, uninterrupted, method, step):
-    recipe = recipe_of(**METHODS[method])
+def test_a_resumed_run_equals_the_uninterrupted_one(tmp_path, data, monkeypatch, small, uninterrupted, method, step):
+    recipe = recipe_of(small, **METHODS[method])
     whole_folder, whole = uninterrupted(method)
     with monkeypatch.context() as patch:
         stop_after(patch, step)
@@ -111,30 +93,30 @@ def test_a_resumed_run_equals_the_uninterrupted_one(tmp_path, data, monkeypatch,
     )
 
 
-def test_a_finished_run_that_is_resumed_only_finishes_again(tmp_path, data):
-    fit(recipe_of("acdc"), tmp_path, data=data)
+def test_a_finished_run_that_is_resumed_only_finishes_again(tmp_path, data, small):
+    fit(recipe_of(small, "acdc"), tmp_path, data=data)
     before = tensors(tmp_path)
-    fit(recipe_of("acdc"), tmp_path, data=data, resume=True)
+    fit(recipe_of(small, "acdc"), tmp_path, data=data, resume=True)
     after = tensors(tmp_path)
     assert all(torch.equal(before[key], after[key]) for key in before)
     assert len([row for row in read_metrics(tmp_path / "metrics.jsonl") if row["kind"] == "epoch"]) == 7
 
 
-def test_a_run_without_a_checkpoint_cannot_be_resumed(tmp_path, data):
+def test_a_run_without_a_checkpoint_cannot_be_resumed(tmp_path, data, small):
     with pytest.raises(FileError, match=r"last\.safetensors"):
-        fit(recipe_of(), tmp_path, data=data, resume=True)
+        fit(small, tmp_path, data=data, resume=True)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_recipe_cannot_resume_and_the_difference_is_named(tmp_path, data):
-    recipe = replace(recipe_of(), train=replace(recipe_of().train, epochs=1))
+def test_another_recipe_cannot_resume_and_the_difference_is_named(tmp_path, data, small):
+    recipe = replace(small, train=replace(small.train, epochs=1))
     fit(recipe, tmp_path, data=data)
     with pytest.raises(UsageError, match=r"epochs = 2"):
         fit(replace(recipe, train=replace(recipe.train, epochs=2)), tmp_path, data=data, resume=True)
 
 
-def test_a_folder_with_a_run_is_not_overwritten_unasked(tmp_path, data):
-    recipe = replace(recipe_of(), train=replace(recipe_of().train, epochs=0))
+def test_a_folder_with_a_run_is_not_overwritten_unasked(tmp_path, data, small):
+    recipe = replace(small, train=replace(small.train, epochs=0))
     fit(recipe, tmp_path, data=data)
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match="holds a run already"):

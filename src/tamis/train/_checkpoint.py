@@ -134,6 +134,11 @@ def load_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
     Raises:
         FileError: names or shapes do not fit; the model is unchanged then.
     """
+    _check_weights(model, checkpoint)
+    model.load_state_dict(checkpoint.model)
+
+
+def _check_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
     own = model.state_dict()
     missing, foreign = sorted(own.keys() - checkpoint.model.keys()), sorted(checkpoint.model.keys() - own.keys())
     if missing or foreign:
@@ -146,7 +151,6 @@ def load_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
             raise FileError(
                 f"{checkpoint.path}: {key} has shape {tuple(value.shape)}, the model expects {tuple(own[key].shape)}"
             )
-    model.load_state_dict(checkpoint.model)
 
 
 def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer, sparsifier: Any = None) -> None:
@@ -163,19 +167,24 @@ def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Opt
     """
     if checkpoint.optimizer is None or checkpoint.random is None or (sparsifier is None) != (checkpoint.method is None):
         raise FileError(f"{checkpoint.path}: no checkpoint of this kind of run; resume with the recipe that wrote it")
+    _check_weights(model, checkpoint)
     try:
+        stored = checkpoint.random
+        version, internal, gauss = stored["python"]
+        python_state, numpy_state = (version, tuple(internal), gauss), tuple(stored["numpy"])
+        # Tried on throw-away generators first, so that a damaged file changes nothing.
+        torch.Generator().set_state(stored["torch"])
+        random.Random().setstate(python_state)
+        np.random.RandomState().set_state(numpy_state)
         choices.load_state_dict(checkpoint.header["choices"])
         if sparsifier is not None:
             # The order matters: masks and packing first, then the values that must fit them.
             sparsifier.load_state_dict(checkpoint.method)
-        load_weights(model, checkpoint)
+        model.load_state_dict(checkpoint.model)
         optimizer.load_state_dict(checkpoint.optimizer)
-        version, internal, gauss = checkpoint.random["python"]
-        random.setstate((version, tuple(internal), gauss))
-        np.random.set_state(tuple(checkpoint.random["numpy"]))  # noqa: NPY002 - the state of foreign code's generator
-        torch.set_rng_state(checkpoint.random["torch"])
-    except FileError:
-        raise
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002 - as above
+        torch.set_rng_state(stored["torch"])
     except (UsageError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise FileError(f"{checkpoint.path}: does not fit this run ({error})") from error
 
