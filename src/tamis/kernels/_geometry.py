@@ -37,8 +37,8 @@ class ConvGeometry:
         whole = (*self.kernel, *self.stride, *self.dilation, self.groups)
         if min(whole) < 1 or min(self.padding) < 0:
             raise UsageError(
-                f"kernel {self.kernel}, stride {self.stride}, dilation {self.dilation} and groups {self.groups} must be "
-                f"at least 1, padding {self.padding} at least 0"
+                f"kernel {self.kernel}, stride {self.stride}, dilation {self.dilation} and groups {self.groups} must "
+                f"be at least 1, padding {self.padding} at least 0"
             )
         if min(self.output_size) < 1:
             raise UsageError(

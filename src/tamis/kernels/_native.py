@@ -29,6 +29,8 @@ def _load() -> str | None:
     if spec is None or spec.origin is None:
         return "the native extension was not built (no C++ compiler at installation?)"
     torch.ops.load_library(spec.origin)
+    if not hasattr(torch.ops.tamis, "transpose_pattern"):
+        return "the native extension is older than the Python files; install again"
     wanted = os.environ.get("TAMIS_ISA")
     if wanted and torch.ops.tamis.isa() != wanted:
         raise UsageError(
@@ -156,18 +158,18 @@ def _like(source: Tensor, shape: tuple[int, ...]) -> Tensor:
 if why_not is None:
 
     @torch.library.register_fake("tamis::conv_forward")
-    def _(x, values, bias, row_ptr, indices, geometry, layout):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    def _(x, values, bias, row_ptr, indices, geometry, layout):
         return _like(x, (x.shape[0], row_ptr.shape[0] - 1, geometry[2], geometry[3]))
 
     @torch.library.register_fake("tamis::conv_grad_input")
-    def _(grad, values, row_ptr, indices, source, geometry, channels, layout):  # type: ignore[no-untyped-def]
+    def _(grad, values, row_ptr, indices, source, geometry, channels, layout):
         return _like(grad, (grad.shape[0], channels, geometry[0], geometry[1]))
 
     @torch.library.register_fake("tamis::transpose_pattern")
-    def _(row_ptr, indices, geometry, channels):  # type: ignore[no-untyped-def]
+    def _(row_ptr, indices, geometry, channels):
         rows = geometry[6] * geometry[7] * channels
         return row_ptr.new_empty((rows + 1,)), indices.new_empty(indices.shape), indices.new_empty(indices.shape)
 
     @torch.library.register_fake("tamis::conv_grad_values")
-    def _(grad, x, row_ptr, indices, geometry, layout):  # type: ignore[no-untyped-def]
+    def _(grad, x, row_ptr, indices, geometry, layout):
         return grad.new_empty((indices.shape[0],))

@@ -38,7 +38,9 @@ class PackedPattern:
                 f"a mask must be a bool tensor of 2, 3 or 4 dimensions, got {mask.dtype} of shape {tuple(mask.shape)}"
             )
         if mask.numel() >= 2**31 * max(mask.shape[0], 1):
-            raise UsageError(f"a mask of shape {tuple(mask.shape)} has rows of 2**31 weights or more; indices are int32")
+            raise UsageError(
+                f"a mask of shape {tuple(mask.shape)} has rows of 2**31 weights or more; indices are int32"
+            )
         rows = mask.detach().cpu().reshape(mask.shape[0], mask.shape[1:].numel())
         row_ptr = torch.zeros(mask.shape[0] + 1, dtype=torch.int64)
         torch.cumsum(rows.sum(dim=1), 0, out=row_ptr[1:])
@@ -113,7 +115,8 @@ class PackedPattern:
         return memory[key]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PackedPattern:
-        return self  # immutable, so a copy may share it
+        # Arrays of their own, although nothing changes them: safetensors refuses files in which two names share memory.
+        return PackedPattern(self.shape, self.row_ptr.clone(), self.indices.clone())
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (PackedPattern, (self.shape, self.row_ptr, self.indices))
@@ -123,6 +126,8 @@ def _check_arrays(shape: tuple[int, ...], row_ptr: Tensor, indices: Tensor) -> N
     def fail(what: str) -> None:
         raise FileError(f"packed layer of shape {shape}: {what}; the file is damaged or from another model")
 
+    if not isinstance(row_ptr, Tensor) or not isinstance(indices, Tensor):
+        fail(f"row_ptr and indices must be tensors, got {type(row_ptr).__name__} and {type(indices).__name__}")
     if not 2 <= len(shape) <= 4 or min(shape) < 0:
         fail("the shape must have 2 to 4 non-negative dimensions")
     if row_ptr.dtype not in (torch.int32, torch.int64) or indices.dtype not in (torch.int32, torch.int64):

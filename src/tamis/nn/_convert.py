@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tamis.errors import FileError, UsageError
 from tamis.kernels import PackedPattern
-from tamis.nn._layers import DENSE_OF, SPARSE_OF
+from tamis.nn._layers import DENSE_OF, SPARSE_OF, keep_from_fused_callers, release_to_fused_callers
 from tamis.nn._state import PACKED_KEYS, replace_data
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -116,6 +116,10 @@ def _convert(layer: Any, to: type[nn.Module], move: Callable[[Tensor], Tensor]) 
     replace_data(layer.weight, data)
     layer.weight.grad = grad
     layer.__class__ = to
+    if is_packed(layer):
+        keep_from_fused_callers(layer)
+    else:
+        release_to_fused_callers(layer)
 
 
 def sparsify(
@@ -194,21 +198,27 @@ def load_packed_state(model: Model, state: Mapping[str, Tensor]) -> Model:
     Raises:
         FileError: names or shapes do not fit; the model is unchanged then.
     """
-    names = sorted(key.removesuffix(".row_ptr") for key in state if key.endswith(".row_ptr"))
+    # The model itself may be a layer; its name is "" and its keys have no prefix.
+    names = sorted(key.removesuffix("row_ptr").removesuffix(".") for key in state if f".{key}".endswith(".row_ptr"))
     trial = densify(copy.deepcopy(model))
     layers = prunable_modules(trial)
     for name in names:
         if name not in layers:
             raise FileError(f"packed layer {name!r} is not in the model, which has {sorted(layers)}")
-        missing = [key for key in PACKED_KEYS if f"{name}.{key}" not in state]
+        prefix = f"{name}." if name else ""
+        missing = [key for key in PACKED_KEYS if prefix + key not in state]
         if missing:
             raise FileError(f"packed layer {name!r} lacks {missing}; the state_dict is incomplete")
+        if not can_pack(layers[name], within=trial):
+            raise FileError(f"layer {name!r} cannot be packed: it is a subclass, shares its weight, or is not float32")
         shape = tuple(layers[name].weight.shape)
-        pattern = PackedPattern.from_arrays(shape, state[f"{name}.row_ptr"], state[f"{name}.indices"])
+        pattern = PackedPattern.from_arrays(shape, state[prefix + "row_ptr"], state[prefix + "indices"])
         pack_module(layers[name], pattern.mask())
     try:
         trial.load_state_dict(dict(state))
-    except RuntimeError as error:
+    except FileError:
+        raise
+    except (RuntimeError, TypeError, AttributeError) as error:
         raise FileError(f"the state does not fit the model: {error}") from error
     densify(model)
     targets = prunable_modules(model)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -26,10 +25,10 @@ class PackedWeight(nn.Module):
     """
 
     pattern: PackedPattern
-    weight: nn.Parameter
+    weight: Tensor
 
     @property
-    def values(self) -> nn.Parameter:
+    def values(self) -> Tensor:
         """The live weights ``(nnz,)``; the same parameter as ``weight``."""
         return self.weight
 
@@ -118,10 +117,10 @@ class SparseConv1d(_PackedConv, nn.Conv1d):
         x, (left, right) = self._padded(input)
         geometry = ConvGeometry(
             size=(1, x.shape[2]),
-            kernel=(1, *self.kernel_size),
-            stride=(1, *self.stride),
+            kernel=(1, self.kernel_size[0]),
+            stride=(1, self.stride[0]),
             padding=(0, 0, left, right),
-            dilation=(1, *self.dilation),
+            dilation=(1, self.dilation[0]),
             groups=self.groups,
         )
         return sparse_conv1d(x, self.weight, self.bias, self.pattern, geometry)
@@ -170,6 +169,28 @@ def _pack_new(layer: Any, mask: Tensor) -> None:
     values = pattern.pack(layer.weight.detach())
     layer.pattern = pattern
     layer.weight = nn.Parameter(values)
+    keep_from_fused_callers(layer)
+
+
+def _forward_is_called(module: nn.Module, args: Any) -> None:
+    pass
+
+
+def keep_from_fused_callers(layer: nn.Module) -> None:
+    """Make sure that ``layer.forward`` is called, not its weight taken.
+
+    In inference ``nn.TransformerEncoderLayer`` hands the raw weights of its Linear layers to one fused operation,
+    unless a submodule has forward hooks; a packed Linear therefore carries one that does nothing.
+    """
+    if isinstance(layer, nn.Linear):
+        layer.register_forward_pre_hook(_forward_is_called)
+
+
+def release_to_fused_callers(layer: nn.Module) -> None:
+    """Undo :func:`keep_from_fused_callers`."""
+    for key, hook in list(layer._forward_pre_hooks.items()):
+        if hook is _forward_is_called:
+            del layer._forward_pre_hooks[key]
 
 
 DENSE_OF: dict[type[nn.Module], type[nn.Module]] = {

@@ -44,7 +44,12 @@ def load_packed(layer: Any, state_dict: MutableMapping[str, Any], prefix: str) -
             values, indices, row_ptr = (taken[key] for key in keys)
             adopt_pattern(layer, PackedPattern.from_arrays(layer.pattern.shape, row_ptr, indices), values, name)
             state_dict[prefix + "weight"] = values
-        elif dense is not None and tuple(dense.shape) == layer.pattern.shape:
+        elif dense is not None:
+            if tuple(dense.shape) != layer.pattern.shape:
+                raise FileError(
+                    f"{name}: weight of shape {tuple(dense.shape)} for a layer of shape {layer.pattern.shape}; packed "
+                    f"layers are stored as {', '.join(PACKED_KEYS)}"
+                )
             state_dict[prefix + "weight"] = _pack_checked(layer.pattern, dense, name)
         yield
     finally:
@@ -57,6 +62,8 @@ def load_packed(layer: Any, state_dict: MutableMapping[str, Any], prefix: str) -
 
 def adopt_pattern(layer: Any, pattern: PackedPattern, values: Tensor, name: str) -> None:
     """Give ``layer`` another support of the same dense shape; its parameter object stays."""
+    if not isinstance(values, Tensor) or not values.is_floating_point():
+        raise FileError(f"{name}: values must be a floating-point tensor, got {getattr(values, 'dtype', type(values))}")
     if tuple(values.shape) != (pattern.nnz,):
         raise FileError(f"{name}: {pattern.nnz} indices but values of shape {tuple(values.shape)}")
     old = layer.pattern
