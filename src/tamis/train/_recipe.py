@@ -76,6 +76,8 @@ class Distribution:
     """global: divide each layer's scores by their norm first."""
     power: float | None = None
     """erk: exponent of the layer's raw probability."""
+    kernel: bool | None = None
+    """erk: count the kernel's size too (ERK); false is plain Erdos-Renyi (ER)."""
     dense: tuple[str, ...] | None = None
     """uniform, erk: layers that stay dense, by name."""
     first_dense: bool | None = None
@@ -122,7 +124,7 @@ class Pattern:
 DISTRIBUTION_KEYS: dict[str, tuple[str, ...]] = {
     "global": ("floor", "normalise"),
     "uniform": ("dense", "first_dense", "last_dense"),
-    "erk": ("power", "dense", "first_dense", "last_dense"),
+    "erk": ("power", "kernel", "dense", "first_dense", "last_dense"),
     "budget": ("table",),
 }
 PATTERN_KEYS: dict[str, tuple[str, ...]] = {
