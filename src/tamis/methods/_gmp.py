@@ -63,7 +63,8 @@ class GMP(Sparsifier):
                 f"expected total_steps >= 1 and at least 2 events from start to end; got {total_steps} and {events}"
             )
         first, last = round(start * total_steps), round(end * total_steps)
-        steps = {round(first + (last - first) * i / max(1, events - 1)) for i in range(events)} | {last}
+        gaps = max(1, events - 1)
+        steps = {first + (2 * (last - first) * i + gaps) // (2 * gaps) for i in range(events)} | {last}
         self._set_up(
             [PruneEvent(step, cubic(step, first, last, initial, self.sparsity)) for step in sorted(steps)],
             initial, revive, from_zeros,

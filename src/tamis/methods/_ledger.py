@@ -60,7 +60,7 @@ def measure_layer_costs(model: nn.Module, example: Tensor) -> tuple[LayerCost, .
 
 
 def ledger_rows(
-    model: nn.Module, example: Tensor, history: Sequence[Mapping[str, Any]], masks: Mapping[str, Tensor]
+    model: nn.Module, example: Tensor, history: Sequence[Mapping[str, Any]], live: Mapping[str, int]
 ) -> list[dict[str, Any]]:
     """FLOPs per sample of inference and of the training so far, against the dense model.
 
@@ -71,7 +71,7 @@ def ledger_rows(
         model: the attached model.
         example: one input batch.
         history: rows of :class:`~tamis.methods._history.History`.
-        masks: bool masks in force, empty for none.
+        live: live weights by layer of the last mask change; layers that it does not name are dense.
 
     Returns:
         Rows with ``row``, ``count`` (``"mask"``: weights that may live; ``"nonzero"``: weights that are not exactly
@@ -81,8 +81,8 @@ def ledger_rows(
     costs = measure_layer_costs(model, example)
     names = {cost.name for cost in costs}
     dense = forward_flops(costs)
-    live = {name: int(mask.sum()) for name, mask in masks.items() if name in names}
-    rows = [_row("forward", "mask", forward_fraction(costs, live), dense)]
+    inference = {name: count for name, count in live.items() if name in names}
+    rows = [_row("forward", "mask", forward_fraction(costs, inference), dense)]
     for count, key in (("mask", "live"), ("nonzero", "nonzero")):
         stretches = [
             (row["end"] - row["start"], forward_fraction(costs, {n: c for n, c in row[key].items() if n in names}))

@@ -59,4 +59,5 @@ class Ramp:
         """Step -> progress ``u`` for a phase ``[start, end)``; the last step has exactly 1."""
         length = max(1, int(self.share * (end - start)))
         last = min(start + length, end - 1)
-        return {start + round((last - start) * i / self.updates): i / self.updates for i in range(self.updates + 1)}
+        span, n = last - start, self.updates
+        return {start + (2 * span * i + n) // (2 * n): i / n for i in range(n + 1)}  # boundaries round half up

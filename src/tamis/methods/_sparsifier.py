@@ -300,8 +300,10 @@ class Sparsifier(ABC):
 
         See :func:`~tamis.methods._ledger.ledger_rows` for the columns.
         """
-        assert self._model is not None
-        return ledger_rows(self._model, example, self._history.rows(self.step, self._supports), self.masks)
+        if self._model is None:
+            raise UsageError("the ledger measures layers of the model; call attach(model, optimizer) first")
+        live = {name: row["live"] for name, row in self.events[-1]["layers"].items()} if self.events else {}
+        return ledger_rows(self._model, example, self._history.rows(self.step, self._supports), live)
 
     # ---- checkpoints -------------------------------------------------------------------------------------------
 

@@ -1,0 +1,139 @@
+"""A resumed run is the uninterrupted run, bit for bit."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+import torch
+from method_runs import OPTIMIZERS, assert_same_state, mlp, train
+
+from tamis.errors import FileError, UsageError
+from tamis.methods import ACDC, GMP, KeepZeros, OneShot, Ramp, ReturnAsSaved, ReturnAtRandom
+from tamis.nn import is_packed
+
+STEPS = 40
+METHODS = {
+    "acdc": lambda **o: ACDC(0.8, STEPS, steps_per_epoch=5, **o),
+    "acdc ramp": lambda **o: ACDC(0.8, STEPS, ramp=Ramp(1.0, 2), **o),
+    "acdc saved": lambda **o: ACDC(0.8, STEPS, returning=ReturnAsSaved(), **o),
+    "acdc random": lambda **o: ACDC(0.8, STEPS, returning=ReturnAtRandom(), **o),
+    "gmp": lambda **o: GMP(0.8, STEPS, initial=0.2, events=6, **o),
+    "gmp revive": lambda **o: GMP(0.8, STEPS, initial=0.2, events=6, revive=True, **o),
+    "gmp from zeros": lambda **o: GMP(0.8, STEPS, from_zeros=True, **o),
+    "one shot": lambda **o: OneShot(0.8, at_step=7, **o),
+    "keep zeros": lambda **o: KeepZeros(**o),
+}
+
+
+def start(method, name, packed):
+    model = mlp()
+    optimizer = OPTIMIZERS[name](model.parameters())
+    return model, optimizer, METHODS[method](packed=packed).attach(model, optimizer)
+
+
+def through_json(state):
+    """What a checkpoint file does to a sparsifier's state."""
+    return {"tensors": {k: t.clone() for k, t in state["tensors"].items()}, "json": json.loads(json.dumps(state["json"]))}
+
+
+@pytest.mark.parametrize("stop", [4, 5, 13, 39])
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize(
+    ("method", "name"), [*((m, "momentum") for m in METHODS), ("acdc", "adamw"), ("gmp revive", "adamw")]
+)
+def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(method, name, packed, stop):
+    model, optimizer, whole = start(method, name, packed)
+    train(model, optimizer, range(STEPS))
+
+    model_a, optimizer_a, first = start(method, name, packed)
+    train(model_a, optimizer_a, range(stop))
+    saved = copy.deepcopy((through_json(first.state_dict()), model_a.state_dict(), optimizer_a.state_dict()))
+
+    model_b = mlp(seed=9)  # another initialisation: everything must come from the checkpoint
+    optimizer_b = OPTIMIZERS[name](model_b.parameters())
+    second = METHODS[method](packed=packed).attach(model_b, optimizer_b)
+    second.load_state_dict(saved[0])
+    model_b.load_state_dict(saved[1])
+    optimizer_b.load_state_dict(saved[2])
+    assert second.step == stop
+    assert second.phase == first.phase
+    assert_same_state(model_a, model_b)
+    train(model_b, optimizer_b, range(stop, STEPS))
+
+    assert_same_state(model, model_b)
+    assert whole.report() == second.report()
+    left, right = whole.state_dict(), second.state_dict()
+    assert left["json"] == right["json"]
+    assert left["tensors"].keys() == right["tensors"].keys()
+    assert all(torch.equal(left["tensors"][key], right["tensors"][key]) for key in left["tensors"])
+
+
+def test_a_state_loaded_before_attach_is_applied_there():
+    model, optimizer, first = start("acdc", "momentum", True)
+    train(model, optimizer, range(5))
+    saved = through_json(first.state_dict())
+    twin = mlp()
+    other = OPTIMIZERS["momentum"](twin.parameters())
+    second = METHODS["acdc"](packed=True)
+    second.load_state_dict(saved)
+    second.attach(twin, other)
+    assert (second.step, second.phase) == (5, "sparse")
+    twin.load_state_dict(model.state_dict())
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    train(model, optimizer, range(5, STEPS))
+    train(twin, other, range(5, STEPS))
+    assert_same_state(model, twin)
+
+
+def test_packed_optimizer_state_for_a_dense_layer_is_refused_with_the_right_order():
+    model, optimizer, _ = start("acdc", "momentum", True)
+    train(model, optimizer, range(5))
+    assert is_packed(model[3])
+    stored = copy.deepcopy(optimizer.state_dict())
+    assert stored["state"][4]["momentum_buffer"].shape == model[3].weight.shape
+    twin, other, _ = start("acdc", "momentum", True)
+    with pytest.raises(UsageError, match=r"'momentum_buffer' of 0\.weight .*sparsifier\.load_state_dict"):
+        other.load_state_dict(stored)
+
+
+def test_dense_optimizer_state_is_packed_when_the_layer_is():
+    masked_model, masked_optimizer, masked = start("acdc", "momentum", False)
+    train(masked_model, masked_optimizer, range(6))
+    model, optimizer, packed = start("acdc", "momentum", True)
+    packed.load_state_dict(through_json(masked.state_dict()))
+    model.load_state_dict(masked_model.state_dict())
+    optimizer.load_state_dict(copy.deepcopy(masked_optimizer.state_dict()))
+    assert is_packed(model[3])
+    buffer = masked_optimizer.state[masked_model[3].weight]["momentum_buffer"]
+    assert torch.equal(optimizer.state[model[3].weight]["momentum_buffer"], buffer[masked.masks["3"]])
+
+
+def test_a_state_of_other_choices_or_another_model_is_refused_and_nothing_changes():
+    model, optimizer, first = start("acdc", "momentum", False)
+    train(model, optimizer, range(5))
+    saved = through_json(first.state_dict())
+    for other, message in [
+        (ACDC(0.7, STEPS), "choice 'sparsity' is 0.7 here but 0.8"),
+        (ACDC(0.8, 2 * STEPS), "choice 'phases'"),
+        (OneShot(0.8), "choice 'method'"),
+        (ACDC(0.8, STEPS, exclude="5"), "shape of layer '5' is None here"),
+    ]:
+        twin = mlp()
+        other.attach(twin, OPTIMIZERS["momentum"](twin.parameters()))
+        events = len(other.events)
+        with pytest.raises(UsageError, match=message):
+            other.load_state_dict(saved)
+        assert (other.step, len(other.events)) == (0, events)
+    twin = mlp()
+    same = METHODS["acdc"]().attach(twin, OPTIMIZERS["momentum"](twin.parameters()))
+    with pytest.raises(UsageError, match="format"):
+        same.load_state_dict({"tensors": {}, "json": {**saved["json"], "format": 99}})
+    with pytest.raises(UsageError, match=r"lacks the masks of \['0', '3', '5'\]"):
+        same.load_state_dict({"tensors": {}, "json": saved["json"]})
+    short = {**saved["tensors"], "mask/3": saved["tensors"]["mask/3"][:-1]}
+    with pytest.raises(FileError, match="needs 48 bytes"):
+        same.load_state_dict({"tensors": short, "json": saved["json"]})
+    assert same.step == 0
+    assert_same_state(twin, mlp())
