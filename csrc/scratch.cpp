@@ -5,6 +5,12 @@
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
+#if defined(TAMIS_POISON_SCRATCH)
+#include <cstring>
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
 
 namespace tamis {
 namespace {
@@ -12,12 +18,29 @@ namespace {
 constexpr std::size_t cache_line = 64;
 constexpr std::size_t huge_page = std::size_t(2) << 20;
 
+// In sanitizer builds stale floats read as NaN, stale integers as -1, and what lies past the demand cannot be read.
+void poison(void* data, std::size_t used, std::size_t size) {
+#if defined(__SANITIZE_ADDRESS__)
+  ASAN_UNPOISON_MEMORY_REGION(data, size);
+  ASAN_POISON_MEMORY_REGION(static_cast<char*>(data) + used, size - used);
+#endif
+#if defined(TAMIS_POISON_SCRATCH)
+  if (used) std::memset(data, 0xff, used);
+#endif
+  (void)data, (void)used, (void)size;
+}
+
 }  // namespace
 
 Scratch::~Scratch() { std::free(data_); }
 
 void* Scratch::reserve(std::size_t bytes) {
-  if (bytes <= size_) return data_;
+  if (bytes > size_) grow(bytes);
+  poison(data_, bytes, size_);
+  return data_;
+}
+
+void Scratch::grow(std::size_t bytes) {
   // Grow by half, so that a slowly rising demand does not allocate each time.
   std::size_t want = size_ + size_ / 2;
   if (want < bytes) want = bytes;
@@ -31,7 +54,6 @@ void* Scratch::reserve(std::size_t bytes) {
   std::free(data_);
   data_ = fresh;
   size_ = want;
-  return data_;
 }
 
 }  // namespace tamis

@@ -22,6 +22,7 @@ class Scratch {
 
  private:
   void* reserve(std::size_t bytes);
+  void grow(std::size_t bytes);
   void* data_ = nullptr;
   std::size_t size_ = 0;
 };

@@ -1,0 +1,197 @@
+// The driver against a naive convolution: forward, gradient of the input and of the live weights, for random geometries,
+// every layout, several memory orders, serial and threaded. Serial, threaded, both layouts must agree to the bit.
+#include "driver.h"
+
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include "check.h"
+#include "pattern.h"
+#include "rows.h"
+
+using namespace tamis;
+using tamis_test::Random;
+
+namespace {
+
+void serial(int64_t tasks, void* context, void (*body)(void*, int64_t, int64_t)) { body(context, 0, tasks); }
+
+void threaded(int64_t tasks, void* context, void (*body)(void*, int64_t, int64_t)) {
+  std::vector<std::thread> crew;
+  std::atomic<int64_t> next{0};
+  for (int i = 0; i < 3; ++i)
+    crew.emplace_back([&] {
+      for (int64_t task; (task = next++) < tasks;) body(context, task, task + 1);
+    });
+  for (std::thread& t : crew) t.join();
+}
+
+const Parallel one{1, serial}, three{3, threaded};
+
+// A tensor with exactly the floats that its strides reach.
+struct Tensor {
+  Images view{};
+  std::vector<float> data;
+
+  Tensor(int64_t n, int64_t c, int64_t h, int64_t w, int order, Random& random) {
+    view = {nullptr, n, c, h, w, c * h * w, h * w, w, 1};
+    if (order == 1) view = {nullptr, n, c, h, w, c * h * w, 1, w * c, c};        // channels innermost
+    if (order == 2) view = {nullptr, n, c, h, w, 1, n * h * w, n * w, n};        // images innermost
+    if (order == 3) view = {nullptr, n, c, h, w, 2 * c * h * w + 3, 2 * h * w, 2 * w, 2};  // gaps
+    if (order == 4) view = {nullptr, n, c, h, w, 0, 0, 0, 0};                     // one number, expanded
+    const int64_t floats = n * c * h * w == 0 ? 0
+                                              : 1 + (n - 1) * view.image_step + (c - 1) * view.channel_step +
+                                                    (h - 1) * view.row_step + (w - 1) * view.col_step;
+    data.resize(size_t(floats));
+    for (float& v : data) v = random.value();
+    view.data = data.data();
+  }
+  float& at(int64_t n, int64_t c, int64_t h, int64_t w) {
+    return data[size_t(n * view.image_step + c * view.channel_step + h * view.row_step + w * view.col_step)];
+  }
+  void forget() { data.assign(data.size(), NAN); }
+};
+
+struct Layer {
+  Geometry g;
+  int64_t images, channels, outputs, row_length;
+  std::vector<int64_t> row_ptr{0};
+  std::vector<int32_t> indices;
+  std::vector<float> values, bias;
+
+  Layer(Random& random, int number) {
+    const int64_t groups = random.below(3) ? 1 : random.between(2, 4);
+    const bool linear = number % 7 == 0;
+    const auto size = [&](int64_t most) { return linear ? 1 : random.between(1, most); };
+    const int64_t kh = size(4), kw = size(4), dh = size(3), dw = size(3), sh = size(4), sw = size(4);
+    const int64_t top = linear ? 0 : random.below(kh * dh + 1), left = linear ? 0 : random.below(kw * dw + 1);
+    const int64_t bottom = linear ? 0 : random.below(3), right = linear ? 0 : random.below(3);
+    int64_t h = size(14), w = size(number % 5 ? 14 : 150);
+    while (h + top + bottom < dh * (kh - 1) + 1) ++h;
+    while (w + left + right < dw * (kw - 1) + 1) ++w;
+    g = {h, w, (h + top + bottom - dh * (kh - 1) - 1) / sh + 1, (w + left + right - dw * (kw - 1) - 1) / sw + 1,
+         kh, kw, sh, sw, top, left, dh, dw, groups};
+    images = number % 11 == 3 ? 0 : random.below(3) ? random.between(1, 5) : random.between(6, 70);
+    channels = groups * random.between(1, linear || number % 3 == 0 ? 90 : 9);
+    outputs = groups * random.between(1, 9);
+    row_length = channels / groups * g.taps();
+    const int64_t living = random.below(5);  // none, few, half, nearly all, all
+    for (int64_t o = 0; o < outputs; ++o) {
+      for (int64_t i = 0; i < row_length; ++i) {
+        const int64_t dice = random.below(100);
+        if (living == 4 || (living && dice < (living == 1 ? 8 : living == 2 ? 50 : 95))) indices.push_back(int32_t(i));
+      }
+      row_ptr.push_back(int64_t(indices.size()));
+      bias.push_back(random.value());
+    }
+    for (size_t k = 0; k < indices.size(); ++k) values.push_back(random.value());
+  }
+
+  // Calls visit(image, output, output row, output column, weight, channel, input row, input column) for every product.
+  template <typename Visit>
+  void every_product(const Visit& visit) const {
+    for (int64_t n = 0; n < images; ++n)
+      for (int64_t o = 0; o < outputs; ++o)
+        for (int64_t r = 0; r < g.out_rows; ++r)
+          for (int64_t c = 0; c < g.out_cols; ++c)
+            for (int64_t k = row_ptr[size_t(o)]; k < row_ptr[size_t(o) + 1]; ++k) {
+              const int64_t index = indices[size_t(k)], tap = index % g.taps();
+              const int64_t row = r * g.stride_rows + tap / g.tap_cols * g.dilation_rows - g.pad_top;
+              const int64_t col = c * g.stride_cols + tap % g.tap_cols * g.dilation_cols - g.pad_left;
+              if (row < 0 || row >= g.in_rows || col < 0 || col >= g.in_cols) continue;
+              visit(n, o, r, c, k, o / (outputs / g.groups) * (channels / g.groups) + index / g.taps(), row, col);
+            }
+  }
+};
+
+struct Sum {
+  double value = 0, size = 1;
+  void add(double x) {
+    value += x;
+    size += std::fabs(x);
+  }
+  bool is(float got, double epsilon) const { return std::fabs(got - value) <= epsilon * size; }
+};
+
+template <typename At>
+void compare(const std::vector<Sum>& expected, const At& at, double epsilon, const char* what, const char* isa, int number) {
+  for (size_t i = 0; i < expected.size(); ++i)
+    CHECK(expected[i].is(at(int64_t(i)), epsilon), "%s, %s, case %d: value %d is %g, not %g", isa, what, number, int(i),
+          at(int64_t(i)), expected[i].value);
+}
+
+bool same(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && (a.empty() || !std::memcmp(a.data(), b.data(), a.size() * sizeof(float)));
+}
+
+void run(const Level& level, int number, Random& random) {
+  Layer l(random, number);
+  const int order_in = int(random.below(5)), order_out = int(random.below(4)), order_grad = int(random.below(5));
+  Tensor x(l.images, l.channels, l.g.in_rows, l.g.in_cols, order_in, random);
+  Tensor y(l.images, l.outputs, l.g.out_rows, l.g.out_cols, order_out, random);
+  Tensor grad(l.images, l.outputs, l.g.out_rows, l.g.out_cols, order_grad, random);
+  Tensor grad_x(l.images, l.channels, l.g.in_rows, l.g.in_cols, int(random.below(4)), random);
+  const auto place = [](const Images& v, int64_t n, int64_t c, int64_t h, int64_t w) {
+    return size_t(((n * v.channels + c) * v.rows + h) * v.cols + w);
+  };
+  std::vector<Sum> forward(size_t(l.images * l.outputs * l.g.out_rows * l.g.out_cols)), weights(l.indices.size());
+  std::vector<Sum> backward(size_t(l.images * l.channels * l.g.in_rows * l.g.in_cols));
+  for (size_t i = 0; i < forward.size(); ++i)
+    forward[i].add(l.bias[i / size_t(l.g.out_rows * l.g.out_cols) % size_t(l.outputs)]);
+  l.every_product([&](int64_t n, int64_t o, int64_t r, int64_t c, int64_t k, int64_t i, int64_t row, int64_t col) {
+    const double input = x.at(n, i, row, col), gradient = grad.at(n, o, r, c), weight = l.values[size_t(k)];
+    forward[place(y.view, n, o, r, c)].add(weight * input);
+    backward[place(x.view, n, i, row, col)].add(weight * gradient);
+    weights[size_t(k)].add(input * gradient);
+  });
+
+  std::vector<int64_t> t_row_ptr(size_t(l.g.phases() * l.channels + 1));
+  std::vector<int32_t> t_indices(l.indices.size()), source(l.indices.size());
+  const Weights w{l.values.data(), l.row_ptr.data(), l.indices.data()};
+  transpose_weights(l.g, w, l.outputs, l.channels, t_row_ptr.data(), t_indices.data(), source.data());
+  std::vector<float> ordered;
+  for (int32_t k : source) ordered.push_back(l.values[size_t(k)]);
+  const Weights t{ordered.data(), t_row_ptr.data(), t_indices.data()};
+
+  std::vector<float> first_y, first_grad_x;
+  for (Layout layout : {Layout::columns, Layout::images, Layout::automatic}) {
+    std::vector<float> serial_weights;
+    for (const Parallel* parallel : {&one, &three}) {
+      y.forget();
+      multiply(forward_product(l.g, x.view, y.view), w, l.bias.data(), level, layout, *parallel);
+      compare(forward, [&](int64_t i) {
+        const int64_t col = i % l.g.out_cols, row = i / l.g.out_cols % l.g.out_rows, o = i / l.g.out_cols / l.g.out_rows;
+        return y.at(o / l.outputs, o % l.outputs, row, col);
+      }, 1e-6, "forward", level.name, number);
+      grad_x.forget();
+      multiply(input_gradient_product(l.g, grad.view, grad_x.view), t, nullptr, level, layout, *parallel);
+      compare(backward, [&](int64_t i) {
+        const int64_t col = i % l.g.in_cols, row = i / l.g.in_cols % l.g.in_rows, c = i / l.g.in_cols / l.g.in_rows;
+        return grad_x.at(c / l.channels, c % l.channels, row, col);
+      }, 1e-6, "gradient of the input", level.name, number);
+      if (first_y.empty()) first_y = y.data, first_grad_x = grad_x.data;
+      CHECK(same(first_y, y.data), "%s case %d: forward moves with layout or threads", level.name, number);
+      CHECK(same(first_grad_x, grad_x.data), "%s case %d: gradient moves with layout or threads", level.name, number);
+      std::vector<float> grad_values(l.indices.size(), NAN);
+      weight_gradient(forward_product(l.g, x.view, grad.view), {nullptr, w.row_ptr, w.indices}, grad_values.data(), level,
+                      layout, *parallel);
+      compare(weights, [&](int64_t k) { return grad_values[size_t(k)]; }, 1e-6, "gradient of the weights", level.name,
+              number);
+      if (parallel == &one) serial_weights = grad_values;
+      CHECK(same(serial_weights, grad_values), "%s case %d: weights' gradient moves with threads", level.name, number);
+    }
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Level& level = tamis_test::row_of_command_line(argc, argv);
+  Random random(2);
+  for (int number = 0; number < 120; ++number) run(level, number, random);
+  std::printf("%s: %d failures\n", level.name, tamis_test::failures());
+  return tamis_test::failures() != 0;
+}

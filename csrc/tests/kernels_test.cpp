@@ -1,0 +1,153 @@
+// Every kernel of one row of the ISA table against loops that nobody can misread. Buffers have exactly the size that the
+// contracts in kernels/tile.h promise to touch.
+#include <cmath>
+#include <vector>
+
+#include "check.h"
+#include "rows.h"
+
+using tamis_test::Random;
+
+namespace {
+
+struct Case {
+  TileLimits limits;
+  int64_t channels = 3, row_length = 40, step, row_step, channel_step, floats;
+  int32_t rows, vectors;
+  std::vector<float> values, panel;
+  std::vector<int32_t> indices, table;
+  std::vector<int64_t> row_ptr;
+
+  Case(const TileLimits& l, int32_t r, int32_t v, Random& random) : limits(l), rows(r), vectors(v) {
+    const int64_t width = int64_t(vectors) * limits.lanes;
+    step = width + random.below(5);
+    row_step = width + random.below(3);
+    channel_step = (rows - 1) * row_step + width + random.below(3);
+    floats = (channels - 1) * channel_step + (rows - 1) * row_step + width;
+    for (int64_t i = 0; i < row_length; ++i) table.push_back(int32_t(random.below(50)));
+    int32_t furthest = 0;
+    row_ptr.push_back(0);
+    for (int64_t c = 0; c < channels; ++c) {
+      for (int32_t i = 0; i < row_length; ++i)
+        if (c == 1 ? false : random.below(2)) {  // the middle channel has no live weight
+          indices.push_back(i);
+          values.push_back(random.value());
+          furthest = table[size_t(i)] > furthest ? table[size_t(i)] : furthest;
+        }
+      row_ptr.push_back(int64_t(indices.size()));
+    }
+    for (int64_t i = 0; i < furthest + (rows - 1) * step + width; ++i) panel.push_back(random.value());
+  }
+  float at(int64_t k, int64_t i, int64_t lane) const {
+    return panel[size_t(table[size_t(indices[size_t(k)])] + i * step + lane)];
+  }
+};
+
+void multiply(const tamis::Level& level, const Case& c, const float* bias, int32_t middle) {
+  std::vector<float> out(size_t(c.floats), NAN);
+  std::vector<int64_t> cursor(c.row_ptr.begin(), c.row_ptr.end() - 1), next(size_t(c.channels), -1);
+  MultiplyArgs a{c.values.data(), c.indices.data(), c.table.data(), cursor.data(), next.data(), c.row_ptr.data() + 1, bias,
+                 c.panel.data(), out.data(), c.channels, c.step, c.row_step, c.channel_step, middle, 1, c.rows, c.vectors};
+  level.multiply(&a);
+  for (int64_t r = 0; r < c.channels; ++r) {
+    int64_t k = c.row_ptr[size_t(r)];
+    while (k < c.row_ptr[size_t(r) + 1] && c.indices[size_t(k)] < middle) ++k;
+    CHECK(next[size_t(r)] == k, "%s: cursor of channel %d", level.name, int(r));
+  }
+  cursor = next;
+  a.limit = INT32_MAX;
+  a.first = 0;
+  level.multiply(&a);
+  for (int64_t r = 0; r < c.channels; ++r) {
+    CHECK(next[size_t(r)] == c.row_ptr[size_t(r) + 1], "%s: last cursor", level.name);
+    for (int64_t i = 0; i < c.rows; ++i)
+      for (int64_t lane = 0; lane < c.vectors * c.limits.lanes; ++lane) {
+        double sum = bias ? bias[r] : 0, size = 1;
+        for (int64_t k = c.row_ptr[size_t(r)]; k < c.row_ptr[size_t(r) + 1]; ++k) {
+          sum += double(c.values[size_t(k)]) * c.at(k, i, lane);
+          size += std::fabs(double(c.values[size_t(k)]) * c.at(k, i, lane));
+        }
+        const float got = out[size_t(r * c.channel_step + i * c.row_step + lane)];
+        CHECK(std::fabs(got - sum) <= 1e-6 * size, "%s multiply %dx%d: %g, not %g", level.name, c.rows, c.vectors, got, sum);
+      }
+  }
+  // What lies between rows and channels belongs to somebody else.
+  for (int64_t f = 0; f < c.floats; ++f) {
+    const int64_t inside = f % c.channel_step, lane = inside % c.row_step;
+    const bool mine = inside / c.row_step < c.rows && lane < c.vectors * c.limits.lanes;
+    CHECK(mine || std::isnan(out[size_t(f)]), "%s multiply %dx%d wrote float %d", level.name, c.rows, c.vectors, int(f));
+  }
+}
+
+void dot(const tamis::Level& level, const Case& c, int32_t middle, Random& random) {
+  std::vector<float> grad(size_t(c.floats), NAN), result(c.indices.size());
+  for (float& v : result) v = random.value();
+  const std::vector<float> before = result;
+  for (int64_t r = 0; r < c.channels; ++r)
+    for (int64_t i = 0; i < c.rows; ++i)
+      for (int64_t lane = 0; lane < c.vectors * c.limits.lanes; ++lane)
+        grad[size_t(r * c.channel_step + i * c.row_step + lane)] = random.value();
+  std::vector<int64_t> cursor(c.row_ptr.begin(), c.row_ptr.end() - 1), next(size_t(c.channels), -1);
+  DotArgs a{grad.data(), c.indices.data(), c.table.data(), cursor.data(), next.data(), c.row_ptr.data() + 1, c.panel.data(),
+            result.data(), c.channels, c.step, c.row_step, c.channel_step, middle, c.rows, c.vectors};
+  level.dot(&a);
+  for (size_t k = 0; k < result.size(); ++k)
+    if (c.indices[k] >= middle) CHECK(result[k] == before[k], "%s: weight %d is of a later block", level.name, int(k));
+  cursor = next;
+  a.limit = INT32_MAX;
+  level.dot(&a);
+  for (int64_t r = 0; r < c.channels; ++r)
+    for (int64_t k = c.row_ptr[size_t(r)]; k < c.row_ptr[size_t(r) + 1]; ++k) {
+      double sum = before[size_t(k)], size = 1;
+      for (int64_t i = 0; i < c.rows; ++i)
+        for (int64_t lane = 0; lane < c.vectors * c.limits.lanes; ++lane) {
+          const double product = double(grad[size_t(r * c.channel_step + i * c.row_step + lane)]) * c.at(k, i, lane);
+          sum += product;
+          size += std::fabs(product);
+        }
+      CHECK(std::fabs(result[size_t(k)] - sum) <= 1e-6 * size, "%s dot %dx%d: %g, not %g", level.name, c.rows, c.vectors,
+            result[size_t(k)], sum);
+    }
+}
+
+void transpose(const tamis::Level& level, int64_t rows, int64_t cols, Random& random) {
+  const int64_t src_step = cols + random.below(4), dst_step = rows + random.below(4);
+  std::vector<float> src(size_t(rows && cols ? (rows - 1) * src_step + cols : 0));
+  std::vector<float> dst(size_t(rows && cols ? (cols - 1) * dst_step + rows : 0), NAN);
+  for (float& v : src) v = random.value();
+  std::vector<int64_t> offsets;
+  for (int64_t j = 0; j < cols; ++j) offsets.push_back((cols - 1 - j) * dst_step);
+  TransposeArgs a{src.data(), dst.data(), offsets.data(), src_step, rows, cols};
+  level.transpose(&a);
+  for (int64_t j = 0; j < cols; ++j)
+    for (int64_t i = 0; i < dst_step && j * dst_step + i < int64_t(dst.size()); ++i) {
+      const float got = dst[size_t(j * dst_step + i)];
+      CHECK(i < rows ? got == src[size_t(i * src_step + cols - 1 - j)] : std::isnan(got), "%s transpose %dx%d", level.name,
+            int(rows), int(cols));
+    }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const tamis::Level& level = tamis_test::row_of_command_line(argc, argv);
+  Random random(1);
+  TileLimits limits;
+  level.limits(&limits);
+  const float bias[] = {0.5f, -0.25f, 2.0f};
+  for (int32_t rows = 1; rows <= 8; ++rows) {
+    for (int32_t vectors = 1; rows * vectors <= limits.multiply; ++vectors) {
+      const Case c(limits, rows, vectors, random);
+      multiply(level, c, bias, 17);
+      multiply(level, c, nullptr, 0);
+    }
+    for (int32_t vectors = 1; rows * vectors <= limits.dot; ++vectors) {
+      const Case c(limits, rows, vectors, random);
+      dot(level, c, 23, random);
+    }
+  }
+  for (int64_t rows = 0; rows < 20; ++rows)
+    for (int64_t cols = 0; cols < 20; ++cols) transpose(level, rows, cols, random);
+  std::printf("%s: %d failures\n", level.name, tamis_test::failures());
+  return tamis_test::failures() != 0;
+}
