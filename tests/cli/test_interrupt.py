@@ -11,7 +11,7 @@ from tamis.train import read_metrics
 
 def test_ctrl_c_leaves_a_run_that_resumes(tmp_path, recipe_file):
     folder = tmp_path / "run"
-    command = [sys.executable, "-m", "tamis.cli", "train", recipe_file, "--out", str(folder), "--train.epochs", "200"]
+    command = [sys.executable, "-m", "tamis.cli", "train", recipe_file, "--out", str(folder), "--train.epochs", "100"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     log = folder / "metrics.jsonl"
     deadline = time.monotonic() + 60
@@ -26,4 +26,4 @@ def test_ctrl_c_leaves_a_run_that_resumes(tmp_path, recipe_file):
     assert f"tamis train {folder}/recipe.toml --resume --out {folder}" in last
     assert main(["train", str(folder / "recipe.toml"), "--resume", "--out", str(folder)]) == 0
     epochs = [row["epoch"] for row in read_metrics(log) if row["kind"] == "epoch"]
-    assert epochs == list(range(200))
+    assert epochs == list(range(100))

@@ -7,7 +7,7 @@ import pytest
 
 import tamis
 from tamis.cli import _main, main
-from tamis.errors import UsageError
+from tamis.errors import CollapseError, UsageError
 
 
 def python(code: str, **extra) -> subprocess.CompletedProcess:
@@ -69,6 +69,15 @@ def test_an_error_is_one_line_without_a_traceback(capsys, monkeypatch):
     monkeypatch.setattr("tamis.cli.info.run", fails)
     assert main(["info"]) == 2
     assert capsys.readouterr().err == "tamis info: a problem over two lines\n"
+
+
+def test_a_collapsed_layer_is_exit_code_1(capsys, monkeypatch):
+    def collapsed(arguments):
+        raise CollapseError("no weight survives in fc")
+
+    monkeypatch.setattr("tamis.cli.train.run", collapsed)
+    assert main(["train"]) == 1
+    assert capsys.readouterr().err == "tamis train: no weight survives in fc\n"
 
 
 def test_ctrl_c_is_exit_code_130(capsys, monkeypatch):

@@ -63,7 +63,7 @@ recipes = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(recipes)
 def test_a_written_recipe_reads_back_as_itself(recipe):
     assert parse_recipe(dump_recipe(recipe)) == recipe

@@ -76,7 +76,7 @@ def _one_thread_and_fixed_choices():
     torch.set_num_threads(before)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=12)
 @given(name=st.sampled_from(sorted(RECIPES)), step=st.integers(1, STEPS - 1))
 def test_resume_equals_uninterrupted_wherever_it_stops(name, step):
     with tempfile.TemporaryDirectory() as path:

@@ -1,5 +1,6 @@
 import json
 import math
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from tamis.data import load_data
 from tamis.errors import FileError, UsageError
 from tamis.nn import prunable_modules
-from tamis.train import Recipe, evaluate, fit, load_checkpoint, load_model, load_recipe, read_metrics
+from tamis.train import Recipe, _diary, evaluate, fit, load_checkpoint, load_model, load_recipe, read_metrics
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +116,24 @@ def test_a_dense_run_has_no_sparse_numbers(data, small, tmp_path):
     assert summary["accuracy_sparse"] is None
     assert summary["sparsity"] == 0.0
     assert 0 < summary["accuracy_dense"] <= 1
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_a_warning_during_training_is_in_the_log_in_the_summary_and_on_stderr(
+    data, small, tmp_path, capsys, monkeypatch
+):
+    evaluate_before = _diary.evaluate
+
+    def warns(*arguments):
+        warnings.warn("layer fc is starving", UserWarning, stacklevel=1)
+        return evaluate_before(*arguments)
+
+    monkeypatch.setattr(_diary, "evaluate", warns)
+    summary = fit(replace(small, train=replace(small.train, epochs=1)), tmp_path, data=data)
+    (note,) = [row for row in read_metrics(tmp_path / "metrics.jsonl") if row["kind"] == "note"]
+    assert note == {"kind": "note", "category": "UserWarning", "text": "layer fc is starving"}
+    assert summary["warnings"] == ["layer fc is starving"]
+    assert "warning: layer fc is starving" in capsys.readouterr().err
 
 
 def test_gmp_reaches_its_target_exactly(data, small, tmp_path):

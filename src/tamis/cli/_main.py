@@ -1,7 +1,7 @@
 """Choosing the command before anything heavy is imported, and turning errors into exit codes.
 
 Each command is one module with ``run(arguments: list[str]) -> int``.  Results go to stdout, everything else to stderr.
-Exit codes: 0 done, 1 a check failed, 2 bad usage or input, 130 stopped by Ctrl-C.
+Exit codes: 0 done, 1 a check failed (a layer collapsed), 2 bad usage or input, 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from tamis import __version__
-from tamis.errors import UsageError
+from tamis.errors import TamisError, UsageError
 
 # command -> (module, what it does)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -48,9 +48,9 @@ def _run(command: str, arguments: list[str]) -> int:
         code = importlib.import_module(COMMANDS[command][0]).run(arguments)
         sys.stdout.flush()
         return code
-    except UsageError as error:
+    except TamisError as error:
         print(f"tamis {command}: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return 2 if isinstance(error, UsageError) else 1
     except BrokenPipeError:
         # The reader has seen enough (tamis info | head).  Python would complain again while closing stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

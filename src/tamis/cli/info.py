@@ -56,6 +56,7 @@ def advice(found: Mapping[str, Any]) -> list[str]:
 
 def _text(result: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    sparse = sum(row["use"] == "sparse" for row in result["choices"])
     load = ", ".join(map(str, result["load_average"] or [])) or "unknown"
     lines = [
         f"versions      {versions}",
@@ -64,8 +65,8 @@ def _text(result: Mapping[str, Any]) -> str:
         f"(available: {', '.join(result['available_isas']) or 'none'})",
         f"threads       {result['threads']} on {result['cpus']} usable processors; load average {load}",
         f"memory        allocator: {result['allocator']}; huge pages: {result['huge_pages'] or 'unknown'}",
-        f"choices       {len(result['choices'])} measured dense/sparse decisions in this process",
-        *(f"              {row}" for row in result["choices"]),
+        f"choices       {len(result['choices'])} measured decisions, {sparse} of them for the sparse kernel "
+        "(--json lists them)",
         *(f"faster        {hint}" for hint in result["advice"] or ["nothing known to help"]),
     ]
     return "\n".join(lines)

@@ -22,7 +22,7 @@ from tamis.train._evaluate import Evaluation, evaluate
 from tamis.train._export import export_model
 from tamis.train._interrupt import StopRequest
 from tamis.train._loop import epoch_batches
-from tamis.train._metrics import MetricsLog
+from tamis.train._metrics import MetricsLog, read_metrics
 from tamis.train._run import Run
 from tamis.train._speed import StepSpeed, measure_step
 from tamis.train._twin import train_dense_twin
@@ -69,7 +69,8 @@ def finish(run: Run, folder: Path, log: MetricsLog, stop: StopRequest) -> dict[s
         images, labels = next(iter(epoch_batches(run.recipe, run.data, 0)))
         speed = measure_step(models.sparse, run.sparsifier.masks, images, labels, run.recipe.optimizer)
         log.append(speed.row())
-    summary = summarise(run, models, sizes, speed)
+    notes = [row["text"] for row in read_metrics(log.path) if row["kind"] == "note"]
+    summary = {**summarise(run, models, sizes, speed), "warnings": notes}
     write_atomic(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
     return summary
 

@@ -20,6 +20,7 @@ from tamis.train._finish import finish
 from tamis.train._interrupt import Interrupted, StopRequest
 from tamis.train._loop import LAST, train
 from tamis.train._metrics import MetricsLog
+from tamis.train._notes import noted_warnings
 from tamis.train._recipe import Recipe
 from tamis.train._recipe_toml import dump_recipe, save_recipe
 from tamis.train._run import Run, load_recipe_data
@@ -74,7 +75,11 @@ def fit(
     save_recipe(recipe, folder / "recipe.toml")
     write_atomic(folder / "env.json", json.dumps(describe_environment(), indent=2) + "\n")
     try:
-        with StopRequest() as stop, MetricsLog(folder / METRICS, keep=run.progress.log_bytes) as log:
+        with (
+            StopRequest() as stop,
+            MetricsLog(folder / METRICS, keep=run.progress.log_bytes) as log,
+            noted_warnings(log),
+        ):
             train(run, log, folder / "checkpoints", stop)
             return finish(run, folder, log, stop)
     except Interrupted as stopped:
