@@ -4,8 +4,7 @@ import string
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tamis.train import Recipe, dump_recipe, parse_recipe
-from tamis.train._recipe import (
+from tamis.train import (
     Acdc,
     Data,
     Distribution,
@@ -13,10 +12,13 @@ from tamis.train._recipe import (
     Model,
     Optimizer,
     Pattern,
+    Recipe,
     Schedule,
     Source,
     Train,
-)
+    dump_recipe,
+    parse_recipe,
+)  # fmt: skip
 
 # TOML is UTF-8 text, so lone surrogates cannot occur in it.
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -8,7 +8,7 @@ import pytest
 from tamis.methods import ACDC, GMP, OneShot, Ramp
 from tamis.sparsity import ERK, NM, Block, Budget, FanIn, Global, Uniform, Unstructured
 from tamis.train import Acdc, Distribution, Gmp, Pattern, Recipe, Train
-from tamis.train import _recipe as recipe_module
+from tamis.train import _recipe_method as recipe_module
 from tamis.train._method import DISTRIBUTIONS, PATTERNS, build_distribution, build_pattern, build_sparsifier
 
 

@@ -17,71 +17,24 @@ if TYPE_CHECKING:
     from tamis.train._interrupt import Interrupted
     from tamis.train._learning_rate import learning_rate
     from tamis.train._metrics import MetricsLog, read_metrics
-    from tamis.train._recipe import (
-        Acdc,
-        Data,
-        Distribution,
-        Gmp,
-        Model,
-        Oneshot,
-        Optimizer,
-        Pattern,
-        Recipe,
-        Schedule,
-        Source,
-        Train,
-    )
+    from tamis.train._recipe import Data, Model, Optimizer, Recipe, Schedule, Source, Train
+    from tamis.train._recipe_method import Acdc, Distribution, Gmp, Oneshot, Pattern
     from tamis.train._recipe_toml import dump_recipe, load_recipe, parse_recipe, save_recipe
     from tamis.train._speed import StepSpeed, measure_step
 
 _MODULES = {
-    "_checkpoint": (
-        "Checkpoint",
-        "load_checkpoint",
-        "load_weights",
-        "restore",
-        "save_checkpoint",
-    ),
+    "_checkpoint": ("Checkpoint", "load_checkpoint", "load_weights", "restore", "save_checkpoint"),
     "_environment": ("describe_environment",),
-    "_evaluate": (
-        "Evaluation",
-        "evaluate",
-    ),
-    "_export": (
-        "export_model",
-        "load_model",
-    ),
+    "_evaluate": ("Evaluation", "evaluate"),
+    "_export": ("export_model", "load_model"),
     "_fit": ("fit",),
     "_interrupt": ("Interrupted",),
     "_learning_rate": ("learning_rate",),
-    "_metrics": (
-        "MetricsLog",
-        "read_metrics",
-    ),
-    "_recipe": (
-        "Acdc",
-        "Data",
-        "Distribution",
-        "Gmp",
-        "Model",
-        "Oneshot",
-        "Optimizer",
-        "Pattern",
-        "Recipe",
-        "Schedule",
-        "Source",
-        "Train",
-    ),
-    "_recipe_toml": (
-        "dump_recipe",
-        "load_recipe",
-        "parse_recipe",
-        "save_recipe",
-    ),
-    "_speed": (
-        "StepSpeed",
-        "measure_step",
-    ),
+    "_metrics": ("MetricsLog", "read_metrics"),
+    "_recipe": ("Data", "Model", "Optimizer", "Recipe", "Schedule", "Source", "Train"),
+    "_recipe_method": ("Acdc", "Distribution", "Gmp", "Oneshot", "Pattern"),
+    "_recipe_toml": ("dump_recipe", "load_recipe", "parse_recipe", "save_recipe"),
+    "_speed": ("StepSpeed", "measure_step"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -20,7 +20,8 @@ from tamis.sparsity import (
     acdc_phases,
     default_phases,
 )
-from tamis.train._recipe import Distribution, Pattern, Recipe
+from tamis.train._recipe import Recipe
+from tamis.train._recipe_method import Distribution, Pattern
 
 DISTRIBUTIONS: dict[str, Any] = {"global": Global, "uniform": Uniform, "erk": ERK, "budget": Budget}
 PATTERNS: dict[str, Any] = {"unstructured": Unstructured, "nm": NM, "block": Block, "fanin": FanIn}

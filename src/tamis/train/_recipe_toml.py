@@ -15,7 +15,8 @@ from typing import Any
 
 from tamis.errors import FileError, UsageError
 from tamis.storage import write_atomic
-from tamis.train._recipe import Distribution, Pattern, Recipe
+from tamis.train._recipe import Recipe
+from tamis.train._recipe_method import Distribution, Pattern
 
 if sys.version_info >= (3, 11):
     import tomllib
