@@ -52,7 +52,7 @@ def test_the_pair_is_the_end_of_the_last_dense_phase_and_the_final_sparse_model(
 
 
 def test_the_pair_can_still_be_had_after_finalize():
-    model, _, sparsifier, _ = finished(packed=True)
+    _, _, sparsifier, _ = finished(packed=True)
     before = sparsifier.pair()
     sparsifier.finalize(keep_packed=True)
     after = sparsifier.pair()
@@ -155,6 +155,6 @@ def test_the_dense_twin_resumes_with_its_optimizer_and_is_not_pruned():
     plain.load_state_dict(frozen["state"][1])
     train(expected, plain, range(first_step, 40))
     assert_same_state(twin, expected)
-    assert bool(twin[3].weight.all())
+    assert sum(int(twin.get_submodule(n).weight.count_nonzero()) for n in "035") > 2 * 148  # far above the budget
     again = sparsifier.dense_twin_state()
     assert torch.equal(again.model["0.weight"], frozen["state"][0]["0.weight"])  # the training left it alone

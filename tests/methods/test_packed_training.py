@@ -86,7 +86,6 @@ def test_momentum_survives_packing_and_unpacking_to_the_bit():
     sparsifier = GMP.at_steps(0.8, 4, 10, 3, initial=0.5, packed=True).attach(model, optimizer)
     train(model, optimizer, range(3))
     at_last_step = {}
-    optimizer.register_step_post_hook(lambda *a: None)
     handle = optimizer.register_step_pre_hook(
         lambda *a: at_last_step.update({n: model.get_submodule(n).weight for n in "035"})
     )

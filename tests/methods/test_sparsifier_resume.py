@@ -35,11 +35,13 @@ def start(method, name, packed):
 
 def through_json(state):
     """What a checkpoint file does to a sparsifier's state."""
-    return {"tensors": {k: t.clone() for k, t in state["tensors"].items()}, "json": json.loads(json.dumps(state["json"]))}
+    return {
+        "tensors": {k: t.clone() for k, t in state["tensors"].items()},
+        "json": json.loads(json.dumps(state["json"])),
+    }
 
 
-@pytest.mark.parametrize("stop", [4, 5, 13, 39])
-@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize(("packed", "stop"), [(True, 4), (True, 13), (False, 5)])
 @pytest.mark.parametrize(
     ("method", "name"), [*((m, "momentum") for m in METHODS), ("acdc", "adamw"), ("gmp revive", "adamw")]
 )
@@ -93,14 +95,14 @@ def test_packed_optimizer_state_for_a_dense_layer_is_refused_with_the_right_orde
     assert is_packed(model[3])
     stored = copy.deepcopy(optimizer.state_dict())
     assert stored["state"][4]["momentum_buffer"].shape == model[3].weight.shape
-    twin, other, _ = start("acdc", "momentum", True)
+    _, other, _ = start("acdc", "momentum", True)
     with pytest.raises(UsageError, match=r"'momentum_buffer' of 0\.weight .*sparsifier\.load_state_dict"):
         other.load_state_dict(stored)
 
 
 def test_dense_optimizer_state_is_packed_when_the_layer_is():
     masked_model, masked_optimizer, masked = start("acdc", "momentum", False)
-    train(masked_model, masked_optimizer, range(6))
+    train(masked_model, masked_optimizer, range(5))
     model, optimizer, packed = start("acdc", "momentum", True)
     packed.load_state_dict(through_json(masked.state_dict()))
     model.load_state_dict(masked_model.state_dict())

@@ -17,7 +17,15 @@ from tamis.methods._checkpoint import SparsifierState
 from tamis.methods._collapse import check_collapse
 from tamis.methods._pruned_values import PrunedValues
 from tamis.methods._sparsifier import Sparsifier
-from tamis.sparsity import PruneEvent, check_combination, check_sparsity, cubic, gmp_events, masks_from_zeros
+from tamis.sparsity import (
+    PruneEvent,
+    check_combination,
+    check_sparsity,
+    cubic,
+    gmp_events,
+    masks_from_zeros,
+    sparsity_of,
+)
 
 
 class GMP(Sparsifier):
@@ -109,7 +117,7 @@ class GMP(Sparsifier):
 
     def _hold_zeros(self) -> None:
         masks = masks_from_zeros(self._attached().weights())
-        check_collapse(masks, 0.0, self.step, self.on_collapse)
+        check_collapse(masks, sparsity_of(masks), self.step, self.on_collapse)
         self._hold(masks, "prune", 0.0)
 
     @torch.no_grad()

@@ -7,7 +7,7 @@ from typing import Any
 from tamis.errors import UsageError
 from tamis.methods._collapse import check_collapse
 from tamis.methods._sparsifier import Sparsifier
-from tamis.sparsity import masks_from_zeros
+from tamis.sparsity import masks_from_zeros, sparsity_of
 
 
 class OneShot(Sparsifier):
@@ -57,7 +57,7 @@ class KeepZeros(Sparsifier):
     def _enter(self, step: int) -> None:
         if step == 0:
             masks = masks_from_zeros(self._attached().weights())
-            check_collapse(masks, 0.0, self.step, self.on_collapse)
+            check_collapse(masks, sparsity_of(masks), self.step, self.on_collapse)
             self._hold(masks, "prune", 0.0)
 
     def _configuration(self) -> dict[str, Any]:

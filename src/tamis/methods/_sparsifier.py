@@ -30,6 +30,7 @@ from tamis.sparsity import (
     dense_layers,
     nested_scores,
     select_masks,
+    sparsity_of,
 )
 
 _GLOBAL, _UNSTRUCTURED = Global(), Unstructured()
@@ -247,7 +248,7 @@ class Sparsifier(ABC):
         )
         if within:  # a layer with fewer live weights than it was granted must not revive dead ones
             masks = {name: mask & within[name] for name, mask in masks.items()}
-        check_collapse(masks, sparsity, self.step, self.on_collapse)
+        check_collapse(masks, max(sparsity, sparsity_of(masks)), self.step, self.on_collapse)
         return masks
 
     def _hold(self, masks: Mapping[str, Tensor], event: str, target: float) -> None:

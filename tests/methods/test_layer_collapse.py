@@ -1,0 +1,41 @@
+"""The toy of layer collapse: plain global magnitude pruning at 98 % loses the output layer, a floor saves it."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+from tamis.sparsity import Global
+
+pytest.importorskip("sklearn", reason="the digits come with scikit-learn (tamis[fair])")
+
+
+@pytest.fixture(scope="module")
+def toy():
+    """The benchmark's module, imported from its file."""
+    path = Path(__file__).resolve().parents[2] / "benchmarks" / "acdc_toy.py"
+    spec = importlib.util.spec_from_file_location("acdc_toy", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["acdc_toy"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_phases_of_the_toy_are_those_that_were_measured(toy):
+    phases = toy.phases()
+    assert [p.start for p in phases if p.kind == "sparse"] == [6, 12, 18, 24, 30, 36, 50]
+    assert [p.start for p in phases if p.kind == "dense"] == [0, 9, 15, 21, 27, 33, 42]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("floor", "accuracy", "collapsed"), [(0.0, 0.10, True), (0.2, 0.981, False)])
+def test_at_98_percent_a_network_collapses_without_the_floor_and_learns_with_it(toy, floor, accuracy, collapsed):
+    outcome = toy.run(0.98, Global(floor=floor), seed=0)
+    assert outcome.collapsed == collapsed
+    assert (outcome.live_share[-1] == 0.0) == collapsed
+    assert outcome.accuracy == pytest.approx(accuracy, abs=0.02)

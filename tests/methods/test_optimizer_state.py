@@ -1,0 +1,97 @@
+"""State that belongs to single weights, for every torch optimizer."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from method_runs import OPTIMIZERS, mlp, train
+from torch import nn, optim
+
+from tamis.methods import UnknownStateWarning
+from tamis.methods._optimizer_state import clear_moments, is_elementwise, per_weight_state, reset_regrown_state
+
+KEYS = {
+    "sgd": set(),
+    "momentum": {"momentum_buffer"},
+    "adam": {"exp_avg", "exp_avg_sq"},
+    "amsgrad": {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"},
+    "nadam": {"exp_avg", "exp_avg_sq"},
+    "radam": {"exp_avg", "exp_avg_sq"},
+    "adamax": {"exp_avg", "exp_inf"},
+    "adadelta": {"square_avg", "acc_delta"},
+    "rmsprop": {"square_avg", "grad_avg", "momentum_buffer"},
+    "adagrad": {"sum"},
+    "asgd": {"ax"},
+    "rprop": {"prev", "step_size"},
+}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_every_state_tensor_of_the_weights_shape_is_found_and_reset_where_asked(name):
+    model = mlp()
+    optimizer = OPTIMIZERS[name](model.parameters())
+    assert is_elementwise(optimizer)
+    if name != "adagrad":  # which keeps state from its birth
+        assert per_weight_state(optimizer, model[3].weight) == {}
+        assert model[3].weight not in optimizer.state  # asking leaves no trace
+    train(model, optimizer, range(3))
+    state = per_weight_state(optimizer, model[3].weight)
+    assert set(state) == KEYS[name]
+    regrown = torch.rand(16, 24) < 0.5
+    before = {key: value.clone() for key, value in state.items()}
+    reset_regrown_state(optimizer, model[3].weight, regrown)
+    initial = {"sum": 0.1, "step_size": 1e-3}
+    for key, value in state.items():
+        assert torch.equal(value[~regrown], before[key][~regrown])
+        assert (value[regrown] == torch.tensor(initial.get(key, 0.0))).all()
+
+
+def test_clearing_moments_touches_what_it_knows_and_nothing_else():
+    model = mlp()
+    optimizer = OPTIMIZERS["rmsprop"](model.parameters())
+    train(model, optimizer, range(3))
+    weight = model[3].weight
+    squares, step = optimizer.state[weight]["square_avg"].clone(), float(optimizer.state[weight]["step"])
+    clear_moments(optimizer)
+    assert not optimizer.state[weight]["momentum_buffer"].any()
+    assert not optimizer.state[weight]["grad_avg"].any()
+    assert torch.equal(optimizer.state[weight]["square_avg"], squares)
+    assert float(optimizer.state[weight]["step"]) == step == 3
+
+
+def test_a_foreign_optimizer_with_a_plain_step_counter_is_cleared_too():
+    class Foreign(optim.Optimizer):
+        def __init__(self, parameters):
+            super().__init__(parameters, {})
+
+        def step(self):
+            for p in self.param_groups[0]["params"]:
+                self.state[p] = {"exp_avg": torch.ones_like(p), "step": 7, "note": "kept", "momentum_buffer": None}
+
+    model = nn.Linear(3, 2)
+    optimizer = Foreign(model.parameters())
+    assert not is_elementwise(optimizer)
+    optimizer.step()
+    clear_moments(optimizer)
+    state = optimizer.state[model.weight]
+    assert (state["step"], state["note"], state["momentum_buffer"]) == (0, "kept", None)
+    assert not state["exp_avg"].any()
+
+
+def test_only_an_optimizer_without_any_matching_state_gives_a_warning():
+    model = nn.Linear(6, 4, bias=False)
+    regrown = torch.ones(4, 6, dtype=torch.bool)
+    adafactor = optim.Adafactor(model.parameters())
+    muon = optim.Muon(model.parameters())
+    for optimizer in (adafactor, muon):
+        model(torch.randn(5, 6)).sum().backward()
+        optimizer.step()
+    with pytest.warns(UnknownStateWarning, match=r"Adafactor keeps \['row_var', 'col_var'\]"):
+        reset_regrown_state(adafactor, model.weight, regrown)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        reset_regrown_state(muon, model.weight, regrown)
+        reset_regrown_state(optim.SGD(model.parameters(), 0.1), model.weight, regrown)
+    assert not muon.state[model.weight]["momentum_buffer"].any()
