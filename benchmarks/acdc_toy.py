@@ -5,7 +5,8 @@ of batch 64; sparse phases start at epochs 6, 12, 18, 24, 30, 36, 50 and dense o
 split, three seeds.  Every row stands beside the accuracy and the largest share of exact zeros at the end of a dense
 phase that an independent implementation measured (``measured_layer_collapse`` in tests/golden/pruning.json).
 
-Run ``python benchmarks/acdc_toy.py``: about three and a half minutes of one core; writes benchmarks/results/acdc_toy.csv.
+Run ``python benchmarks/acdc_toy.py``: three and a half minutes of one core.  Writes the table
+benchmarks/results/acdc_toy.csv.
 """
 
 from __future__ import annotations

@@ -9,6 +9,10 @@ import torch
 from torch import Tensor, nn, optim
 from torch.nn import functional as F
 
+from tamis.sparsity import acdc_phases
+
+SHORT = acdc_phases(16, 2, 3, 2, 2, 4)  # D 0-2, S 2-5, D 5-7, S 7-10, D 10-12, S 12-16
+
 OPTIMIZERS: dict[str, Callable[[Iterable[Tensor]], optim.Optimizer]] = {
     "sgd": lambda p: optim.SGD(p, lr=0.05, weight_decay=1e-2),
     "momentum": lambda p: optim.SGD(p, lr=0.05, momentum=0.9, weight_decay=1e-2),

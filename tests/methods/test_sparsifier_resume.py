@@ -7,22 +7,22 @@ import json
 
 import pytest
 import torch
-from method_runs import OPTIMIZERS, assert_same_state, mlp, train
+from method_runs import OPTIMIZERS, SHORT, assert_same_state, mlp, train
 
 from tamis.errors import FileError, UsageError
 from tamis.methods import ACDC, GMP, KeepZeros, OneShot, Ramp, ReturnAsSaved, ReturnAtRandom
 from tamis.nn import is_packed
 
-STEPS = 40
+STEPS = 16
 METHODS = {
-    "acdc": lambda **o: ACDC(0.8, STEPS, steps_per_epoch=5, **o),
-    "acdc ramp": lambda **o: ACDC(0.8, STEPS, ramp=Ramp(1.0, 2), **o),
-    "acdc saved": lambda **o: ACDC(0.8, STEPS, returning=ReturnAsSaved(), **o),
-    "acdc random": lambda **o: ACDC(0.8, STEPS, returning=ReturnAtRandom(), **o),
+    "acdc": lambda **o: ACDC(0.8, STEPS, schedule=SHORT, steps_per_epoch=5, **o),
+    "acdc ramp": lambda **o: ACDC(0.8, STEPS, schedule=SHORT, ramp=Ramp(1.0, 2), **o),
+    "acdc saved": lambda **o: ACDC(0.8, STEPS, schedule=SHORT, returning=ReturnAsSaved(), **o),
+    "acdc random": lambda **o: ACDC(0.8, STEPS, schedule=SHORT, returning=ReturnAtRandom(), **o),
     "gmp": lambda **o: GMP(0.8, STEPS, initial=0.2, events=6, **o),
     "gmp revive": lambda **o: GMP(0.8, STEPS, initial=0.2, events=6, revive=True, **o),
     "gmp from zeros": lambda **o: GMP(0.8, STEPS, from_zeros=True, **o),
-    "one shot": lambda **o: OneShot(0.8, at_step=7, **o),
+    "one shot": lambda **o: OneShot(0.8, at_step=3, **o),
     "keep zeros": lambda **o: KeepZeros(**o),
 }
 
@@ -41,7 +41,7 @@ def through_json(state):
     }
 
 
-@pytest.mark.parametrize(("packed", "stop"), [(True, 4), (True, 13), (False, 5)])
+@pytest.mark.parametrize(("packed", "stop"), [(True, 2), (True, 6), (False, 4)])
 @pytest.mark.parametrize(
     ("method", "name"), [*((m, "momentum") for m in METHODS), ("acdc", "adamw"), ("gmp revive", "adamw")]
 )
@@ -74,24 +74,24 @@ def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(method, name, pa
 
 def test_a_state_loaded_before_attach_is_applied_there():
     model, optimizer, first = start("acdc", "momentum", True)
-    train(model, optimizer, range(5))
+    train(model, optimizer, range(4))
     saved = through_json(first.state_dict())
     twin = mlp()
     other = OPTIMIZERS["momentum"](twin.parameters())
     second = METHODS["acdc"](packed=True)
     second.load_state_dict(saved)
     second.attach(twin, other)
-    assert (second.step, second.phase) == (5, "sparse")
+    assert (second.step, second.phase) == (4, "sparse")
     twin.load_state_dict(model.state_dict())
     other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
-    train(model, optimizer, range(5, STEPS))
-    train(twin, other, range(5, STEPS))
+    train(model, optimizer, range(4, STEPS))
+    train(twin, other, range(4, STEPS))
     assert_same_state(model, twin)
 
 
 def test_packed_optimizer_state_for_a_dense_layer_is_refused_with_the_right_order():
     model, optimizer, _ = start("acdc", "momentum", True)
-    train(model, optimizer, range(5))
+    train(model, optimizer, range(4))
     assert is_packed(model[3])
     stored = copy.deepcopy(optimizer.state_dict())
     assert stored["state"][4]["momentum_buffer"].shape == model[3].weight.shape
@@ -102,7 +102,7 @@ def test_packed_optimizer_state_for_a_dense_layer_is_refused_with_the_right_orde
 
 def test_dense_optimizer_state_is_packed_when_the_layer_is():
     masked_model, masked_optimizer, masked = start("acdc", "momentum", False)
-    train(masked_model, masked_optimizer, range(5))
+    train(masked_model, masked_optimizer, range(4))
     model, optimizer, packed = start("acdc", "momentum", True)
     packed.load_state_dict(through_json(masked.state_dict()))
     model.load_state_dict(masked_model.state_dict())
@@ -114,13 +114,13 @@ def test_dense_optimizer_state_is_packed_when_the_layer_is():
 
 def test_a_state_of_other_choices_or_another_model_is_refused_and_nothing_changes():
     model, optimizer, first = start("acdc", "momentum", False)
-    train(model, optimizer, range(5))
+    train(model, optimizer, range(4))
     saved = through_json(first.state_dict())
     for other, message in [
-        (ACDC(0.7, STEPS), "choice 'sparsity' is 0.7 here but 0.8"),
+        (ACDC(0.7, STEPS, schedule=SHORT), "choice 'sparsity' is 0.7 here but 0.8"),
         (ACDC(0.8, 2 * STEPS), "choice 'phases'"),
         (OneShot(0.8), "choice 'method'"),
-        (ACDC(0.8, STEPS, exclude="5"), "shape of layer '5' is None here"),
+        (ACDC(0.8, STEPS, schedule=SHORT, exclude="5"), "shape of layer '5' is None here"),
     ]:
         twin = mlp()
         other.attach(twin, OPTIMIZERS["momentum"](twin.parameters()))
