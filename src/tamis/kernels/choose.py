@@ -58,6 +58,7 @@ class Choices:
         return (
             f"{isa}/t{torch.get_num_threads()}/w{'x'.join(map(str, pattern.shape))}"
             f"/k{g.kernel[0]}x{g.kernel[1]}s{g.stride[0]}x{g.stride[1]}d{g.dilation[0]}x{g.dilation[1]}g{g.groups}"
+            f"p{'x'.join(map(str, g.padding))}"
             f"/x{'x'.join(map(str, x.shape))}{'nhwc' if x.stride(1) == 1 and x.shape[2] * x.shape[3] > 1 else ''}"
             f"/live{_bucket(pattern)}"
         )
