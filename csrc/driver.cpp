@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <climits>
-#include <cstring>
 
 #include "panel.h"
 #include "scratch.h"
@@ -203,7 +202,7 @@ void weight_gradient(const Product& p, const Weights& w, float* grad_values, con
   TileLimits limits;
   level.limits(&limits);
   const int64_t live = w.row_ptr[p.dst.channels];
-  std::memset(grad_values, 0, size_t(live) * sizeof(float));
+  std::fill(grad_values, grad_values + live, 0.0f);
   if (live == 0 || p.src.images == 0 || p.dst.rows <= 0 || p.dst.cols <= 0) return;
   // Tiles are summed in a fixed number of shares, whatever the number of threads, so that the result does not depend on it.
   constexpr int64_t most_shares = 8;

@@ -7,6 +7,9 @@
 #include <cstring>
 #include <thread>
 #include <vector>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #include "check.h"
 #include "pattern.h"
@@ -186,12 +189,42 @@ void run(const Level& level, int number, Random& random) {
   }
 }
 
+// Two images whose first floats lie more than 2^31 floats apart, as input and as result; only touched pages exist.
+void far_apart(const Level& level) {
+#if defined(__linux__) && UINTPTR_MAX > UINT32_MAX
+  const int64_t step = (int64_t(1) << 31) + 12345, floats = step + 64;
+  const auto reserve = [&] {
+    void* p = mmap(nullptr, size_t(floats) * 4, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? nullptr : static_cast<float*>(p);
+  };
+  float *from = reserve(), *to = reserve();
+  CHECK(from && to, "no address space");
+  if (!from || !to) return;
+  const Images x{from, 2, 1, 1, 20, step, 20, 20, 1}, y{to, 2, 1, 1, 20, step, 20, 20, 1};
+  for (int64_t i = 0; i < 20; ++i) from[i] = float(i), from[step + i] = float(100 + i);
+  const float value = 2;
+  const std::vector<int64_t> row_ptr = {0, 1};
+  const int32_t index = 0;
+  const Geometry g{1, 20, 1, 20, 1, 1, 1, 1, 0, 0, 1, 1, 1};
+  for (Layout layout : {Layout::columns, Layout::images}) {
+    multiply(forward_product(g, x, y), {&value, row_ptr.data(), &index}, nullptr, level, layout, one);
+    for (int64_t i = 0; i < 20; ++i)
+      CHECK(to[i] == 2 * float(i) && to[step + i] == 2 * float(100 + i), "%s: far apart, column %d", level.name, int(i));
+  }
+  munmap(from, size_t(floats) * 4);
+  munmap(to, size_t(floats) * 4);
+#else
+  (void)level;
+#endif
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const Level& level = tamis_test::row_of_command_line(argc, argv);
   Random random(2);
   for (int number = 0; number < 120; ++number) run(level, number, random);
+  far_apart(level);
   std::printf("%s: %d failures\n", level.name, tamis_test::failures());
   return tamis_test::failures() != 0;
 }

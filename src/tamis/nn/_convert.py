@@ -161,7 +161,7 @@ def sparsify(
         if is_packed(layer) or not can_pack(layer, within=model):
             continue
         mask = masks.get(name, layer.weight.detach() != 0)
-        if name in masks or 1.0 - float(mask.float().mean()) >= minimum_sparsity:
+        if name in masks or 1.0 - int(mask.sum()) / max(mask.numel(), 1) >= minimum_sparsity:
             pack_module(layer, mask)
     return model
 
