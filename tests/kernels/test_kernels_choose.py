@@ -63,6 +63,18 @@ def test_decisions_outlive_the_process_in_a_file(tmp_path):
     assert decide(Choices(path=path), sparse_s=0.01) == ("sparse", 1, 0)
 
 
+def test_the_table_shows_what_this_process_used_and_known_shows_the_file_too(tmp_path):
+    path = tmp_path / "choices.json"
+    earlier = Choices(path=path)
+    decide(earlier, key="a")
+    decide(earlier, key="b")
+    now = Choices(path=path)
+    decide(now, key="b")
+    assert [row["key"] for row in now.known()] == ["a", "b"]
+    assert [row["key"] for row in now.table()] == ["b"]
+    assert list(now.state_dict()["entries"]) == ["b/forward"]
+
+
 @pytest.mark.parametrize(
     "content",
     ["", "{", "[]", '{"format": 1}', '{"format": 99, "entries": {}}', '{"format": 1, "entries": {"k/forward": 3}}',

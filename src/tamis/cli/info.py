@@ -24,7 +24,7 @@ def run(arguments: list[str]) -> int:
     from tamis.train import describe_environment
 
     found = describe_environment()
-    result = {**found, "choices": list(choices.table()), "advice": advice(found)}
+    result = {**found, "choices": choices.known(), "advice": advice(found)}
     show(result, _text(result), options.json)
     return 0
 

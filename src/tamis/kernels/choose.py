@@ -11,7 +11,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ class Choices:
         self._path = path
         self._loaded = path is None
         self._entries: dict[str, dict[str, Any]] = {}
+        self._used: set[str] = set()
 
     def key(self, x: Tensor, pattern: PackedPattern, geometry: ConvGeometry, isa: str) -> str:
         """What a decision depends on, as text; ``""`` in a mode that does not measure."""
@@ -68,33 +69,40 @@ class Choices:
         if not key:
             return dense() if self.mode == "dense" else sparse()
         self._load()
-        entry = self._entries.get(f"{key}/{direction.value}")
+        name = f"{key}/{direction.value}"
+        self._used.add(name)
+        entry = self._entries.get(name)
         if entry is not None:
             return sparse() if entry["use"] == "sparse" else dense()
         sparse_s, result = _timed(sparse)
         dense_s, dense_result = _timed(dense)
         use = "sparse" if sparse_s <= dense_s else "dense"
-        self._entries[f"{key}/{direction.value}"] = {"use": use, "sparse_ms": sparse_s * 1e3, "dense_ms": dense_s * 1e3}
+        self._entries[name] = {"use": use, "sparse_ms": sparse_s * 1e3, "dense_ms": dense_s * 1e3}
         self._save()
         return result if use == "sparse" else dense_result
 
     def clear(self) -> None:
         """Forget every decision of this process (the file stays until the next decision)."""
-        self._entries, self._loaded = {}, True
+        self._entries, self._used, self._loaded = {}, set(), True
+
+    def known(self) -> list[dict[str, Any]]:
+        """Every decision of this process and of the file, one row each, as in :meth:`table`."""
+        self._load()
+        return self._rows(self._entries)
 
     def table(self) -> list[dict[str, Any]]:
-        """One row per decision: ``key``, ``direction``, ``use``, ``sparse_ms``, ``dense_ms`` (wall time, one call)."""
-        self._load()
-        rows = []
-        for name, entry in sorted(self._entries.items()):
-            key, _, direction = name.rpartition("/")
-            rows.append({"key": key, "direction": direction, **entry})
-        return rows
+        """The decisions that this process took or followed, one row each.
+
+        Keys of a row: ``key``, ``direction``, ``use``, ``sparse_ms`` and ``dense_ms`` (wall time of one call).
+        """
+        return self._rows(self._used & self._entries.keys())
 
     def state_dict(self) -> dict[str, Any]:
-        """The decisions as plain JSON types, for a checkpoint: they change rounding, so an exact resume needs them."""
-        self._load()
-        return {"format": FORMAT, "entries": {name: dict(entry) for name, entry in self._entries.items()}}
+        """The decisions of :meth:`table` as plain JSON types, for a checkpoint.
+
+        They change rounding, so an exact resume needs them.
+        """
+        return self._state(self._used & self._entries.keys())
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over stored decisions; they win over those made here.
@@ -103,7 +111,19 @@ class Choices:
             FileError: the state is not one of this format.
         """
         self._load()
-        self._entries.update(_checked_entries(state, "choices of a checkpoint"))
+        entries = _checked_entries(state, "choices of a checkpoint")
+        self._entries.update(entries)
+        self._used |= entries.keys()
+
+    def _rows(self, names: Iterable[str]) -> list[dict[str, Any]]:
+        rows = []
+        for name in sorted(names):
+            key, _, direction = name.rpartition("/")
+            rows.append({"key": key, "direction": direction, **self._entries[name]})
+        return rows
+
+    def _state(self, names: Iterable[str]) -> dict[str, Any]:
+        return {"format": FORMAT, "entries": {name: dict(self._entries[name]) for name in sorted(names)}}
 
     def _load(self) -> None:
         if self._loaded or self._path is None:
@@ -119,7 +139,7 @@ class Choices:
         if self._path is None:
             return
         try:
-            write_atomic(self._path, json.dumps(self.state_dict(), indent=1, sort_keys=True))
+            write_atomic(self._path, json.dumps(self._state(self._entries), indent=1))
         except OSError:
             self._path = None  # a read-only home folder: keep decisions in memory
 
