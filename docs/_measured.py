@@ -1,0 +1,44 @@
+"""Tables of the site that are read from benchmarks/results, so that no number is typed twice."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import defaultdict
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+LAYERS = ROOT / "benchmarks" / "results" / "layers.csv"
+PICTURE = "_static/speedup.svg"
+
+
+def layer_table(source: Path = LAYERS) -> str:
+    """Markdown: one row per sparsity of a CSV that ``tamis bench layers`` wrote; a sentence where there is none."""
+    if not source.is_file():
+        return "No measurement of the layer suite is committed yet. Run `tamis bench layers` on your machine."
+    lines = source.read_text(encoding="utf-8").splitlines()
+    machine = dict(line[2:].split(": ", 1) for line in lines if line.startswith("# "))
+    by_sparsity: dict[float, list[tuple[float, str]]] = defaultdict(list)
+    for row in csv.DictReader(line for line in lines if not line.startswith("#")):
+        by_sparsity[float(row["sparsity"])].append((float(row["speedup"]), row["layer"]))
+    text = [
+        f"Forward and backward of one layer, speed-up in CPU time over the faster dense form. {machine['processor']}, "
+        f"{machine['isa']}, {machine['threads']} thread(s), load average {machine['load_average']}; chooser on "
+        "(`benchmarks/results/layers.csv`).",
+        "",
+        "| sparsity | layers | geometric mean | least | layer with the least | slower than dense |",
+        "|---|---|---|---|---|---|",
+    ]
+    for sparsity, found in sorted(by_sparsity.items()):
+        mean = math.exp(sum(math.log(speedup) for speedup, _ in found) / len(found))
+        least, layer = min(found)
+        slower = sum(speedup < 1 for speedup, _ in found)
+        text.append(f"| {sparsity:g} | {len(found)} | {mean:.2f} | {least:.2f} | {layer} | {slower} |")
+    return "\n".join(text)
+
+
+def speedup_picture() -> str:
+    """Markdown of the picture that benchmarks/plot_layers.py draws; empty where it was not drawn."""
+    if not (Path(__file__).parent / PICTURE).is_file():
+        return ""
+    return f"![Speed-up of sparse layers over dense torch, by sparsity]({PICTURE})"

@@ -1,0 +1,49 @@
+"""Sphinx configuration; ``make docs`` builds the site into docs/_build/html with warnings as errors."""
+
+import os
+import sys
+from pathlib import Path
+
+# The site's own measurements neither read nor change the decisions that the user's runs left behind.
+os.environ["TAMIS_CACHE"] = ""
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "src")]
+
+import _measured  # noqa: E402 - lies beside this file
+
+import tamis  # noqa: E402
+
+project = "tamis"
+author = "the tamis contributors"
+version = release = tamis.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "gallery/*.ipynb", "gallery/*.py"]
+html_theme = "furo"
+html_title = f"tamis {release}"
+
+myst_enable_extensions = ["dollarmath", "substitution"]
+myst_substitutions = {"layer_table": _measured.layer_table(), "speedup_picture": _measured.speedup_picture()}
+myst_heading_anchors = 3
+
+# Signatures stay short: types are part of every docstring here.
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+# "Attributes:" sections and properties of the same name would otherwise be described twice.
+napoleon_use_ivar = True
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"/plot_",
+    "write_computation_times": False,
+    "show_signature": False,
+    "download_all_examples": False,
+    "min_reported_time": 0,
+}

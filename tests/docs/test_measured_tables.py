@@ -1,0 +1,36 @@
+"""Numbers of the documentation are those of the committed measurements."""
+
+from __future__ import annotations
+
+import csv
+import runpy
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def test_the_collapse_table_is_that_of_the_csv():
+    page = (ROOT / "docs" / "acdc.md").read_text(encoding="utf-8")
+    groups: dict[tuple[str, str], list[dict[str, str]]] = {}
+    with (RESULTS / "acdc_toy.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            groups.setdefault((row["sparsity"], row["distribution"]), []).append(row)
+    assert len(groups) == 10
+    for (sparsity, distribution), rows in groups.items():
+        cells = [sparsity, distribution]
+        for column in ("accuracy", "dense_phase_zeros", "live_share_3"):
+            cells.append(" to ".join(pick((row[column] for row in rows), key=float) for pick in (min, max)))
+        assert f"| {' | '.join(cells)} |" in page
+
+
+def test_the_layer_table_is_read_from_a_csv_of_bench(tmp_path):
+    layer_table = runpy.run_path(str(ROOT / "docs" / "_measured.py"))["layer_table"]
+    assert "is committed yet" in layer_table(tmp_path / "absent.csv")
+    file = tmp_path / "layers.csv"
+    file.write_text(
+        "# processor: P\n# isa: avx2\n# threads: 1\n# load_average: [0.1]\n"
+        "layer,sparsity,speedup\nconv a,0.9,4.0\nconv b,0.9,1.0\nconv a,0.5,0.5\n"
+    )
+    rows = layer_table(file).splitlines()
+    assert rows[-2:] == ["| 0.5 | 1 | 0.50 | 0.50 | conv a | 1 |", "| 0.9 | 2 | 2.00 | 1.00 | conv b | 0 |"]
