@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <climits>
+#include <exception>
+#include <mutex>
 
 #include "panel.h"
 #include "scratch.h"
@@ -171,13 +173,26 @@ void gradient_task(const Plan& plan, const Task& task, float* grad_values, int64
   });
 }
 
+// Runs body(task) for every task. An exception (memory may run out) waits until all threads are back: a thread pool need
+// not pass it on.
 template <typename Body>
 void run(const Parallel& parallel, int64_t tasks, const Body& body) {
+  struct Shared {
+    const Body& body;
+    std::mutex lock;
+    std::exception_ptr error;
+  } shared{body, {}, nullptr};
   if (tasks <= 0) return;
-  parallel.run(tasks, const_cast<void*>(static_cast<const void*>(&body)), [](void* context, int64_t begin, int64_t end) {
-    const Body& work = *static_cast<const Body*>(context);
-    for (int64_t i = begin; i < end; ++i) work(i);
+  parallel.run(tasks, &shared, [](void* context, int64_t begin, int64_t end) {
+    Shared& s = *static_cast<Shared*>(context);
+    try {
+      for (int64_t i = begin; i < end; ++i) s.body(i);
+    } catch (...) {
+      const std::lock_guard<std::mutex> guard(s.lock);
+      if (!s.error) s.error = std::current_exception();
+    }
   });
+  if (shared.error) std::rethrow_exception(shared.error);
 }
 
 }  // namespace

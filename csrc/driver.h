@@ -17,7 +17,8 @@ void multiply(const Product& p, const Weights& w, const float* bias, const Level
               const Parallel& parallel);
 
 // grad_values[k] = gradient of every live weight, from the forward product and the gradient of its result (which takes the
-// place of dst). Written completely. The order of the sums depends on shapes and instruction set, not on threads.
+// place of dst). Written completely. The order of the sums depends on shapes and instruction set, not on threads. Where
+// src is not finite, weights of the same channel that do not read that place may become NaN too.
 void weight_gradient(const Product& p, const Weights& w, float* grad_values, const Level& level, Layout layout,
                      const Parallel& parallel);
 

@@ -27,10 +27,10 @@ print(isa(), native_available(), *(f"{t.detach().sum().item():.4f}" for t in (y,
 """
 
 
-def run(**environment):
+def run(*arguments, **environment):
     clean = {k: v for k, v in os.environ.items() if not k.startswith("TAMIS_")}
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", PROGRAM],
+        [sys.executable, "-W", "error", *(arguments or ("-c", PROGRAM))],
         env={**clean, "TAMIS_CACHE": "", "TAMIS_CHOICE": "sparse", "OMP_NUM_THREADS": "1", **environment},
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
@@ -59,6 +59,37 @@ def test_an_unknown_choice_mode_is_one_clear_error():
     done = run(TAMIS_CHOICE="fast")
     assert done.returncode != 0
     assert "UsageError: TAMIS_CHOICE='fast' is unknown" in done.stderr
+
+
+OUT_OF_MEMORY = """
+import resource, sys
+import torch
+from tamis.kernels import ConvGeometry, PackedPattern, _native, sparse_conv2d
+torch.set_num_threads(int(sys.argv[1]))
+_native._layout = _native.LAYOUTS["columns"]
+pattern, values = PackedPattern.from_mask(torch.ones(1, 1, 3, 3) > 0), torch.ones(9)
+def conv(x):
+    return sparse_conv2d(x, values, None, pattern, ConvGeometry(x.shape[2:], (3, 3), padding=(1, 1, 1, 1)))
+conv(torch.ones(64, 1, 8, 8))
+wide = torch.ones(1, 1, 8, 2**22)
+used = int(open("/proc/self/statm").read().split()[0]) * 4096
+resource.setrlimit(resource.RLIMIT_AS, (used + 4 * wide.numel() + 60 * 2**20,) * 2)
+try:
+    conv(wide)
+except (RuntimeError, MemoryError) as error:
+    print(error)
+print(conv(torch.ones(2, 1, 8, 8)).sum().item())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits address space through /proc and rlimits")
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_running_out_of_memory_inside_a_thread_is_an_exception_not_a_crash(threads):
+    done = run("-c", OUT_OF_MEMORY, threads)
+    assert done.returncode == 0, done.stderr
+    error, result = done.stdout.splitlines()
+    assert "bad_alloc" in error
+    assert float(result) == 2 * (6 * 6 * 9 + 4 * 6 * 6 + 4 * 4)
 
 
 def test_set_isa_refuses_what_is_not_there_and_changes_nothing():
