@@ -71,6 +71,7 @@ class SparseLinear(PackedWeight, nn.Linear):
         bias: whether to learn an additive bias ``(out_features,)``.
 
     Example:
+        >>> import torch
         >>> layer = SparseLinear(4, 2, torch.eye(2, 4) > 0)
         >>> layer(torch.ones(3, 4)).shape
         torch.Size([3, 2])
@@ -100,6 +101,7 @@ class SparseConv1d(_PackedConv, nn.Conv1d):
     """``nn.Conv1d`` that stores and touches only its live weights; same arguments, and ``mask`` of the weight's shape.
 
     Example:
+        >>> import torch
         >>> layer = SparseConv1d(2, 3, 3, mask=torch.ones(3, 2, 3) > 0, padding="same")
         >>> layer(torch.ones(5, 2, 7)).shape
         torch.Size([5, 3, 7])
@@ -130,6 +132,7 @@ class SparseConv2d(_PackedConv, nn.Conv2d):
     """``nn.Conv2d`` that stores and touches only its live weights; same arguments, and ``mask`` of the weight's shape.
 
     Example:
+        >>> import torch
         >>> layer = SparseConv2d(2, 3, 3, mask=torch.ones(3, 2, 3, 3) > 0, padding=1, stride=2)
         >>> layer(torch.ones(5, 2, 8, 8)).shape
         torch.Size([5, 3, 4, 4])
