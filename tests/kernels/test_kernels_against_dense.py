@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from dense_twin import Case, NativeCalls, check
 
+from kernels.dense_twin import Case, NativeCalls, check
 from tamis.kernels import choices
 
 CASES = {

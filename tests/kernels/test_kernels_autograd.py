@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from dense_twin import Case, NativeCalls
 from torch.utils.checkpoint import checkpoint
 
+from kernels.dense_twin import Case, NativeCalls
 from tamis.errors import UsageError
 from tamis.kernels import PackedPattern, choices, reference, sparse_conv2d, sparse_linear
 

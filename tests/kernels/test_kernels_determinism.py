@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from dense_twin import Case
 
+from kernels.dense_twin import Case
 from tamis.kernels import PackedPattern, _native, sparse_conv2d
 
 CASES = {

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 import torch
-from dense_twin import Case, check
 
+from kernels.dense_twin import Case, check
 from tamis.kernels import PackedPattern, sparse_linear
 
 

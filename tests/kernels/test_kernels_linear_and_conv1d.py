@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from dense_twin import ROUNDING, assert_close
 from torch.nn import functional as F
 
+from kernels.dense_twin import ROUNDING, assert_close
 from tamis.errors import UsageError
 from tamis.kernels import ConvGeometry, PackedPattern, sparse_conv1d, sparse_conv2d, sparse_linear
 

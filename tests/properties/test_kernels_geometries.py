@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from kernels.dense_twin import Case, check
 from tamis.errors import UsageError
 from tamis.kernels import _native, available_isas, choices, isa, native_available, set_isa
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "kernels"))
-from dense_twin import Case, check
 
 small = st.integers(1, 4)
 FORMATS = [torch.contiguous_format, torch.channels_last]
