@@ -42,6 +42,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"/plot_",
+    "capture_repr": (),
     "write_computation_times": False,
     "show_signature": False,
     "download_all_examples": False,
