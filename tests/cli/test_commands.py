@@ -168,3 +168,13 @@ def test_the_demo_leaves_a_report_and_prints_its_path(tmp_path, capsys):
 def test_a_report_of_no_run_folder_is_exit_code_2(tmp_path, capsys):
     assert main(["report", str(tmp_path)]) == 2
     assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_pruning_below_the_present_sparsity_keeps_the_zeros_and_says_so(trained_run, tmp_path, capsys):
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert main(["prune", str(trained_run), "--sparsity", "0.95", "--out", str(first), "--json"]) == 0
+    assert "its zeros are kept" not in capsys.readouterr().err
+    assert main(["prune", str(first), "--sparsity", "0.5", "--out", str(second), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert "its zeros are kept" in captured.err
+    assert '"sparsity_requested": 0.5' in captured.out

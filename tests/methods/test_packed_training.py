@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from tamis.errors import UsageError
 from tamis.kernels import native_available
 from tamis.methods import ACDC, GMP, OneShot, Ramp, ReturnAsSaved, ReturnAtRandom
-from tamis.nn import is_packed
+from tamis.nn import is_packed, worth_packing
 
 METHODS = {
     "acdc": lambda **o: ACDC(0.8, 16, schedule=SHORT, **o),
@@ -182,14 +182,14 @@ def test_shared_weights_and_subclasses_run_masked():
 
 
 @pytest.mark.skipif(not native_available(), reason="the native kernels are switched off or were not built")
-def test_auto_packs_only_layers_that_are_at_least_half_empty():
-    model = mlp()
+def test_auto_packs_only_layers_that_are_worth_it():
+    model = nn.Sequential(nn.Linear(12, 400), nn.ReLU(), nn.Linear(400, 16), nn.ReLU(), nn.Linear(16, 4))
     optimizer = OPTIMIZERS["momentum"](model.parameters())
     sparsifier = GMP.at_steps(0.8, 0, 2, 1, initial=0.2).attach(model, optimizer)
     assert sparsifier.events[-1]["packed"] == []
     train(model, optimizer, range(2))
     last = sparsifier.events[-1]
-    assert last["packed"] == [n for n, row in last["layers"].items() if row["live"] <= row["total"] / 2] != []
+    assert last["packed"] == [n for n, mask in sparsifier.masks.items() if worth_packing(mask)] != []
 
 
 def test_masks_never_grow_back_while_gradual_pruning_runs_packed():

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tamis.errors import UsageError
-from tamis.nn import SparseConv2d, SparseLinear, can_pack, is_packed, pack_module, unpack_module
+from tamis.nn import SparseConv2d, SparseLinear, can_pack, is_packed, pack_module, unpack_module, worth_packing
 from tamis.nn._layers import DENSE_OF
 
 LAYERS = {
@@ -216,3 +216,18 @@ def test_memory_is_proportional_to_live_weights():
     pack_module(layer, torch.rand(layer.weight.shape) < 0.05)
     assert layer.weight.untyped_storage().nbytes() == 4 * layer.pattern.nnz
     assert isinstance(layer, SparseConv2d)
+
+
+@pytest.mark.parametrize(
+    ("shape", "live", "expected"),
+    [((64, 64), 2048, True), ((64, 64), 2049, False), ((64, 64), 0, False), ((63, 65), 1, False), ((8, 512), 1, True)],
+)
+def test_a_layer_is_worth_packing_from_4096_weights_on_with_half_zeros(shape, live, expected):
+    mask = torch.zeros(shape, dtype=torch.bool)
+    mask.view(-1)[:live] = True
+    assert worth_packing(mask) is expected
+
+
+def test_a_packed_layer_can_be_traced_without_data():
+    layer = SparseLinear(4, 3, torch.eye(3, 4) > 0).to("meta")
+    assert layer(torch.empty(2, 4, device="meta")).shape == (2, 3)

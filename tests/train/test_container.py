@@ -113,3 +113,14 @@ def test_a_good_file_may_begin_like_a_pickle(tmp_path):
             break
     assert file.read_bytes()[0] == 0x80
     assert load_container(file)[1]["text"] == "x" * padding
+
+
+def test_a_truncated_file_is_no_pickle_even_where_its_length_begins_like_one(tmp_path):
+    # The first byte is the low byte of the header's length; 0x80 is also how a pickle begins.
+    header = b'{"w":{"dtype":"F32","shape":[9],"data_offsets":[0,36]}}'.ljust(0x180)
+    path = tmp_path / "cut.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header[:100])
+    assert path.read_bytes()[0] == 0x80
+    with pytest.raises(FileError, match="truncated") as error:
+        load_container(path)
+    assert "pickle" not in str(error.value)

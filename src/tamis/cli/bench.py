@@ -44,14 +44,14 @@ def run(arguments: list[str]) -> int:
     torch.set_num_threads(options.threads)
     from tamis import bench
 
-    machine = bench.describe_machine()
-    if machine["busy"]:
-        print(f"the machine is busy (load {machine['load_average'][0]}): times are too long", file=sys.stderr)
     cases: Sequence[Any] = bench.LAYER_SUITE if what == "layers" else bench.STEP_SUITE
     measure: Callable[..., Any] = bench.measure_layer if what == "layers" else bench.measure_step
     chosen = [case for case in cases if options.only in case.name]
     if not chosen:
         raise UsageError(f"no case contains {options.only!r}; there are: {', '.join(case.name for case in cases)}")
+    machine = bench.describe_machine()
+    if machine["busy"]:
+        print(f"the machine is busy (load {machine['load_average'][0]}): times are too long", file=sys.stderr)
     results = _measure(chosen, options, measure)
     rows = [result.row() for result in results]
     if options.csv:

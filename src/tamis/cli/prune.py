@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -61,6 +62,12 @@ def run(arguments: list[str]) -> int:
     recipe = pruning_recipe(parse_recipe(text, str(source)), options)
     folder = Path(options.out)
     summary = fit(recipe, folder, weights=checkpoint, overwrite=options.overwrite)
+    if summary["sparsity"] > options.sparsity + 0.01:
+        print(
+            f"the checkpoint was sparser than --sparsity {options.sparsity}: its zeros are kept, "
+            f"{summary['sparsity']:.4f} of the weights are zero",
+            file=sys.stderr,
+        )
     show({**summary, "run_folder": str(folder)}, summary_text(summary, folder), options.json)
     return 0
 

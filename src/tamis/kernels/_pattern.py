@@ -88,13 +88,14 @@ class PackedPattern:
         """Live weights ``(nnz,)`` of a tensor of the dense weight's shape (differentiable copy)."""
         if tuple(dense.shape) != self.shape:
             raise UsageError(f"cannot pack a tensor of shape {tuple(dense.shape)} with a pattern of shape {self.shape}")
-        return dense.reshape(-1).index_select(0, self.flat_positions())
+        return dense.reshape(-1).index_select(0, self.flat_positions().to(dense.device))
 
     def unpack(self, values: Tensor) -> Tensor:
         """Dense tensor of the weight's shape: ``values`` ``(nnz,)`` in their places, exact zeros elsewhere."""
         if tuple(values.shape) != (self.nnz,):
             raise UsageError(f"expected {self.nnz} packed values, got a tensor of shape {tuple(values.shape)}")
-        return values.new_zeros(self.total).index_copy(0, self.flat_positions(), values).reshape(self.shape)
+        flat = self.flat_positions().to(values.device)
+        return values.new_zeros(self.total).index_copy(0, flat, values).reshape(self.shape)
 
     def mask(self) -> Tensor:
         """The bool mask of the dense weight's shape."""

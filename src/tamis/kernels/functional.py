@@ -28,7 +28,7 @@ def sparse_linear(x: Tensor, values: Tensor, bias: Tensor | None, pattern: Packe
     """
     if x.dim() < 1 or x.shape[-1] != pattern.row_length:
         raise UsageError(f"sparse_linear: expected (..., {pattern.row_length}) features, got shape {tuple(x.shape)}")
-    if torch.is_autocast_enabled(x.device.type):
+    if _under_autocast(x):
         with torch.autocast(x.device.type, enabled=False):
             return sparse_linear(*_as_float32(x, values, bias), pattern)
     _check_operands(x, values, bias, pattern)
@@ -67,7 +67,7 @@ def sparse_conv2d(
         )
     if tuple(x.shape[2:]) != geometry.size:
         raise UsageError(f"sparse_conv2d: geometry is for {geometry.size} pixels, the input has {tuple(x.shape[2:])}")
-    if torch.is_autocast_enabled(x.device.type):
+    if _under_autocast(x):
         with torch.autocast(x.device.type, enabled=False):
             return sparse_conv2d(*_as_float32(x, values, bias), pattern, geometry)
     _check_operands(x, values, bias, pattern)
@@ -89,6 +89,11 @@ def sparse_conv1d(
     flat = PackedPattern((*pattern.shape[:2], 1, *pattern.shape[2:]), pattern.row_ptr, pattern.indices)
     object.__setattr__(flat, "_memory", pattern.__dict__.setdefault("_memory_2d", {}))
     return sparse_conv2d(x.unsqueeze(2), values, bias, flat, geometry).squeeze(2)
+
+
+def _under_autocast(x: Tensor) -> bool:
+    device = x.device.type
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def _as_float32(x: Tensor, values: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:

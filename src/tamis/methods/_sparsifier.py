@@ -65,9 +65,9 @@ class Sparsifier(ABC):
         pattern: what a mask may look like.
         include: glob patterns of module names to govern; None takes all Linear, Conv1d and Conv2d.
         exclude: glob patterns of module names to leave alone, such as ``("conv1", "fc")``.
-        packed: ``"auto"`` packs layers at half their weights or fewer for the native kernels; True packs whatever can
-            be packed, also for the plain-torch reference; False masks only.  Packed layers change the shape of their
-            parameter, so exponential averages of weights and the like need False.
+        packed: ``"auto"`` packs the layers that are :func:`tamis.nn.worth_packing`, for the native kernels; True packs
+            whatever can be packed, also for the plain-torch reference; False masks only.  Packed layers change the
+            shape of their parameter, so exponential averages of weights and the like need False.
         on_collapse: ``"error"`` raises CollapseError before a layer would lose its last weight, ``"warn"`` goes on.
 
     Attributes:

@@ -14,12 +14,9 @@ from tamis.methods._masked import MaskedWeights
 from tamis.methods._optimizer_state import is_elementwise
 from tamis.methods._packed import pack_with_state, unpack_with_state
 from tamis.methods._state_hooks import hold
-from tamis.nn import can_pack, is_packed
+from tamis.nn import can_pack, is_packed, worth_packing
 
 Packed = Literal["auto"] | bool
-
-# Below this sparsity a packed layer stores more than a dense one (4 + 4 bytes per live weight) and is rarely faster.
-_WORTH_PACKING = 0.5
 
 
 class LayerSupports:
@@ -31,7 +28,8 @@ class LayerSupports:
         model: the whole model, to see which weights are shared.
         layers: the governed layers by name.
         optimizer: the optimizer that trains them.
-        packed: ``"auto"`` packs what the native kernels can serve, True packs whatever can be packed, False nothing.
+        packed: ``"auto"`` packs what the native kernels can serve and what is worth it, True whatever can be packed,
+            False nothing.
 
     Raises:
         UsageError: ``packed=True`` with an optimizer that is not known to update each weight by itself, with no layer
@@ -145,5 +143,4 @@ class LayerSupports:
     def _worth_packing(self, name: str, mask: Tensor) -> bool:
         if name not in self._packable:
             return False
-        live = int(mask.sum())
-        return live > 0 if self._forced else 0 < live <= (1.0 - _WORTH_PACKING) * mask.numel()
+        return bool(mask.any()) if self._forced else worth_packing(mask)

@@ -10,6 +10,7 @@ from tamis.nn._convert import (
     prunable_modules,
     sparsify,
     unpack_module,
+    worth_packing,
 )
 from tamis.nn._layers import SparseConv1d, SparseConv2d, SparseLinear
 
@@ -26,4 +27,5 @@ __all__ = [
     "prunable_modules",
     "sparsify",
     "unpack_module",
+    "worth_packing",
 ]

@@ -69,6 +69,16 @@ def can_pack(module: nn.Module, within: nn.Module | None = None) -> bool:
     return owners[id(weight)] == 1
 
 
+def worth_packing(mask: Tensor) -> bool:
+    """Whether a layer with this ``mask`` (bool, of the weight's shape) should run packed during training.
+
+    It should have live weights, at least half zeros (each live weight takes 8 bytes packed, 4 for its place), and 4096
+    weights or more: a smaller layer takes less time to compute, at any sparsity, than its packed form takes to call.
+    """
+    live = int(mask.sum())
+    return mask.numel() >= 4096 and 0 < 2 * live <= mask.numel()
+
+
 def pack_module(module: nn.Module, mask: Tensor) -> PackedPattern:
     """Turn a dense layer into its packed form, in place; weights outside ``mask`` are dropped.
 

@@ -66,7 +66,7 @@ def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], d
     file = Path(path)
     try:
         with file.open("rb") as stream:
-            start = stream.read(8)
+            start = stream.read(9)
         with safetensors.safe_open(str(file), framework="pt") as opened:
             # A copy per tensor: the file is mapped, and may be replaced while the tensors live on.
             return {name: opened.get_tensor(name).clone() for name in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
@@ -75,8 +75,8 @@ def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], d
     except OSError as error:
         raise FileError(f"{file}: cannot be read ({error.strerror}); expected a .safetensors file") from error
     except (safetensors.SafetensorError, ValueError, RuntimeError) as error:
-        # Only now: a good file may begin with these bytes too, they are the length of its header.
-        if start.startswith((b"PK\x03\x04", b"\x80")):
+        # A safetensors file begins with eight bytes of length, which may look like a pickle's, and then "{".
+        if start.startswith((b"PK\x03\x04", b"\x80")) and start[8:] != b"{":
             raise FileError(f"{file}: this is a torch or pickle file; expected a .safetensors file of tamis") from error
         raise FileError(
             f"{file}: no complete safetensors file ({file.stat().st_size} bytes; {error}); it is truncated, damaged or "

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tamis.nn import densify, sparsify
+from tamis.nn import densify, sparsify, worth_packing
 from tamis.train._learning_rate import build_optimizer
 from tamis.train._recipe import Optimizer
 from tamis.train._timing import StepClock
@@ -49,8 +49,8 @@ def measure_step(
 ) -> StepSpeed:
     """Time training steps of two copies of a pruned model; the model itself is not touched.
 
-    The two copies take turns, so that a disturbance of the machine hits both.  The packed copy lets the kernels'
-    measured choice decide layer by layer, as training does.
+    The two copies take turns, so that a disturbance of the machine hits both.  The packed copy has the
+    layers packed that training packs, and lets the kernels' measured choice decide layer by layer.
 
     Args:
         model: the pruned model, packed or dense.
@@ -62,7 +62,8 @@ def measure_step(
         warmup: untimed steps of each copy before them.
     """
     dense = densify(copy.deepcopy(model)).train()
-    packed = sparsify(copy.deepcopy(dense), masks)
+    worth = {name: mask for name, mask in masks.items() if worth_packing(mask)}
+    packed = sparsify(copy.deepcopy(dense), worth, minimum_sparsity=1.0)
     contestants = [(copy_, build_optimizer(optimizer, copy_.parameters()), StepClock()) for copy_ in (dense, packed)]
     for number in range(warmup + steps):
         for network, rule, clock in contestants:
