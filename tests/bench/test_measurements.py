@@ -26,7 +26,7 @@ def test_contestants_take_turns_after_a_warm_up():
     ids=lambda case: case.name,
 )
 def test_a_layer_is_measured_against_dense_torch_with_float32_errors(case):
-    result = measure_layer(case, 0.7, repeats=2)
+    (result,) = measure_layer(case, [0.7], repeats=2)
     assert set(result.dense) == ({"nchw", "nhwc"} if case.pixels else {"nchw"})
     assert result.error_forward < 1e-5
     assert result.error_gradients < 1e-4
@@ -45,7 +45,9 @@ def test_the_speedup_of_a_row_is_against_the_faster_dense_format():
 
 
 def test_a_training_step_runs_packed_and_dense():
-    result = measure_step(StepCase("resnet20", 8, 4, 10), 0.9, repeats=1)
+    result, sparser = measure_step(StepCase("resnet20", 8, 4, 10), [0.9, 0.95], repeats=1)
+    assert sparser.parameter_bytes_packed < result.parameter_bytes_packed
+    assert sparser.dense == result.dense
     assert result.packed_layers == 19
     assert result.parameter_bytes_packed < result.parameter_bytes_dense
     assert set(result.dense) == {"nchw", "nhwc"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,39 +100,55 @@ class LayerResult:
         }
 
 
-def measure_layer(case: LayerCase, sparsity: float, *, repeats: int = 5) -> LayerResult:
-    """Time one layer with a random unstructured mask, forward and backward with both gradients.
+def measure_layer(case: LayerCase, sparsities: Sequence[float], *, repeats: int = 5) -> list[LayerResult]:
+    """Time one layer with random unstructured masks, forward and backward with both gradients; one result a sparsity.
 
-    The sparse layer takes and returns NCHW tensors; packing is counted.  Dense torch is timed in NCHW and, for
-    convolutions, in channels_last, input and weight already in that format.
+    The sparse layers take and return NCHW tensors; packing is counted.  Dense torch is timed in NCHW and, for
+    convolutions, in channels_last, input and weight already in that format.  All take turns in one contest.
 
     Args:
         case: the layer.
-        sparsity: fraction of zeros in [0, 1).
+        sparsities: fractions of zeros in [0, 1).
         repeats: timed calls of each contestant.
     """
     generator = torch.Generator().manual_seed(0)
     shape = (case.outputs, case.inputs, case.kernel, case.kernel) if case.pixels else (case.outputs, case.inputs)
-    mask = torch.rand(shape, generator=generator) >= sparsity
-    weight = torch.randn(shape, generator=generator) * mask
+    dense_weight, chance = torch.randn(shape, generator=generator), torch.rand(shape, generator=generator)
     pixels = (case.pixels, case.pixels) if case.pixels else ()
     x = torch.randn(case.batch, case.inputs, *pixels, generator=generator)
-    pattern = PackedPattern.from_mask(mask)
-    geometry = _geometry(case)
-    contestants: dict[str, _Work] = {"sparse": _Work(case, x, pattern.pack(weight), (pattern, geometry))}
-    contestants["nchw"] = _Work(case, x, weight, None)
+    dense = {"nchw": _Work(case, x, dense_weight, None)}
     if case.pixels:
         last = torch.channels_last
-        contestants["nhwc"] = _Work(case, x.to(memory_format=last), weight.to(memory_format=last), None)
-    grad = torch.randn(contestants["sparse"].forward().shape, generator=generator)
-    for work in contestants.values():
-        work.grad = grad.to(memory_format=torch.channels_last) if work is contestants.get("nhwc") else grad
-    both = contest({name: work.both for name, work in contestants.items()}, repeats=repeats)
-    forward = contest({name: work.forward for name, work in contestants.items()}, repeats=repeats)
-    errors = _errors(case, x, weight, grad, contestants["sparse"], pattern)
-    flops = 6 * pattern.nnz * case.batch * (grad[0, 0].numel() if case.pixels else 1)
-    sparse, dense = both.pop("sparse"), both
-    sparse_forward, dense_forward = forward.pop("sparse"), forward
+        dense["nhwc"] = _Work(case, x.to(memory_format=last), dense_weight.to(memory_format=last), None)
+    sparse = {}
+    for sparsity in sparsities:
+        pattern = PackedPattern.from_mask(chance >= sparsity)
+        sparse[sparsity] = _Work(case, x, pattern.pack(dense_weight), (pattern, _geometry(case)))
+    contestants = {**{str(sparsity): work for sparsity, work in sparse.items()}, **dense}
+    grad = torch.randn(dense["nchw"].forward().shape, generator=generator)
+    for name, work in contestants.items():
+        work.grad = grad.to(memory_format=torch.channels_last) if name == "nhwc" else grad
+    both = contest({name: work.both for name, work in contestants.items()}, repeats=repeats, warmup=1)
+    forward = contest({name: work.forward for name, work in contestants.items()}, repeats=repeats, warmup=1)
+    return [_result(case, sparsity, work, dense_weight, both, forward) for sparsity, work in sparse.items()]
+
+
+def _result(
+    case: LayerCase,
+    sparsity: float,
+    work: _Work,
+    dense_weight: Tensor,
+    both: dict[str, Timing],
+    forward: dict[str, Timing],
+) -> LayerResult:
+    formats = [name for name in both if name in ("nchw", "nhwc")]
+    dense, dense_forward = {n: both[n] for n in formats}, {n: forward[n] for n in formats}
+    sparse, sparse_forward = both[str(sparsity)], forward[str(sparsity)]
+    assert work.sparse is not None
+    assert work.grad is not None
+    pattern = work.sparse[0]
+    flops = 6 * pattern.nnz * case.batch * (work.grad[0, 0].numel() if case.pixels else 1)
+    errors = _errors(case, work, dense_weight * pattern.mask())
     return LayerResult(
         layer=case.name, sparsity=sparsity, batch=case.batch, threads=torch.get_num_threads(),
         sparse=sparse, sparse_forward=sparse_forward, dense=dense, dense_forward=dense_forward,
@@ -180,19 +197,19 @@ def _geometry(case: LayerCase) -> ConvGeometry:
     )
 
 
-def _errors(
-    case: LayerCase, x: Tensor, weight: Tensor, grad: Tensor, sparse: _Work, pattern: PackedPattern
-) -> tuple[float, float, float]:
+def _errors(case: LayerCase, sparse: _Work, weight: Tensor) -> tuple[float, float, float]:
     """Largest difference from float64 over the largest float64 value: forward, input's and weights' gradient.
 
     Eight images are compared, so that the float64 reference does not take longer than the measurement.
     """
-    few = slice(0, 8)
-    exact = _Work(case, x[few].double(), weight.double(), None)
-    exact.grad = grad[few].double()
+    assert sparse.sparse is not None
+    assert sparse.grad is not None
+    pattern, x, grad = sparse.sparse[0], sparse.x.detach()[:8], sparse.grad[:8]
+    exact = _Work(case, x.double(), weight.double(), None)
+    exact.grad = grad.double()
     exact.both()
-    ours = _Work(case, x[few], sparse.weight, sparse.sparse)
-    ours.grad = grad[few]
+    ours = _Work(case, x, sparse.weight, sparse.sparse)
+    ours.grad = grad
     ours.both()
     pairs = (
         (ours.forward(), exact.forward()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,41 +80,48 @@ class StepResult:
         }
 
 
-def measure_step(case: StepCase, sparsity: float, *, repeats: int = 3) -> StepResult:
-    """Time one SGD-with-momentum step on random images: packed, dense NCHW and dense channels_last.
+def measure_step(case: StepCase, sparsities: Sequence[float], *, repeats: int = 3) -> list[StepResult]:
+    """Time one SGD-with-momentum step on random images: packed, dense NCHW and dense channels_last, in turns.
 
-    Every prunable layer but the first gets a random mask of the same sparsity.  The packed model takes NCHW images and
-    lets the measured choice decide layer by layer; choosing happens during the warm-up and is not counted.
+    Every prunable layer but the first gets a random mask of the same sparsity.  The packed models take NCHW images and
+    let the measured choice decide layer by layer; choosing happens during the warm-up and is not counted.
 
     Args:
         case: network and batch.
-        sparsity: fraction of zeros in [0, 1) of every pruned layer.
+        sparsities: fractions of zeros in [0, 1) of every pruned layer; one result each.
         repeats: timed steps of each contestant.
     """
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(case.batch, 3, case.pixels, case.pixels, generator=generator)
     labels = torch.randint(case.classes, (case.batch,), generator=generator)
-    packed = _model(case)
-    layers = prunable_modules(packed)
-    masks = {
-        name: torch.rand(layer.weight.shape, generator=generator) >= sparsity
-        for name, layer in list(layers.items())[1:]
-        if getattr(layer, "groups", 1) == 1
-    }
-    sparsify(packed, masks)
     last = torch.channels_last
-    steps = {
-        "packed": _Step(packed, images, labels),
+    dense = {
         "nchw": _Step(_model(case), images, labels),
         "nhwc": _Step(_model(case).to(memory_format=last), images.to(memory_format=last), labels),  # type: ignore[call-overload]
     }
+    packed = {sparsity: _Step(_packed(case, sparsity, generator), images, labels) for sparsity in sparsities}
+    steps = {**{str(sparsity): step for sparsity, step in packed.items()}, **dense}
     times = contest({name: step.run for name, step in steps.items()}, repeats=repeats, warmup=2)
-    return StepResult(
-        case=case.name, sparsity=sparsity, threads=torch.get_num_threads(),
-        packed_layers=sum(is_packed(module) for module in packed.modules()),
-        packed=times.pop("packed"), dense=times,
-        parameter_bytes_dense=_bytes(steps["nchw"].model), parameter_bytes_packed=_bytes(packed),
-    )  # fmt: skip
+    return [
+        StepResult(
+            case=case.name, sparsity=sparsity, threads=torch.get_num_threads(),
+            packed_layers=sum(is_packed(module) for module in step.model.modules()),
+            packed=times[str(sparsity)], dense={name: times[name] for name in dense},
+            parameter_bytes_dense=_bytes(dense["nchw"].model), parameter_bytes_packed=_bytes(step.model),
+        )
+        for sparsity, step in packed.items()
+    ]  # fmt: skip
+
+
+def _packed(case: StepCase, sparsity: float, generator: torch.Generator) -> nn.Module:
+    model = _model(case)
+    layers = list(prunable_modules(model).items())[1:]
+    masks = {
+        name: torch.rand(layer.weight.shape, generator=generator) >= sparsity
+        for name, layer in layers
+        if getattr(layer, "groups", 1) == 1
+    }
+    return sparsify(model, masks)
 
 
 class _Step:
@@ -133,10 +141,12 @@ def _model(case: StepCase) -> nn.Module:
 
 
 def _bytes(model: nn.Module) -> int:
-    """Weights, gradients and momentum, with the indices of packed layers."""
+    """Weights, gradients and momentum, with the places of packed layers in both orders."""
     total = 3 * sum(p.numel() * p.element_size() for p in model.parameters())
     for module in model.modules():
         if is_packed(module):
             pattern: Any = module.pattern
-            total += sum(t.numel() * t.element_size() for t in (pattern.indices, pattern.row_ptr))
+            places = pattern.indices.numel() * pattern.indices.element_size()
+            # The gradient of the input reads the same weights in another order: their places again, and their sources.
+            total += 3 * places + 2 * pattern.row_ptr.numel() * pattern.row_ptr.element_size()
     return total

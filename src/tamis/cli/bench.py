@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,10 +52,12 @@ def run(arguments: list[str]) -> int:
     machine = bench.describe_machine()
     if machine["busy"]:
         print(f"the machine is busy (load {machine['load_average'][0]}): times are too long", file=sys.stderr)
-    results = _measure(chosen, options, measure)
+    results = []
+    for result in _measured(chosen, options, measure):
+        results.append(result)
+        if options.csv:  # after every case, so that a stopped benchmark keeps what it has
+            bench.write_csv(options.csv, [r.row() for r in results], machine)
     rows = [result.row() for result in results]
-    if options.csv:
-        bench.write_csv(options.csv, rows, machine)
     means = {
         str(s): round(bench.geometric_mean(r.speedup for r in results if r.sparsity == s), 3) for s in options.sparsity
     }
@@ -68,16 +70,13 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def _measure(cases: Sequence[Any], options: BenchCommand, measure: Callable[..., Any]) -> list[Any]:
+def _measured(cases: Sequence[Any], options: BenchCommand, measure: Callable[..., Any]) -> Iterator[Any]:
     from tqdm import tqdm
 
-    work = [(case, sparsity) for case in cases for sparsity in options.sparsity]
-    results = []
-    with tqdm(work, file=sys.stderr, unit="case", disable=None) as progress:
-        for case, sparsity in progress:
-            progress.set_description(f"{case.name} {sparsity:.0%}")
-            results.append(measure(case, sparsity, repeats=options.repeats))
-    return results
+    with tqdm(cases, file=sys.stderr, unit="case", disable=None) as progress:
+        for case in progress:
+            progress.set_description(case.name)
+            yield from measure(case, options.sparsity, repeats=options.repeats)
 
 
 def _check(options: BenchCommand) -> None:
