@@ -149,3 +149,15 @@ def test_layers_measure_each_direction_once_and_only_what_runs(monkeypatch):
     before = choices.state_dict()
     sparse_conv2d(x, values, None, pattern, geometry).sum().backward()
     assert choices.state_dict() == before
+
+
+def test_another_torch_or_processor_has_a_file_of_its_own(monkeypatch, tmp_path):
+    from tamis.kernels import choose
+
+    monkeypatch.setenv("TAMIS_CACHE", str(tmp_path))
+    here = choose._default_path()
+    monkeypatch.setattr(choose, "processor_name", lambda: "another")
+    assert choose._default_path() != here
+    assert choose._default_path().parent == tmp_path
+    monkeypatch.setenv("TAMIS_CACHE", "")
+    assert choose._default_path() is None

@@ -2,11 +2,13 @@
 
 Below some sparsity dense kernels are faster, and where that is depends on the shape, the machine and the number of
 threads.  At the first call both are timed on the caller's own data; the faster one serves from then on.  Decisions are
-kept by (shape, sparsity bucket, threads, instruction set), in a file in the user's cache folder and in checkpoints.
+kept by (shape, sparsity bucket, threads, instruction set), in checkpoints and in a file in the user's cache folder, one
+for each model of processor and version of torch.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -22,6 +24,7 @@ from torch import Tensor
 from tamis.errors import FileError, UsageError
 from tamis.kernels._geometry import ConvGeometry
 from tamis.kernels._pattern import PackedPattern
+from tamis.kernels._processor import processor_name
 from tamis.storage import write_atomic
 
 FORMAT = 1
@@ -188,7 +191,9 @@ def _default_path() -> Path | None:
     if folder is None:
         base = os.environ.get("XDG_CACHE_HOME")
         folder = str((Path(base) if base else Path.home() / ".cache") / "tamis")
-    return Path(folder) / f"choices-{FORMAT}.json"
+    # Another processor or another torch has another crossover; a home folder may serve several machines.
+    measured_on = hashlib.sha256(f"{processor_name()} torch {torch.__version__}".encode()).hexdigest()[:12]
+    return Path(folder) / f"choices-{FORMAT}-{measured_on}.json"
 
 
 choices = Choices(os.environ.get("TAMIS_CHOICE", "measure"), _default_path())

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 import tamis
-from tamis.kernels import available_isas, isa, native_available
+from tamis.kernels import available_isas, isa, native_available, processor_name
 
 _ALLOCATORS = ("jemalloc", "tcmalloc", "mimalloc")
 
@@ -30,7 +30,7 @@ def describe_environment() -> dict[str, Any]:
         },
         "system": platform.system(),
         "machine": platform.machine(),
-        "processor": _processor(),
+        "processor": processor_name(),
         "cpus": usable_cpus(),
         "threads": torch.get_num_threads(),
         "native": native_available(),
@@ -54,13 +54,6 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _processor() -> str:
-    for line in _system_file("/proc/cpuinfo").splitlines():
-        if line.startswith(("model name", "Model")):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _allocator() -> str:
