@@ -42,7 +42,8 @@ def write_csv(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]], m
     names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     for key in ("processor", "isa", "threads", "cpus", "load_average", "versions", "busy"):
-        text.write(f"# {key}: {machine.get(key)}\n")
+        if key in machine:
+            text.write(f"# {key}: {machine[key]}\n")
     writer = csv.DictWriter(text, names, lineterminator="\n", restval="")
     writer.writeheader()
     writer.writerows(rows)
