@@ -8,9 +8,10 @@
   extern "C" void tamis_multiply_##isa(const MultiplyArgs*); \
   extern "C" void tamis_dot_##isa(const DotArgs*);           \
   extern "C" void tamis_transpose_##isa(const TransposeArgs*); \
+  extern "C" void tamis_lanes_##isa(const LanesArgs*);       \
   extern "C" void tamis_limits_##isa(TileLimits*);
 #define TAMIS_ROW(isa, supported) \
-  {#isa, supported, tamis_multiply_##isa, tamis_dot_##isa, tamis_transpose_##isa, tamis_limits_##isa}
+  {#isa, supported, tamis_multiply_##isa, tamis_dot_##isa, tamis_transpose_##isa, tamis_lanes_##isa, tamis_limits_##isa}
 
 TAMIS_DECLARE(baseline)
 #if defined(__x86_64__)

@@ -10,6 +10,7 @@ struct Level {
   multiply_fn multiply;
   dot_fn dot;
   transpose_fn transpose;
+  lanes_fn lanes;
   void (*limits)(TileLimits*);
 };
 

@@ -11,6 +11,9 @@
 
 #include "driver.h"
 #include "pattern.h"
+#include "pool.h"
+#include "scratch.h"
+#include "torch_images.h"
 
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
@@ -47,20 +50,6 @@ Layout layout_of(int64_t layout) {
 void check(const Tensor& t, ScalarType type, int64_t length, const char* what) {
   STD_TORCH_CHECK(t.scalar_type() == type && t.dim() == 1 && t.is_contiguous() && (length < 0 || t.numel() == length),
                   "tamis: ", what, " has the wrong type, layout or length");
-}
-
-Images images_of(const Tensor& t) {
-  STD_TORCH_CHECK(t.dim() == 4 && t.scalar_type() == ScalarType::Float, "tamis: expected a 4-d float32 tensor");
-  return {static_cast<float*>(const_cast<void*>(t.const_data_ptr())), t.size(0), t.size(1), t.size(2), t.size(3),
-          t.stride(0), t.stride(1), t.stride(2), t.stride(3)};
-}
-
-// A fresh (images, channels, rows, cols) tensor, channels innermost where the source has them so.
-Tensor like(const Tensor& source, int64_t images, int64_t channels, int64_t rows, int64_t cols) {
-  const bool channels_last = source.size(1) > 1 && source.stride(1) == 1 && source.size(2) * source.size(3) > 1;
-  if (!channels_last) return torch::stable::new_empty(source, {images, channels, rows, cols});
-  Tensor t = torch::stable::new_empty(source, {images, rows, cols, channels});
-  return torch::stable::transpose(torch::stable::transpose(t, 1, 3), 2, 3);
 }
 
 // `row_length` is the number of weights that one row would have if all lived. The kernels follow row_ptr and indices
@@ -101,12 +90,13 @@ Tensor conv_grad_input(const Tensor& grad, const Tensor& values, const Tensor& r
   check(source, ScalarType::Int, indices.numel(), "source");
   check(values, ScalarType::Float, indices.numel(), "values");
   Weights w = weights_of(nullptr, row_ptr, indices, g.phases() * channels, grad.size(1) / g.groups * g.taps());
-  std::vector<float> ordered(size_t(indices.numel()));
+  static thread_local Scratch scratch;
+  float* ordered = scratch.take<float>(indices.numel());
   const auto* from = static_cast<const float*>(values.const_data_ptr());
   const auto* order = static_cast<const int32_t*>(source.const_data_ptr());
   STD_TORCH_CHECK(all_below(order, indices.numel(), indices.numel()), "tamis: source points outside the packed values");
-  for (size_t k = 0; k < ordered.size(); ++k) ordered[k] = from[order[k]];
-  w.values = ordered.data();
+  for (int64_t k = 0; k < indices.numel(); ++k) ordered[k] = from[order[k]];
+  w.values = ordered;
   Tensor x = like(grad, grad.size(0), channels, g.in_rows, g.in_cols);
   multiply(input_gradient_product(g, images_of(grad), images_of(x)), w, nullptr, level(), layout_of(layout), torch_pool());
   return x;
@@ -143,6 +133,13 @@ std::tuple<Tensor, Tensor, Tensor> transpose_pattern(const Tensor& row_ptr, cons
   return {t_row_ptr, t_indices, source};
 }
 
+std::vector<int64_t> pool_state() {
+  const Pool::State s = Pool::state();
+  return {s.bytes_in_use, s.bytes_kept};
+}
+
+void pool_release() { Pool::release(); }
+
 std::string isa() { return level().name; }
 
 std::string isas() {
@@ -166,6 +163,8 @@ STABLE_TORCH_LIBRARY(tamis, m) {
   m.def("conv_grad_values(Tensor grad, Tensor x, Tensor row_ptr, Tensor indices, int[] geometry, int layout) -> Tensor");
   m.def(
       "transpose_pattern(Tensor row_ptr, Tensor indices, int[] geometry, int channels) -> (Tensor, Tensor, Tensor)");
+  m.def("pool_state() -> int[]");
+  m.def("pool_release() -> ()");
   m.def("isa() -> str");
   m.def("isas() -> str");
   m.def("set_isa(str name) -> bool");
@@ -177,6 +176,8 @@ STABLE_TORCH_LIBRARY_IMPL(tamis, CPU, m) {
   m.impl("transpose_pattern", TORCH_BOX(&transpose_pattern));
 }
 STABLE_TORCH_LIBRARY_IMPL(tamis, CompositeExplicitAutograd, m) {
+  m.impl("pool_state", TORCH_BOX(&pool_state));
+  m.impl("pool_release", TORCH_BOX(&pool_release));
   m.impl("isa", TORCH_BOX(&isa));
   m.impl("isas", TORCH_BOX(&isas));
   m.impl("set_isa", TORCH_BOX(&set_isa));

@@ -6,127 +6,209 @@
 namespace tamis {
 namespace {
 
-// Panel offset, inside a channel's row, of every source column that the window holds; -1 for the others.
-void map_columns(const Images& src, const PanelWindow& w, int64_t row_phase, std::vector<int64_t>& map) {
-  map.assign(size_t(src.cols), -1);
-  for (int64_t phase = 0; phase < w.col_step; ++phase) {
-    const int64_t plane = w.plane_of_phase[row_phase * w.col_step + phase];
-    if (plane < 0) continue;
-    for (int64_t q = 0; q < w.cols; ++q) {
-      const int64_t col = (w.first_col + q) * w.col_step + phase;
-      if (col >= 0 && col < src.cols) map[size_t(col)] = plane * w.plane_floats + q * w.lanes_per_col;
-    }
-  }
+// Results of this size leave the caches before anybody reads them (8 MB).
+constexpr int64_t bypass_floats = int64_t(2) << 20;
+
+int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
+
+// Tensor rows (or columns) that a window may hold: [low, high).
+struct Range {
+  int64_t low, high;
+};
+Range range_of(int64_t first, int64_t count, int64_t step, int64_t size) {
+  const int64_t low = std::max<int64_t>(0, first * step), high = std::min(size, (first + count) * step);
+  return {low, std::max(low, high)};
 }
 
-void clear_panel_row(const PanelWindow& w, int64_t row, int64_t row_phase, float* channel) {
-  for (int64_t phase = 0; phase < w.col_step; ++phase) {
-    const int64_t plane = w.plane_of_phase[row_phase * w.col_step + phase];
-    if (plane >= 0)
-      std::memset(channel + plane * w.plane_floats + row * w.cols * w.lanes_per_col, 0,
-                  size_t(w.cols * w.lanes_per_col) * sizeof(float));
-  }
-}
-
-// One source row of every channel; `map` says where its columns go.
-void pack_row(const Images& src, const PanelWindow& w, const Level& level, const float* from, int64_t images,
-              const std::vector<int64_t>& map, const std::vector<int64_t>& channel_offsets, float* to) {
-  const auto begin = std::find_if(map.begin(), map.end(), [](int64_t m) { return m >= 0; });
-  if (begin == map.end()) return;
-  const int64_t first = begin - map.begin();
-  const int64_t last = map.rend() - std::find_if(map.rbegin(), map.rend(), [](int64_t m) { return m >= 0; });
-  if (src.channel_step == 1 && (src.col_step != 1 || src.cols == 1)) {  // channels_last, and linear layers
-    for (int64_t col = first; col < last; ++col) {
-      if (map[size_t(col)] < 0) continue;
-      const float* at = from + col * src.col_step;
-      TransposeArgs a{at, to + map[size_t(col)], channel_offsets.data(), src.image_step, images, w.channels};
-      level.transpose(&a);
+// Appends the wanted pixels of one tensor row; joins them to the run before where memory goes straight on.
+void map_row(const Images& t, const Window& w, int64_t row, const Range& cols, PixelMap& map) {
+  const int64_t phase_row = floor_div(row, w.row_step), row_phase = row - phase_row * w.row_step;
+  const int64_t* planes = w.plane_of_phase + row_phase * w.col_step;
+  const int64_t start = (phase_row - w.first_row) * w.row_floats;
+  int64_t low = cols.low, high = cols.high;
+  const auto plane_at = [&](int64_t col) { return planes[col % w.col_step]; };
+  while (low < high && plane_at(low) < 0) ++low;
+  while (low < high && plane_at(high - 1) < 0) --high;
+  if (low >= high) return;
+  const int64_t first = int64_t(map.pixel.size()), offset = row * t.row_step;
+  const auto place_at = [&](int64_t col) {
+    const int64_t plane = plane_at(col);
+    return plane < 0 ? -1 : plane * w.plane_floats + start + (col / w.col_step - w.first_col) * w.lanes_per_col;
+  };
+  if (w.lanes_per_col == 1 && w.col_step == 1) {
+    const int64_t pixel = offset + low * t.col_step, place = place_at(low);
+    if (first > 0) {
+      PixelMap::Run& before = map.runs.back();
+      if (map.pixel.back() + before.length * t.col_step == pixel && map.place.back() + before.length == place) {
+        before.length += high - low;
+        return;
+      }
     }
+    map.pixel.push_back(pixel);
+    map.place.push_back(place);
+    map.runs.push_back({first, high - low, true});
     return;
   }
-  const bool whole = w.col_step == 1;  // then every column between first and last is wanted, at neighbouring places
-  for (int64_t c = 0; c < w.channels; ++c) {
-    const float* at = from + c * src.channel_step;
-    float* channel = to + channel_offsets[size_t(c)];
-    if (whole && src.col_step == 1 && w.lanes_per_col == 1) {
-      std::memcpy(channel + map[size_t(first)], at + first, size_t(last - first) * sizeof(float));
-    } else if (whole && src.col_step == 1) {
-      TransposeArgs a{at + first, channel, map.data() + first, src.image_step, images, last - first};
-      level.transpose(&a);
-    } else {
-      for (int64_t i = 0; i < images; ++i)
-        for (int64_t col = first; col < last; ++col)
-          if (map[size_t(col)] >= 0) channel[map[size_t(col)] + i] = at[i * src.image_step + col * src.col_step];
+  const bool joins = first > 0 && w.lanes_per_col > 1 && map.pixel.back() + t.col_step == offset + low * t.col_step;
+  for (int64_t col = low; col < high; ++col) {
+    map.pixel.push_back(offset + col * t.col_step);
+    map.place.push_back(place_at(col));
+  }
+  if (joins) map.runs.back().length += high - low;
+  else map.runs.push_back({first, high - low, false});
+}
+
+void find_gaps(const Window& w, PixelMap& map) {
+  int64_t planes = 0;
+  for (int64_t i = 0; i < w.row_step * w.col_step; ++i) planes = std::max(planes, w.plane_of_phase[i] + 1);
+  const int64_t row_cells = w.row_floats / w.lanes_per_col, plane_cells = w.rows * row_cells;
+  map.filled.assign(size_t(planes * plane_cells), 0);
+  for (const PixelMap::Run& run : map.runs)
+    for (int64_t i = 0; i < (run.straight ? 1 : run.length); ++i) {
+      const int64_t place = map.place[size_t(run.first + i)];
+      if (place < 0) continue;
+      const int64_t plane = place / w.plane_floats, cell = (place - plane * w.plane_floats) / w.lanes_per_col;
+      std::memset(map.filled.data() + plane * plane_cells + cell, 1, size_t(run.straight ? run.length : 1));
     }
+  for (int64_t plane = 0; plane < planes; ++plane) {
+    const char* filled = map.filled.data() + plane * plane_cells;
+    for (int64_t cell = 0; cell < plane_cells;) {
+      int64_t end = cell;
+      while (end < plane_cells && !filled[end]) ++end;
+      if (end > cell) map.gaps.push_back({plane * w.plane_floats + cell * w.lanes_per_col, (end - cell) * w.lanes_per_col});
+      cell = end + 1;
+    }
+    if (w.spare) map.gaps.push_back({plane * w.plane_floats + plane_cells * w.lanes_per_col, w.spare});
   }
 }
+
+void steps(std::vector<int64_t>& offsets, int64_t count, int64_t step) {
+  offsets.resize(size_t(count));
+  for (int64_t i = 0; i < count; ++i) offsets[size_t(i)] = i * step;
+}
+
+bool channels_innermost(const Images& t) { return t.channel_step == 1 && (t.col_step != 1 || t.cols == 1); }
 
 }  // namespace
 
-void pack(const Images& src, const PanelWindow& w, const Level& level, float* panel, std::vector<int64_t>& columns) {
-  const int64_t images = std::min(w.lanes_per_col, src.images - w.first_image);
-  static thread_local std::vector<int64_t> channel_offsets;
-  channel_offsets.resize(size_t(w.channels));
-  for (int64_t c = 0; c < w.channels; ++c) channel_offsets[size_t(c)] = c * w.channel_floats;
-  const float* base = src.data + w.first_image * src.image_step + w.first_channel * src.channel_step;
-  const bool short_batch = images < w.lanes_per_col;
-  for (int64_t row_phase = 0; row_phase < w.row_step; ++row_phase) {
-    const int64_t* planes = w.plane_of_phase + row_phase * w.col_step;
-    if (std::all_of(planes, planes + w.col_step, [](int64_t p) { return p < 0; })) continue;
-    map_columns(src, w, row_phase, columns);
-    int64_t covered = 0;
-    for (int64_t m : columns) covered += m >= 0;
-    int64_t wanted = 0;
-    for (int64_t p = 0; p < w.col_step; ++p) wanted += planes[p] >= 0 ? w.cols : 0;
-    for (int64_t i = 0; i < w.rows; ++i) {
-      const int64_t row = (w.first_row + i) * w.row_step + row_phase;
-      const bool outside = row < 0 || row >= src.rows;
-      if (outside || short_batch || covered < wanted)
-        for (int64_t c = 0; c < w.channels; ++c) clear_panel_row(w, i, row_phase, panel + c * w.channel_floats);
-      if (!outside)
-        pack_row(src, w, level, base + row * src.row_step, images, columns, channel_offsets,
-                 panel + i * w.cols * w.lanes_per_col);
+void map_pixels(const Images& tensor, const Window& w, PixelMap& map) {
+  map.runs.clear(), map.pixel.clear(), map.place.clear(), map.gaps.clear();
+  const Range rows = range_of(w.first_row, w.rows, w.row_step, tensor.rows);
+  const Range cols = range_of(w.first_col, w.cols, w.col_step, tensor.cols);
+  for (int64_t row = rows.low; row < rows.high; ++row) map_row(tensor, w, row, cols, map);
+  find_gaps(w, map);
+}
+
+void pack(const Images& src, const PixelMap& map, int64_t lanes_per_col, int64_t channel_floats, int64_t first_image,
+          int64_t first_channel, int64_t channels, const Level& level, Offsets& offsets, float* panel) {
+  const int64_t images = std::min(lanes_per_col, src.images - first_image);
+  const int64_t base = first_image * src.image_step + first_channel * src.channel_step;
+  const int64_t floats = extent(src);
+  steps(offsets.images, images, src.image_step);
+  for (int64_t c = 0; c < channels; ++c)
+    for (const PixelMap::Gap& gap : map.gaps)
+      std::memset(panel + c * channel_floats + gap.start, 0, size_t(gap.length) * sizeof(float));
+  if (lanes_per_col > 1 && src.image_step == 1 && images > 1) {  // images innermost
+    for (int64_t c = 0; c < channels; ++c) {
+      LanesArgs a{src.data + base + c * src.channel_step, panel + c * channel_floats, map.pixel.data(), map.place.data(),
+                  int64_t(map.pixel.size()), images, lanes_per_col, c + 1 < channels ? src.channel_step : 0, 0};
+      level.lanes(&a);
+    }
+    return;
+  }
+  const bool by_channel = channels_innermost(src);
+  if (by_channel) steps(offsets.channels, channels, channel_floats);
+  std::vector<int64_t>& columns = offsets.images;  // in the columns layout there is one image, so its table is free
+  for (const PixelMap::Run& run : map.runs) {
+    const int64_t* place = map.place.data() + run.first;
+    const int64_t start = base + map.pixel[size_t(run.first)];
+    if (by_channel && lanes_per_col == 1 && run.straight) {
+      steps(columns, run.length, src.col_step);
+      TransposeArgs a{src.data + start, panel + place[0], columns.data(), offsets.channels.data(), run.length, channels,
+                      run.length, floats - start - columns.back(), 0, 0};
+      level.transpose(&a);
+    } else if (by_channel) {
+      if (lanes_per_col == 1) steps(offsets.images, images, src.image_step);
+      for (int64_t i = 0; i < run.length; ++i) {
+        if (place[i] < 0) continue;
+        const int64_t at = start + i * src.col_step;
+        TransposeArgs a{src.data + at, panel + place[i], offsets.images.data(), offsets.channels.data(), images, channels,
+                        lanes_per_col, floats - at - offsets.images.back(), 0, 0};
+        level.transpose(&a);
+      }
+    } else {
+      for (int64_t c = 0; c < channels; ++c) {
+        const int64_t at = start + c * src.channel_step;
+        float* const to = panel + c * channel_floats;
+        if (src.col_step == 1 && lanes_per_col == 1 && run.straight) {
+          std::memcpy(to + place[0], src.data + at, size_t(run.length) * sizeof(float));
+        } else if (src.col_step == 1 && lanes_per_col > 1) {
+          TransposeArgs a{src.data + at, to, offsets.images.data(), place, images, run.length, lanes_per_col,
+                          floats - at - offsets.images.back(), c + 1 < channels ? src.channel_step : 0, 0};
+          level.transpose(&a);
+        } else {
+          for (int64_t p = 0; p < run.length; ++p) {
+            const int64_t cell = run.straight ? place[0] + p : place[p];
+            if (cell < 0) continue;
+            for (int64_t i = 0; i < images; ++i) to[cell + i] = src.data[at + p * src.col_step + i * src.image_step];
+            for (int64_t i = images; i < lanes_per_col; ++i) to[cell + i] = 0.0f;
+          }
+        }
+      }
     }
   }
 }
 
-void unpack(const float* tile, const TileTarget& t, const Level& level, const Images& dst, std::vector<int64_t>& offsets) {
-  const int64_t images = std::min(t.lanes_per_col, dst.images - t.first_image);
-  const int64_t col_step = dst.col_step * t.col_step;
-  float* base = dst.data + t.first_image * dst.image_step + t.first_channel * dst.channel_step +
-                t.first_row * dst.row_step + t.first_col * dst.col_step;
-  if (dst.channel_step == 1 && (col_step != 1 || t.cols == 1)) {
-    // Channels become the contiguous direction: one transpose per column (images layout) or per row (columns layout).
-    const bool by_image = t.lanes_per_col > 1;
-    const int64_t across = by_image ? images : t.cols;
-    offsets.resize(size_t(across));
-    for (int64_t j = 0; j < across; ++j) offsets[size_t(j)] = j * (by_image ? dst.image_step : col_step);
-    for (int64_t i = 0; i < t.rows; ++i)
-      for (int64_t col = 0; col < (by_image ? t.cols : 1); ++col) {
-        TransposeArgs a{tile + i * t.row_floats + col * t.lanes_per_col,
-                        base + i * t.row_step * dst.row_step + col * col_step,
-                        offsets.data(), t.channel_floats, t.channels, across};
-        level.transpose(&a);
-      }
+void unpack(const float* tile, const PixelMap& map, int64_t lanes_per_col, int64_t channel_floats, int64_t first_image,
+            int64_t first_channel, int64_t channels, const Level& level, Offsets& offsets, const Images& dst) {
+  const int64_t images = std::min(lanes_per_col, dst.images - first_image);
+  const int32_t bypass = dst.images * dst.channels * dst.rows * dst.cols >= bypass_floats;
+  float* const base = dst.data + first_image * dst.image_step + first_channel * dst.channel_step;
+  steps(offsets.images, images, dst.image_step);
+  if (lanes_per_col > 1 && dst.image_step == 1 && images > 1) {
+    for (int64_t c = 0; c < channels; ++c) {
+      LanesArgs a{tile + c * channel_floats, base + c * dst.channel_step, map.place.data(), map.pixel.data(),
+                  int64_t(map.pixel.size()), images, images, 0, bypass};
+      level.lanes(&a);
+    }
     return;
   }
-  offsets.resize(size_t(images));
-  for (int64_t j = 0; j < images; ++j) offsets[size_t(j)] = j * dst.image_step;
-  for (int64_t c = 0; c < t.channels; ++c)
-    for (int64_t i = 0; i < t.rows; ++i) {
-      const float* from = tile + c * t.channel_floats + i * t.row_floats;
-      float* to = base + c * dst.channel_step + i * t.row_step * dst.row_step;
-      if (col_step == 1 && t.lanes_per_col == 1) {
-        std::memcpy(to, from, size_t(t.cols) * sizeof(float));
-      } else if (col_step == 1) {
-        TransposeArgs a{from, to, offsets.data(), t.lanes_per_col, t.cols, images};
+  const bool by_channel = channels_innermost(dst);
+  if (by_channel) steps(offsets.channels, channels, channel_floats);
+  std::vector<int64_t>& columns = offsets.images;
+  for (const PixelMap::Run& run : map.runs) {
+    const int64_t* place = map.place.data() + run.first;
+    float* const start = base + map.pixel[size_t(run.first)];
+    if (by_channel && lanes_per_col == 1 && run.straight) {
+      steps(columns, run.length, dst.col_step);
+      TransposeArgs a{tile + place[0], start, offsets.channels.data(), columns.data(), channels, run.length, channels,
+                      run.length, 0, 0};
+      level.transpose(&a);
+    } else if (by_channel) {
+      if (lanes_per_col == 1) steps(offsets.images, images, dst.image_step);
+      for (int64_t i = 0; i < run.length; ++i) {
+        TransposeArgs a{tile + place[i], start + i * dst.col_step, offsets.channels.data(), offsets.images.data(), channels,
+                        images, channels, lanes_per_col, 0, bypass};
         level.transpose(&a);
-      } else {
-        for (int64_t j = 0; j < images; ++j)
-          for (int64_t col = 0; col < t.cols; ++col)
-            to[offsets[size_t(j)] + col * col_step] = from[col * t.lanes_per_col + j];
+      }
+    } else {
+      for (int64_t c = 0; c < channels; ++c) {
+        const float* const from = tile + c * channel_floats;
+        float* const to = start + c * dst.channel_step;
+        if (dst.col_step == 1 && lanes_per_col == 1 && run.straight) {
+          std::memcpy(to, from + place[0], size_t(run.length) * sizeof(float));
+        } else if (dst.col_step == 1 && lanes_per_col > 1) {
+          TransposeArgs a{from, to, place, offsets.images.data(), run.length, images, run.length, lanes_per_col, 0, bypass};
+          level.transpose(&a);
+        } else {
+          for (int64_t p = 0; p < run.length; ++p) {
+            const int64_t cell = run.straight ? place[0] + p : place[p];
+            for (int64_t i = 0; i < images; ++i) to[p * dst.col_step + i * dst.image_step] = from[cell + i];
+          }
+        }
       }
     }
+  }
 }
 
 }  // namespace tamis

@@ -5,28 +5,51 @@
 
 namespace tamis {
 
-// Which part of a tensor a panel holds.
-struct PanelWindow {
-  int64_t first_image, first_channel, channels;
-  int64_t first_row, first_col;  // source row / step of panel row 0, source column / step of panel column 0
-  int64_t rows, cols;            // panel rows to fill and panel columns
-  int64_t row_step, col_step;    // distance of neighbouring panel rows and columns in the tensor
+// A rectangle of cells in a panel or tile, and where its cells lie in a tensor: cell (row, col) of the plane of phase
+// (row_phase, col_phase) is the pixel ((first_row + row) * row_step + row_phase, (first_col + col) * col_step + col_phase).
+struct Window {
+  int64_t first_row, first_col, rows, cols;
+  int64_t row_step, col_step;
+  int64_t row_floats;    // floats between neighbouring rows of cells
+  int64_t plane_floats;  // floats between planes
   int64_t lanes_per_col;
-  int64_t plane_floats, channel_floats;
-  const int64_t* plane_of_phase;  // [row_step * col_step], -1 for phases that nobody reads
+  int64_t spare;         // floats after the last row that must be finite, though nobody uses the result
+  const int64_t* plane_of_phase;  // [row_step * col_step], -1 for phases without a plane
 };
 
-// Copies a window of `src` into `panel`, zeros where the window reaches past the tensor. `columns` is scratch.
-void pack(const Images& src, const PanelWindow& w, const Level& level, float* panel, std::vector<int64_t>& columns);
-
-// Where a finished tile goes: rows first_row + row_step * i, columns first_col + col_step * j.
-struct TileTarget {
-  int64_t first_image, first_channel, channels;
-  int64_t first_row, first_col, rows, cols, row_step, col_step;
-  int64_t lanes_per_col, row_floats, channel_floats;
+// Which pixels of a tensor a window holds, in the order of memory, and which cells no pixel fills. The same for every
+// channel and image.
+struct PixelMap {
+  // `length` pixels that follow each other in memory in steps of the tensor's col_step, listed from entry `first` on. Where
+  // their cells follow each other too and there is one image per cell, the first of them stands for all.
+  struct Run {
+    int64_t first, length;
+    bool straight;
+  };
+  struct Gap {
+    int64_t start, length;
+  };
+  std::vector<Run> runs;
+  std::vector<int64_t> pixel;  // offset from the start of a channel of the tensor
+  std::vector<int64_t> place;  // offset from the start of a channel of the panel, or -1 for pixels that nobody wants
+  std::vector<Gap> gaps;       // floats of a channel of the panel that packing clears
+  std::vector<char> filled;    // scratch
 };
 
-// Copies a tile [channel][row][col][image lane] to `dst`. `offsets` is scratch.
-void unpack(const float* tile, const TileTarget& t, const Level& level, const Images& dst, std::vector<int64_t>& offsets);
+void map_pixels(const Images& tensor, const Window& w, PixelMap& map);
+
+// Scratch of pack and unpack: offsets of images and of channels.
+struct Offsets {
+  std::vector<int64_t> images, channels;
+};
+
+// Copies the map's pixels of some channels and up to lanes_per_col images into a panel; zeros in the gaps and in the lanes
+// past the last image.
+void pack(const Images& src, const PixelMap& map, int64_t lanes_per_col, int64_t channel_floats, int64_t first_image,
+          int64_t first_channel, int64_t channels, const Level& level, Offsets& offsets, float* panel);
+
+// The way back: from a tile to the tensor.
+void unpack(const float* tile, const PixelMap& map, int64_t lanes_per_col, int64_t channel_floats, int64_t first_image,
+            int64_t first_channel, int64_t channels, const Level& level, Offsets& offsets, const Images& dst);
 
 }  // namespace tamis

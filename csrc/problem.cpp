@@ -5,7 +5,37 @@ namespace {
 
 int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
 
+// Whether the images of a channel and then its pixels follow each other without gaps.
+bool images_innermost(const Images& t) {
+  return t.images > 1 && t.image_step == 1 && (t.cols == 1 || t.col_step == t.images) &&
+         (t.rows == 1 || t.row_step == t.images * t.cols);
+}
+
+Images one_row(const Images& t) {
+  const int64_t places = t.images * t.rows * t.cols;
+  return {t.data, 1, t.channels, 1, places, 0, t.channel_step, places, 1};
+}
+
 }  // namespace
+
+int64_t extent(const Images& t) {
+  if (!t.images || !t.channels || !t.rows || !t.cols) return 0;
+  return 1 + (t.images - 1) * t.image_step + (t.channels - 1) * t.channel_step + (t.rows - 1) * t.row_step +
+         (t.cols - 1) * t.col_step;
+}
+
+Product flatten_pointwise(const Product& p) {
+  const bool pointwise = p.taps == 1 && p.phases.size() == 1 && p.source_step_rows == 1 && p.source_step_cols == 1 &&
+                         p.target_step_rows == 1 && p.target_step_cols == 1 && p.phases[0].taps[0].row_shift == 0 &&
+                         p.phases[0].taps[0].col_shift == 0 && p.src.rows == p.dst.rows && p.src.cols == p.dst.cols;
+  if (!pointwise || !images_innermost(p.src) || !images_innermost(p.dst)) return p;
+  Product flat = p;
+  flat.src = one_row(p.src);
+  flat.dst = one_row(p.dst);
+  flat.phases[0].rows = 1;
+  flat.phases[0].cols = flat.dst.cols;
+  return flat;
+}
 
 Product forward_product(const Geometry& g, const Images& x, const Images& y) {
   Product p{x, y, g.stride_rows, g.stride_cols, 1, 1, g.groups, g.taps(), {}};

@@ -50,7 +50,14 @@ struct Product {
   std::vector<Phase> phases;
 };
 
+// The number of floats from the first to the last one of a tensor, both included.
+int64_t extent(const Images& t);
+
 Product forward_product(const Geometry& g, const Images& x, const Images& y);
 Product input_gradient_product(const Geometry& g, const Images& grad_y, const Images& grad_x);
+
+// A 1x1 convolution of stride 1 treats all positions of all images alike. Where images lie innermost in both tensors, each
+// channel is one long row of positions; this gives the product that form.
+Product flatten_pointwise(const Product& p);
 
 }  // namespace tamis

@@ -53,15 +53,33 @@ struct DotArgs {
   int32_t rows, vectors;
 };
 
-// dst[dst_offset[j] + i] = src[i * src_step + j]  for i < rows, j < cols.
+// dst[dst_offset[j] + i] = src[src_offset[i] + j] for i < rows, and 0 for rows <= i < padded_rows, for every j < cols whose
+// dst_offset is not negative.
 struct TransposeArgs {
   const float* src;
   float* dst;
-  const int64_t* dst_offset;
-  int64_t src_step;
+  const int64_t* src_offset;  // [rows]
+  const int64_t* dst_offset;  // [cols]
   int64_t rows, cols;
+  int64_t padded_rows;        // at least rows
+  int64_t readable;           // floats that may be read from the start of every row, at least cols
+  int64_t ahead;              // floats from src to what the next call will read, fetched into the cache meanwhile; or 0
+  int32_t bypass;             // 1: results go past the caches, for large results that are not read soon
+};
+
+// dst[dst_offset[p] + i] = src[src_offset[p] + i] for i < count, and 0 for count <= i < padded, for every p < places whose
+// dst_offset is not negative.
+struct LanesArgs {
+  const float* src;
+  float* dst;
+  const int64_t* src_offset;  // [places]
+  const int64_t* dst_offset;  // [places]
+  int64_t places, count, padded;
+  int64_t ahead;              // as in TransposeArgs
+  int32_t bypass;
 };
 
 typedef void (*multiply_fn)(const MultiplyArgs*);
 typedef void (*dot_fn)(const DotArgs*);
 typedef void (*transpose_fn)(const TransposeArgs*);
+typedef void (*lanes_fn)(const LanesArgs*);

@@ -110,20 +110,45 @@ void dot(const tamis::Level& level, const Case& c, int32_t middle, Random& rando
     }
 }
 
+// Rows and columns in any order, some columns unwanted, zeros below, exactly the promised floats readable.
 void transpose(const tamis::Level& level, int64_t rows, int64_t cols, Random& random) {
-  const int64_t src_step = cols + random.below(4), dst_step = rows + random.below(4);
-  std::vector<float> src(size_t(rows && cols ? (rows - 1) * src_step + cols : 0));
-  std::vector<float> dst(size_t(rows && cols ? (cols - 1) * dst_step + rows : 0), NAN);
+  const int64_t padded = rows + random.below(20), spare = random.below(2) ? random.below(20) : 0;
+  const int64_t src_step = cols + spare, dst_step = padded + random.below(4);
+  std::vector<float> src(size_t(rows * src_step)), dst(size_t(cols * dst_step), NAN);
   for (float& v : src) v = random.value();
-  std::vector<int64_t> offsets;
-  for (int64_t j = 0; j < cols; ++j) offsets.push_back((cols - 1 - j) * dst_step);
-  TransposeArgs a{src.data(), dst.data(), offsets.data(), src_step, rows, cols};
+  std::vector<int64_t> from, to;
+  for (int64_t i = 0; i < rows; ++i) from.push_back((rows - 1 - i) * src_step);
+  for (int64_t j = 0; j < cols; ++j) to.push_back(random.below(5) ? (cols - 1 - j) * dst_step : -1);
+  TransposeArgs a{src.data(), dst.data(), from.data(), to.data(), rows, cols, padded, src_step,
+                  random.below(2) ? random.below(100) : 0, int32_t(random.below(2))};
   level.transpose(&a);
   for (int64_t j = 0; j < cols; ++j)
-    for (int64_t i = 0; i < dst_step && j * dst_step + i < int64_t(dst.size()); ++i) {
-      const float got = dst[size_t(j * dst_step + i)];
-      CHECK(i < rows ? got == src[size_t(i * src_step + cols - 1 - j)] : std::isnan(got), "%s transpose %dx%d", level.name,
-            int(rows), int(cols));
+    for (int64_t i = 0; i < dst_step; ++i) {
+      const float got = dst[size_t((cols - 1 - j) * dst_step + i)];
+      const bool written = to[size_t(j)] >= 0 && i < padded;
+      const float wanted = i < rows ? src[size_t((rows - 1 - i) * src_step + j)] : 0.0f;
+      CHECK(written ? got == wanted : std::isnan(got), "%s transpose %dx%d", level.name, int(rows), int(cols));
+    }
+}
+
+void lanes(const tamis::Level& level, int64_t places, int64_t count, Random& random) {
+  const int64_t padded = count + random.below(20), src_step = count + random.below(3), dst_step = padded + random.below(3);
+  std::vector<float> src(size_t(places * src_step)), dst(size_t(places * dst_step), NAN);
+  for (float& v : src) v = random.value();
+  std::vector<int64_t> from, to;
+  for (int64_t p = 0; p < places; ++p) {
+    from.push_back((places - 1 - p) * src_step);
+    to.push_back(random.below(5) ? p * dst_step : -1);
+  }
+  LanesArgs a{src.data(), dst.data(), from.data(), to.data(), places, count, padded,
+              random.below(2) ? random.below(100) : 0, int32_t(random.below(2))};
+  level.lanes(&a);
+  for (int64_t p = 0; p < places; ++p)
+    for (int64_t i = 0; i < dst_step; ++i) {
+      const float got = dst[size_t(p * dst_step + i)];
+      const bool written = to[size_t(p)] >= 0 && i < padded;
+      const float wanted = i < count ? src[size_t((places - 1 - p) * src_step + i)] : 0.0f;
+      CHECK(written ? got == wanted : std::isnan(got), "%s lanes %dx%d", level.name, int(places), int(count));
     }
 }
 
@@ -146,8 +171,10 @@ int main(int argc, char** argv) {
       dot(level, c, 23, random);
     }
   }
-  for (int64_t rows = 0; rows < 20; ++rows)
-    for (int64_t cols = 0; cols < 20; ++cols) transpose(level, rows, cols, random);
+  for (int64_t rows = 0; rows < 40; ++rows)
+    for (int64_t cols = 0; cols < 40; ++cols) transpose(level, rows, cols, random);
+  for (int64_t places = 0; places < 6; ++places)
+    for (int64_t count = 0; count < 40; ++count) lanes(level, places, count, random);
   std::printf("%s: %d failures\n", level.name, tamis_test::failures());
   return tamis_test::failures() != 0;
 }

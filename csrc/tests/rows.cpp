@@ -7,13 +7,15 @@
 extern "C" void tamis_multiply_wide(const MultiplyArgs*);
 extern "C" void tamis_dot_wide(const DotArgs*);
 extern "C" void tamis_transpose_wide(const TransposeArgs*);
+extern "C" void tamis_lanes_wide(const LanesArgs*);
 extern "C" void tamis_limits_wide(TileLimits*);
 
 namespace tamis_test {
 namespace {
 
 bool always() { return true; }
-const tamis::Level wide = {"wide", always, tamis_multiply_wide, tamis_dot_wide, tamis_transpose_wide, tamis_limits_wide};
+const tamis::Level wide = {"wide", always, tamis_multiply_wide, tamis_dot_wide, tamis_transpose_wide,
+                           tamis_lanes_wide, tamis_limits_wide};
 
 }  // namespace
 

@@ -107,12 +107,12 @@ def test_other_arguments_that_do_not_fit_are_refused(op, change):
 
 
 def test_a_panel_beyond_32_bit_offsets_is_an_error_not_a_crash():
-    one = torch.tensor([0, 1]), torch.zeros(1, dtype=torch.int32)
-    rows, cols = 4, 2**30
-    geometry = [1, 1, rows, cols, 1, 1, 1, 1, 0, 0, 1, 1, 1]
-    grad = torch.zeros(1).expand(1, 1, rows, cols)
+    one = torch.tensor([0, 2]), torch.tensor([0, 1], dtype=torch.int32)
+    geometry = [1, 2**30 + 1, 1, 1, 1, 2, 1, 1, 0, 0, 1, 2**30, 1]  # two taps, 2**30 columns apart
+    x = torch.zeros(1).expand(1, 1, 1, 2**30 + 1)
+    grad = torch.ones(1, 1, 1, 1)
     with pytest.raises(ValueError, match="too wide"):
-        torch.ops.tamis.conv_grad_values(grad, torch.ones(1, 1, 1, 1), *one, geometry, 1)
+        torch.ops.tamis.conv_grad_values(grad, x, *one, geometry, 2)
 
 
 def test_transpose_pattern_equals_its_plain_torch_twin():

@@ -29,7 +29,7 @@ def _load() -> str | None:
     if spec is None or spec.origin is None:
         return "the native extension was not built (no C++ compiler at installation?)"
     torch.ops.load_library(spec.origin)
-    if not hasattr(torch.ops.tamis, "transpose_pattern"):
+    if not hasattr(torch.ops.tamis, "pool_state"):
         return "the native extension is older than the Python files; install again"
     wanted = os.environ.get("TAMIS_ISA")
     if wanted and torch.ops.tamis.isa() != wanted:
@@ -147,12 +147,14 @@ def _transposed(
 
 
 def _like(source: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Shape and strides of csrc/ops.cpp's results: channels innermost where the source has them so."""
-    channels_last = source.shape[1] > 1 and source.stride(1) == 1 and source.shape[2] * source.shape[3] > 1
-    if not channels_last:
-        return source.new_empty(shape)
+    """Shape and strides of csrc/torch_images.cpp's results: images or channels innermost where the source has them so."""
     n, c, h, w = shape
-    return source.new_empty((n, h, w, c)).permute(0, 3, 1, 2)
+    images, channels, pixels = source.shape[0], source.shape[1], source.shape[2] * source.shape[3]
+    if images > 1 and source.stride(0) == 1 and channels * pixels > 1 and (pixels > 1 or source.stride(1) != 1):
+        return source.new_empty((c, h, w, n)).permute(3, 0, 1, 2)
+    if channels > 1 and source.stride(1) == 1 and pixels > 1:
+        return source.new_empty((n, h, w, c)).permute(0, 3, 1, 2)
+    return source.new_empty(shape)
 
 
 if why_not is None:

@@ -1,0 +1,26 @@
+#pragma once
+#include <stdint.h>
+
+#include <cstddef>
+
+namespace tamis {
+
+// Memory for large results, kept when a result is gone and handed out again. A fresh page costs more time than the
+// arithmetic that fills it (the system clears it and maps it), and a training step asks for the same sizes again and again.
+// The pool never holds more than was in use at once, and uses huge pages where the system offers them on request.
+// All functions may be called from any thread.
+class Pool {
+ public:
+  // At least `bytes`, aligned to cache lines, content undefined; null if memory runs out.
+  static void* take(std::size_t bytes);
+  // Gives back what take returned.
+  static void give(void* data);
+  // Returns all unused memory to the system.
+  static void release();
+  struct State {
+    int64_t bytes_in_use, bytes_kept;
+  };
+  static State state();
+};
+
+}  // namespace tamis
