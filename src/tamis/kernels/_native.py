@@ -147,7 +147,7 @@ def _transposed(
 
 
 def _like(source: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Shape and strides of csrc/torch_images.cpp's results: images or channels innermost where the source has them so."""
+    """Shape and strides of csrc/torch_images.cpp's results: images or channels innermost as in the source."""
     n, c, h, w = shape
     images, channels, pixels = source.shape[0], source.shape[1], source.shape[2] * source.shape[3]
     if images > 1 and source.stride(0) == 1 and channels * pixels > 1 and (pixels > 1 or source.stride(1) != 1):
