@@ -1,4 +1,6 @@
 #pragma once
+#include "kernels/maxpool.h"
+#include "kernels/norm.h"
 #include "kernels/tile.h"
 
 namespace tamis {
@@ -11,6 +13,9 @@ struct Level {
   dot_fn dot;
   transpose_fn transpose;
   void (*limits)(TileLimits*);
+  norm_fn norm;
+  maxpool_fn maxpool;
+  maxpool_gradient_fn maxpool_gradient;
 };
 
 int level_count();
