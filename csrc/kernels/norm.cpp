@@ -12,9 +12,9 @@ template <bool WIDE>
 struct Constant {
   const float* p;
   vec same;
-  __attribute__((always_inline)) explicit Constant(const float* from) : p(from), same(WIDE || !from ? (vec){} : broadcast(*from)) {}
+  TAMIS_ALWAYS explicit Constant(const float* from) : p(from), same(WIDE || !from ? (vec){} : broadcast(*from)) {}
   template <class Kind>
-  __attribute__((always_inline)) vec at(Kind kind, int64_t i, int64_t n) const {
+  TAMIS_ALWAYS vec at(Kind kind, int64_t i, int64_t n) const {
     return WIDE ? take(kind, p + i, n) : same;
   }
 };
@@ -114,22 +114,22 @@ TAMIS_INLINE void moments(const NormArgs* a) {
   const float count = float(WIDE ? a->runs : a->runs * a->length);
   reduce<WIDE, 1>(
       a,
-      [&](auto kind, int64_t r, int64_t i, int64_t n, vec* sums) {
+      [&](auto kind, int64_t r, int64_t i, int64_t n, vec* sums) TAMIS_ALWAYS {
         sums[0] += take(kind, a->y + r * a->run_step + i, n);
       },
-      [&](int64_t i, int64_t n, vec* sums) {
+      [&](int64_t i, int64_t n, vec* sums) TAMIS_ALWAYS {
         const vec near = WIDE ? sums[0] / count : broadcast(float(sum_of(sums[0])) / count);
         for (int64_t k = 0; k < (WIDE ? n : 1); ++k) a->out[i + k] = near[k] - near[k] == 0 ? near[k] : 0;
       });
   const Constant<WIDE> near(a->out);
   reduce<WIDE, 2>(
       a,
-      [&](auto kind, int64_t r, int64_t i, int64_t n, vec* sums) {
+      [&](auto kind, int64_t r, int64_t i, int64_t n, vec* sums) TAMIS_ALWAYS {
         const vec d = only_present(kind, take(kind, a->y + r * a->run_step + i, n) - near.at(kind, i, n), n);
         sums[0] += d;
         sums[1] += d * d;
       },
-      [&](int64_t i, int64_t n, vec* sums) {
+      [&](int64_t i, int64_t n, vec* sums) TAMIS_ALWAYS {
         put_sums<WIDE>(a, 0, i, n, sums[0]);
         put_sums<WIDE>(a, 1, i, n, sums[1]);
       });
@@ -140,7 +140,7 @@ TAMIS_INLINE void apply(const NormArgs* a) {
   const Constant<WIDE> center(a->center), scale(a->scale), shift(a->shift);
   for (int64_t r = 0; r < a->runs; ++r) {
     const int64_t at = r * a->run_step;
-    along(a->length, [&](auto kind, int64_t i, int64_t n) {
+    along(a->length, [&](auto kind, int64_t i, int64_t n) TAMIS_ALWAYS {
       vec v = normalised(take(kind, a->y + at + i, n) - center.at(kind, i, n), scale.at(kind, i, n), shift.at(kind, i, n));
       if (RESIDUAL) v += take(kind, a->other + at + i, n);
       put(kind, a->out + at + i, activate<ACTIVATION>(v), n);
@@ -148,23 +148,23 @@ TAMIS_INLINE void apply(const NormArgs* a) {
   }
 }
 
-template <bool WIDE, int ACTIVATION, int MASK>
+template <bool WIDE, int ACTIVATION, int MASK, bool WRITE>
 TAMIS_INLINE void sums_of_gradient(const NormArgs* a) {
   const Constant<WIDE> center(a->center), scale(a->scale), shift(a->shift);
   reduce<WIDE, 2>(
       a,
-      [&](auto kind, int64_t r, int64_t i, int64_t n, vec* sums) {
+      [&](auto kind, int64_t r, int64_t i, int64_t n, vec* sums) TAMIS_ALWAYS {
         const int64_t at = r * a->run_step + i;
         const vec centred = take(kind, a->y + at, n) - center.at(kind, i, n);
         vec g = take(kind, a->grad + at, n);
         if (MASK == MASK_FROM_Y)
           g = let_through<ACTIVATION>(g, normalised(centred, scale.at(kind, i, n), shift.at(kind, i, n)));
         if (MASK == MASK_FROM_Z) g = let_through<ACTIVATION>(g, take(kind, a->other + at, n));
-        if (a->out) put(kind, a->out + at, g, n);
+        if (WRITE) put(kind, a->out + at, g, n);
         sums[0] += g;
         sums[1] += g * centred;
       },
-      [&](int64_t i, int64_t n, vec* sums) {
+      [&](int64_t i, int64_t n, vec* sums) TAMIS_ALWAYS {
         put_sums<WIDE>(a, 0, i, n, sums[0]);
         put_sums<WIDE>(a, 1, i, n, sums[1]);
       });
@@ -175,7 +175,7 @@ TAMIS_INLINE void gradient(const NormArgs* a) {
   const Constant<WIDE> center(a->center), scale(a->scale), shift(a->shift), slope(a->slope), level(a->level);
   for (int64_t r = 0; r < a->runs; ++r) {
     const int64_t at = r * a->run_step;
-    along(a->length, [&](auto kind, int64_t i, int64_t n) {
+    along(a->length, [&](auto kind, int64_t i, int64_t n) TAMIS_ALWAYS {
       const vec centred = take(kind, a->y + at + i, n) - center.at(kind, i, n), factor = scale.at(kind, i, n);
       vec g = take(kind, a->grad + at + i, n);
       if (MASK == MASK_FROM_Y) g = let_through<ACTIVATION>(g, normalised(centred, factor, shift.at(kind, i, n)));
@@ -184,15 +184,20 @@ TAMIS_INLINE void gradient(const NormArgs* a) {
   }
 }
 
+template <bool WIDE, int ACTIVATION, bool WRITE>
+TAMIS_INLINE void mask_of(const NormArgs* a) {
+  if (a->mask == MASK_FROM_Y) return sums_of_gradient<WIDE, ACTIVATION, MASK_FROM_Y, WRITE>(a);
+  if (a->mask == MASK_FROM_Z) return sums_of_gradient<WIDE, ACTIVATION, MASK_FROM_Z, WRITE>(a);
+  sums_of_gradient<WIDE, ACTIVATION, MASK_NONE, WRITE>(a);
+}
+
 template <bool WIDE, int ACTIVATION>
 TAMIS_INLINE void step_of(const NormArgs* a) {
   switch (a->step) {
     case NORM_APPLY:
       return a->other ? apply<WIDE, ACTIVATION, true>(a) : apply<WIDE, ACTIVATION, false>(a);
     case NORM_SUMS:
-      if (a->mask == MASK_FROM_Y) return sums_of_gradient<WIDE, ACTIVATION, MASK_FROM_Y>(a);
-      if (a->mask == MASK_FROM_Z) return sums_of_gradient<WIDE, ACTIVATION, MASK_FROM_Z>(a);
-      return sums_of_gradient<WIDE, ACTIVATION, MASK_NONE>(a);
+      return a->out ? mask_of<WIDE, ACTIVATION, true>(a) : mask_of<WIDE, ACTIVATION, false>(a);
     case NORM_GRADIENT:
       if (a->mask == MASK_FROM_Y) return gradient<WIDE, ACTIVATION, MASK_FROM_Y>(a);
       return gradient<WIDE, ACTIVATION, MASK_NONE>(a);
@@ -210,7 +215,9 @@ TAMIS_INLINE void activation_of(const NormArgs* a) {
 
 }  // namespace
 
-extern "C" void TAMIS_KERNEL(norm)(const NormArgs* a) {
+extern "C" void TAMIS_KERNEL(norm)(const NormArgs* args) {
+  const NormArgs copy = *args;  // what is stored through its pointers cannot change a copy
+  const NormArgs* const a = &copy;
   if (a->wide) return activation_of<true>(a);
   activation_of<false>(a);
 }

@@ -3,6 +3,8 @@
 
 // Vectors that are only partly there: the end of a stretch whose length is no multiple of LANES. The missing lanes read as
 // zero and are not written. The same vector code then serves whole and partial vectors, so that both round alike.
+#define TAMIS_ALWAYS __attribute__((always_inline))  // for members and lambdas
+
 namespace {
 
 TAMIS_INLINE vec load_part(const float* p, int64_t n) {
