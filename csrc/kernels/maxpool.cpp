@@ -16,12 +16,13 @@ TAMIS_INLINE void pool(const MaxPoolArgs* a, Kind kind, const float* src, float*
     which = better ? int32_t(a->number[t]) - (numbers){} : which;
   }
   put(kind, out, best, n);
-  store_numbers(index, which, n);
+  put_numbers(kind, index, which, n);
 }
 
 }  // namespace
 
-extern "C" void TAMIS_KERNEL(maxpool)(const MaxPoolArgs* a) {
+extern "C" void TAMIS_KERNEL(maxpool)(const MaxPoolArgs* args) {
+  const MaxPoolArgs copy = *args, *const a = &copy;  // what is stored cannot change a copy
   for (int64_t p = 0; p < a->places; ++p) {
     const float* const src = a->src + p * a->src_step;
     float* const out = a->out + p * a->out_step;

@@ -9,7 +9,7 @@ TAMIS_INLINE void gather(const MaxPoolGradientArgs* a, Kind kind, int64_t from, 
   vec sum = {};
   for (int32_t t = 0; t < a->taps; ++t) {
     const int64_t at = from + a->offset[t];
-    const numbers chosen = load_numbers(a->index + at, n) == int32_t(a->number[t]) - (numbers){};
+    const numbers chosen = take_numbers(kind, a->index + at, n) == int32_t(a->number[t]) - (numbers){};
     sum += chosen ? take(kind, a->grad + at, n) : (vec){};
   }
   put(kind, out, sum, n);
@@ -17,7 +17,8 @@ TAMIS_INLINE void gather(const MaxPoolGradientArgs* a, Kind kind, int64_t from, 
 
 }  // namespace
 
-extern "C" void TAMIS_KERNEL(maxpool_gradient)(const MaxPoolGradientArgs* a) {
+extern "C" void TAMIS_KERNEL(maxpool_gradient)(const MaxPoolGradientArgs* args) {
+  const MaxPoolGradientArgs copy = *args, *const a = &copy;  // what is stored cannot change a copy
   for (int64_t p = 0; p < a->places; ++p) {
     const int64_t from = p * a->grad_step;
     float* const out = a->out + p * a->out_step;
