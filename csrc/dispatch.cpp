@@ -8,10 +8,14 @@
   extern "C" void tamis_multiply_##isa(const MultiplyArgs*); \
   extern "C" void tamis_dot_##isa(const DotArgs*);           \
   extern "C" void tamis_transpose_##isa(const TransposeArgs*); \
-  extern "C" void tamis_lanes_##isa(const LanesArgs*);       \
-  extern "C" void tamis_limits_##isa(TileLimits*);
-#define TAMIS_ROW(isa, supported) \
-  {#isa, supported, tamis_multiply_##isa, tamis_dot_##isa, tamis_transpose_##isa, tamis_lanes_##isa, tamis_limits_##isa}
+  extern "C" void tamis_lanes_##isa(const LanesArgs*);         \
+  extern "C" void tamis_limits_##isa(TileLimits*);           \
+  extern "C" void tamis_norm_##isa(const NormArgs*);         \
+  extern "C" void tamis_maxpool_##isa(const MaxPoolArgs*);   \
+  extern "C" void tamis_maxpool_gradient_##isa(const MaxPoolGradientArgs*);
+#define TAMIS_ROW(isa, supported)                                                                           \
+  {#isa, supported, tamis_multiply_##isa, tamis_dot_##isa, tamis_transpose_##isa, tamis_lanes_##isa, tamis_limits_##isa, \
+   tamis_norm_##isa, tamis_maxpool_##isa, tamis_maxpool_gradient_##isa}
 
 TAMIS_DECLARE(baseline)
 #if defined(__x86_64__)

@@ -1,4 +1,6 @@
 #pragma once
+#include "kernels/maxpool.h"
+#include "kernels/norm.h"
 #include "kernels/tile.h"
 
 namespace tamis {
@@ -12,6 +14,9 @@ struct Level {
   transpose_fn transpose;
   lanes_fn lanes;
   void (*limits)(TileLimits*);
+  norm_fn norm;
+  maxpool_fn maxpool;
+  maxpool_gradient_fn maxpool_gradient;
 };
 
 int level_count();

@@ -11,7 +11,7 @@
 
 #include "driver.h"
 #include "pattern.h"
-#include "pool.h"
+#include "memory_pool.h"
 #include "scratch.h"
 #include "torch_images.h"
 
@@ -21,13 +21,6 @@ using torch::stable::Tensor;
 namespace {
 
 using namespace tamis;
-
-Parallel torch_pool() {
-  return {int64_t(torch::stable::get_num_threads()),
-          [](int64_t tasks, void* context, void (*body)(void*, int64_t, int64_t)) {
-            torch::stable::parallel_for(0, tasks, 1, [=](int64_t begin, int64_t end) { body(context, begin, end); });
-          }};
-}
 
 Geometry geometry_of(const std::vector<int64_t>& g) {
   STD_TORCH_CHECK(g.size() == 13, "tamis: geometry must have 13 integers");
@@ -77,7 +70,7 @@ Tensor conv_forward(const Tensor& x, const Tensor& values, const std::optional<T
   if (bias) check(*bias, ScalarType::Float, channels, "bias");
   Tensor y = like(x, x.size(0), channels, g.out_rows, g.out_cols);
   multiply(forward_product(g, images_of(x), images_of(y)), w,
-           bias ? static_cast<const float*>(bias->const_data_ptr()) : nullptr, level(), layout_of(layout), torch_pool());
+           bias ? static_cast<const float*>(bias->const_data_ptr()) : nullptr, level(), layout_of(layout), torch_threads());
   return y;
 }
 
@@ -98,7 +91,7 @@ Tensor conv_grad_input(const Tensor& grad, const Tensor& values, const Tensor& r
   for (int64_t k = 0; k < indices.numel(); ++k) ordered[k] = from[order[k]];
   w.values = ordered;
   Tensor x = like(grad, grad.size(0), channels, g.in_rows, g.in_cols);
-  multiply(input_gradient_product(g, images_of(grad), images_of(x)), w, nullptr, level(), layout_of(layout), torch_pool());
+  multiply(input_gradient_product(g, images_of(grad), images_of(x)), w, nullptr, level(), layout_of(layout), torch_threads());
   return x;
 }
 
@@ -113,7 +106,7 @@ Tensor conv_grad_values(const Tensor& grad, const Tensor& x, const Tensor& row_p
   const Weights w = weights_of(nullptr, row_ptr, indices, channels, x.size(1) / g.groups * g.taps());
   Tensor out = torch::stable::new_empty(grad, {indices.numel()});
   weight_gradient(forward_product(g, images_of(x), images_of(grad)), w, static_cast<float*>(out.mutable_data_ptr()),
-                  level(), layout_of(layout), torch_pool());
+                  level(), layout_of(layout), torch_threads());
   return out;
 }
 
@@ -134,11 +127,11 @@ std::tuple<Tensor, Tensor, Tensor> transpose_pattern(const Tensor& row_ptr, cons
 }
 
 std::vector<int64_t> pool_state() {
-  const Pool::State s = Pool::state();
+  const MemoryPool::State s = MemoryPool::state();
   return {s.bytes_in_use, s.bytes_kept};
 }
 
-void pool_release() { Pool::release(); }
+void pool_release() { MemoryPool::release(); }
 
 std::string isa() { return level().name; }
 

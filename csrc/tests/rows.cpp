@@ -9,13 +9,24 @@ extern "C" void tamis_dot_wide(const DotArgs*);
 extern "C" void tamis_transpose_wide(const TransposeArgs*);
 extern "C" void tamis_lanes_wide(const LanesArgs*);
 extern "C" void tamis_limits_wide(TileLimits*);
+extern "C" void tamis_norm_wide(const NormArgs*);
+extern "C" void tamis_maxpool_wide(const MaxPoolArgs*);
+extern "C" void tamis_maxpool_gradient_wide(const MaxPoolGradientArgs*);
 
 namespace tamis_test {
 namespace {
 
 bool always() { return true; }
-const tamis::Level wide = {"wide", always, tamis_multiply_wide, tamis_dot_wide, tamis_transpose_wide,
-                           tamis_lanes_wide, tamis_limits_wide};
+const tamis::Level wide = {"wide",
+                           always,
+                           tamis_multiply_wide,
+                           tamis_dot_wide,
+                           tamis_transpose_wide,
+                           tamis_lanes_wide,
+                           tamis_limits_wide,
+                           tamis_norm_wide,
+                           tamis_maxpool_wide,
+                           tamis_maxpool_gradient_wide};
 
 }  // namespace
 

@@ -1,8 +1,11 @@
 """Sparse kernels: packed patterns, native operations with plain-torch twins, and the measured dense/sparse choice."""
 
+from tamis.kernels._format import format_of, in_format, preferred_format, to_batch_last
 from tamis.kernels._geometry import ConvGeometry, pair
 from tamis.kernels._native import available_isas, isa, native_available, set_isa
+from tamis.kernels._norm import norm_act
 from tamis.kernels._pattern import PackedPattern
+from tamis.kernels._pool import max_pool2d
 from tamis.kernels._processor import processor_name
 from tamis.kernels.choose import choices
 from tamis.kernels.functional import sparse_conv1d, sparse_conv2d, sparse_linear
@@ -12,12 +15,18 @@ __all__ = [
     "PackedPattern",
     "available_isas",
     "choices",
+    "format_of",
+    "in_format",
     "isa",
+    "max_pool2d",
     "native_available",
+    "norm_act",
     "pair",
+    "preferred_format",
     "processor_name",
     "set_isa",
     "sparse_conv1d",
     "sparse_conv2d",
     "sparse_linear",
+    "to_batch_last",
 ]

@@ -98,3 +98,24 @@ def _dense_backward(
     if not even and wanted[0]:
         grad_x = grad_x[:, :, top : top + geometry.size[0], left : left + geometry.size[1]]
     return grad_x, grad_w
+
+
+def norm_act(
+    y: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+    residual: Tensor | None,
+    activation: str,
+) -> Tensor:
+    """Batch norm, residual and activation (``"none"``, ``"relu"``, ``"relu6"``) one after the other."""
+    z = F.batch_norm(y, running_mean, running_var, weight, bias, training, momentum, eps)
+    if residual is not None:
+        z = z + residual
+    if activation == "none":
+        return z
+    return F.relu(z) if activation == "relu" else F.relu6(z)

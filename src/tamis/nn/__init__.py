@@ -12,6 +12,7 @@ from tamis.nn._convert import (
     unpack_module,
     worth_packing,
 )
+from tamis.nn._fuse import fuse, is_fused, unfuse
 from tamis.nn._layers import SparseConv1d, SparseConv2d, SparseLinear
 
 __all__ = [
@@ -21,11 +22,14 @@ __all__ = [
     "can_pack",
     "dense_state_dict",
     "densify",
+    "fuse",
+    "is_fused",
     "is_packed",
     "load_packed_state",
     "pack_module",
     "prunable_modules",
     "sparsify",
+    "unfuse",
     "unpack_module",
     "worth_packing",
 ]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tamis.errors import FileError, UsageError
 from tamis.kernels import PackedPattern
+from tamis.nn import _fuse
 from tamis.nn._layers import DENSE_OF, SPARSE_OF, keep_from_fused_callers, release_to_fused_callers
 from tamis.nn._state import PACKED_KEYS, replace_data
 
@@ -139,6 +140,7 @@ def sparsify(
     minimum_sparsity: float = 0.5,
     include: str | Collection[str] | None = None,
     exclude: str | Collection[str] = (),
+    fuse: bool = True,
 ) -> Model:
     """Pack the sparse layers of a model, in place, so that they run on the sparse kernels.
 
@@ -148,9 +150,10 @@ def sparsify(
         minimum_sparsity: layers with a smaller fraction of zeros stay dense, unless ``masks`` names them.
         include: glob patterns of the module names to consider; None takes all.
         exclude: glob patterns of module names to leave dense.
+        fuse: also fuse batch norms with what follows them (:func:`tamis.nn.fuse`), if any layer is packed.
 
     Returns:
-        The same model.  ``print(model)`` shows the packed layers with their live weights.
+        The same model.  ``print(model)`` shows the packed layers with their live weights, and what was fused.
 
     Raises:
         UsageError: a mask names no prunable layer, has the wrong shape, or names a layer that cannot be packed.
@@ -173,11 +176,14 @@ def sparsify(
         mask = masks.get(name, layer.weight.detach() != 0)
         if name in masks or 1.0 - int(mask.sum()) / max(mask.numel(), 1) >= minimum_sparsity:
             pack_module(layer, mask)
+    if fuse and any(is_packed(layer) for layer in layers.values()):
+        _fuse.fuse(model)
     return model
 
 
 def densify(model: Model) -> Model:
-    """Unpack every packed layer of a model, in place; returns the same model with plain torch layers."""
+    """Unpack every packed layer and unfuse every module of a model, in place; returns the same model, plain torch."""
+    _fuse.unfuse(model)
     for module in list(model.modules()):
         if is_packed(module):
             unpack_module(module)
@@ -198,12 +204,13 @@ def dense_state_dict(model: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-def load_packed_state(model: Model, state: Mapping[str, Tensor]) -> Model:
+def load_packed_state(model: Model, state: Mapping[str, Tensor], *, fuse: bool = True) -> Model:
     """Load a state_dict with packed layers into a dense model: its layers are packed as the state says, in place.
 
     Args:
         model: a model of the same architecture; its packed layers are unpacked first.
         state: tensors by name, with ``name.values``, ``name.indices``, ``name.row_ptr`` for packed layers.
+        fuse: also fuse batch norms with what follows them, as :func:`sparsify` does.
 
     Raises:
         FileError: names or shapes do not fit; the model is unchanged then.
@@ -235,6 +242,8 @@ def load_packed_state(model: Model, state: Mapping[str, Tensor]) -> Model:
     for name in names:
         pack_module(targets[name], layers[name].pattern.mask())
     model.load_state_dict(dict(state))
+    if fuse and names:
+        _fuse.fuse(model)
     return model
 
 

@@ -1,4 +1,4 @@
-#include "pool.h"
+#include "memory_pool.h"
 
 #include <algorithm>
 #include <mutex>
@@ -36,7 +36,7 @@ Shelf& shelf() {
 
 }  // namespace
 
-void* Pool::take(std::size_t bytes) {
+void* MemoryPool::take(std::size_t bytes) {
   Shelf& s = shelf();
   const std::lock_guard<std::mutex> guard(s.lock);
   // The smallest kept block that fits without wasting more than a quarter; of equal ones the latest, which may be cached.
@@ -65,7 +65,7 @@ void* Pool::take(std::size_t bytes) {
   return block.data;
 }
 
-void Pool::give(void* data) {
+void MemoryPool::give(void* data) {
   Shelf& s = shelf();
   const std::lock_guard<std::mutex> guard(s.lock);
   const auto found = s.in_use.find(data);
@@ -83,14 +83,14 @@ void Pool::give(void* data) {
   while (!s.kept.empty() && s.bytes_kept + s.bytes_in_use > s.most_in_use) s.drop(0);
 }
 
-void Pool::release() {
+void MemoryPool::release() {
   Shelf& s = shelf();
   const std::lock_guard<std::mutex> guard(s.lock);
   while (!s.kept.empty()) s.drop(s.kept.size() - 1);
   s.most_in_use = s.bytes_in_use;
 }
 
-Pool::State Pool::state() {
+MemoryPool::State MemoryPool::state() {
   Shelf& s = shelf();
   const std::lock_guard<std::mutex> guard(s.lock);
   return {int64_t(s.bytes_in_use), int64_t(s.bytes_kept)};

@@ -9,7 +9,7 @@ namespace tamis {
 // arithmetic that fills it (the system clears it and maps it), and a training step asks for the same sizes again and again.
 // The pool never holds more than was in use at once, and uses huge pages where the system offers them on request.
 // All functions may be called from any thread.
-class Pool {
+class MemoryPool {
  public:
   // At least `bytes`, aligned to cache lines, content undefined; null if memory runs out.
   static void* take(std::size_t bytes);

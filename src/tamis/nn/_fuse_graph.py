@@ -1,0 +1,178 @@
+"""Tracing one module by itself, and rewriting its graph: batch norm, addition and activation become one step."""
+
+from __future__ import annotations
+
+import linecache
+import operator
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.nn import functional as F
+
+from tamis.nn._fuse_steps import ACTIVATION_MODULES, has_hooks, norm_step, pool_step
+
+_ADDITIONS = {operator.add, operator.iadd, torch.add, "add", "add_"}
+_ACTIVATIONS = {
+    F.relu: "relu", F.relu_: "relu", torch.relu: "relu", torch.relu_: "relu", F.relu6: "relu6",
+    "relu": "relu", "relu_": "relu",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """A forward with fused steps.
+
+    Attributes:
+        forward: takes the module first, like the method it replaces.
+        chains: what became one step each, in words: ``"conv1 bn1 relu"``.
+        opened: names of the ``nn.Sequential`` whose children are called directly.
+    """
+
+    forward: Callable[..., Any]
+    chains: tuple[str, ...]
+    opened: tuple[str, ...]
+
+
+def opens(module: nn.Module) -> bool:
+    """Whether ``module`` is a plain ``nn.Sequential`` that holds a batch norm, directly or in another one."""
+    if type(module) is not nn.Sequential or has_hooks(module):
+        return False
+    return any(type(child) is nn.BatchNorm2d or opens(child) for child in module)
+
+
+class _Tracer(fx.Tracer):
+    """Sees the calls that one module makes; children are opaque, but for Sequentials around a batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened: list[str] = []
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        if not opens(m):
+            return True
+        self.opened.append(module_qualified_name)
+        return False
+
+
+def rewrite(module: nn.Module) -> Rewritten | None:
+    """The forward of ``module`` with its chains fused; None where there are none or the module cannot be traced."""
+    found = _traced(module)
+    if found is None:
+        return None
+    graph, opened = found
+    modules = dict(module.named_modules(remove_duplicate=False))
+    chains = [text for node in list(graph.nodes) if (text := _fuse_at(graph, node, modules))]
+    if not chains:
+        return None
+    graph.eliminate_dead_code(lambda node: node.op != "get_attr")
+    graph.lint()
+    return Rewritten(_compiled(graph, type(module).__name__), tuple(chains), tuple(opened))
+
+
+def _traced(module: nn.Module) -> tuple[fx.Graph, list[str]] | None:
+    """The graph of the module's forward, if it is the same in training and in evaluation and draws no random numbers."""
+    graphs = []
+    mode, attributes = module.training, set(vars(module))
+    generators = (torch.get_rng_state(), random.getstate())
+    try:
+        for training in (True, False):
+            module.__dict__["training"] = training
+            tracer = _Tracer()
+            graphs.append((tracer.trace(module), tracer.opened))
+    except Exception:  # whatever a foreign forward raises when it meets a proxy: it is left as it is
+        return None
+    finally:
+        module.__dict__["training"] = mode
+        constants = set(vars(module)) - attributes
+        for name in constants:
+            delattr(module, name)
+        drawn = not torch.equal(generators[0], torch.get_rng_state()) or generators[1] != random.getstate()
+        torch.set_rng_state(generators[0])
+        random.setstate(generators[1])
+    same = graphs[0][0].python_code("self").src == graphs[1][0].python_code("self").src
+    return graphs[0] if same and not constants and not drawn else None
+
+
+def _fuse_at(graph: fx.Graph, node: fx.Node, modules: dict[str, nn.Module]) -> str | None:
+    """Fuse what begins at ``node``; what was fused, in words."""
+    module = modules.get(str(node.target)) if node.op == "call_module" else None
+    if module is None or has_hooks(module) or len(node.args) != 1 or node.kwargs:
+        return None
+    if type(module) is nn.MaxPool2d and not module.return_indices:
+        with graph.inserting_before(node):
+            step = graph.call_function(pool_step, (graph.get_attr(str(node.target)), node.args[0]))
+        node.replace_all_uses_with(step)
+        graph.erase_node(node)
+        return str(node.target)
+    if type(module) is nn.BatchNorm2d and isinstance(node.args[0], fx.Node):
+        return _fuse_norm(graph, node, modules)
+    return None
+
+
+def _fuse_norm(graph: fx.Graph, norm: fx.Node, modules: dict[str, nn.Module]) -> str:
+    y: Any = norm.args[0]
+    chain, residual, activation = [norm], None, None
+    user = _only_user(norm)
+    # The norm moves down to the addition: nobody else may change its input in the meantime.
+    if user is not None and len(y.users) == 1 and (other := _added(user, norm)) is not None:
+        chain.append(user)
+        residual, user = other, _only_user(user)
+    # The activation moves up instead, behind what it alone uses.
+    if user is not None and (activation := _activation(user, modules)) is not None:
+        chain.append(user)
+    place = chain[1] if residual is not None else norm
+    with graph.inserting_before(place):
+        if isinstance(activation, fx.Node):
+            activation = graph.get_attr(str(activation.target))
+        step = graph.call_function(norm_step, (graph.get_attr(str(norm.target)), y, residual, activation))
+    chain[-1].replace_all_uses_with(step)
+    for node in reversed(chain):
+        graph.erase_node(node)
+    words = [str(y.target)] if y.op == "call_module" and isinstance(modules[str(y.target)], nn.Conv2d) else []
+    words += [str(norm.target)] + ["add"] * (residual is not None)
+    if activation is not None:
+        words.append(activation if isinstance(activation, str) else str(activation.target))
+    return " ".join(words)
+
+
+def _only_user(node: fx.Node) -> fx.Node | None:
+    return next(iter(node.users)) if len(node.users) == 1 else None
+
+
+def _added(node: fx.Node, norm: fx.Node) -> fx.Node | None:
+    """What ``node`` adds to ``norm``, if it is a plain addition of two values."""
+    if node.op not in ("call_function", "call_method") or node.target not in _ADDITIONS:
+        return None
+    if node.kwargs or len(node.args) != 2 or not all(isinstance(arg, fx.Node) for arg in node.args):
+        return None
+    others: list[Any] = [arg for arg in node.args if arg is not norm]
+    if len(others) != 1:
+        return None
+    # `a.add_(bn(y))` and `a += bn(y)` change a itself, which others may see.
+    changes = node.target in (operator.iadd, "add_")
+    return None if changes and node.args[0] is not norm else others[0]
+
+
+def _activation(node: fx.Node, modules: dict[str, nn.Module]) -> str | fx.Node | None:
+    """The name of the activation that ``node`` is, or the node itself where a module does it."""
+    if node.op == "call_module":
+        module = modules[str(node.target)]
+        plain = type(module) in ACTIVATION_MODULES and not has_hooks(module) and not node.kwargs
+        return node if plain else None
+    if node.op not in ("call_function", "call_method") or len(node.args) != 1 or set(node.kwargs) - {"inplace"}:
+        return None
+    return _ACTIVATIONS.get(node.target)
+
+
+def _compiled(graph: fx.Graph, name: str) -> Callable[..., Any]:
+    code = graph.python_code("self")
+    file = f"<forward of {name}, fused by tamis>"
+    # Tracebacks and torch.compile look the source up by its name.
+    linecache.cache[file] = (len(code.src), None, code.src.splitlines(keepends=True), file)
+    namespace = dict(code.globals)
+    exec(compile(code.src, file, "exec"), namespace)
+    return namespace["forward"]

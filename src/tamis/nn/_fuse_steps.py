@@ -1,0 +1,92 @@
+"""What a fused forward calls: one step for batch norm, addition and activation, and one for max pooling.
+
+Each takes the model's own modules and asks at every call whether they are still what was fused; where they are not (a
+hook, another class), the modules are called one after the other as before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tamis.kernels import format_of, in_format, max_pool2d, norm_act, preferred_format
+
+# An activation is a module of one of these classes or the name itself.
+ACTIVATION_MODULES: dict[type[nn.Module], str] = {nn.ReLU: "relu", nn.ReLU6: "relu6"}
+_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "relu6": F.relu6}
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether somebody listens to the calls of ``module``."""
+    state = module.__dict__
+    return any(state[name] for name in _HOOKS) or "forward" in state
+
+
+def norm_step(bn: Any, y: Tensor, residual: Any = None, activation: Any = None) -> Tensor:
+    """``activation(bn(y) + residual)`` in one operation.
+
+    Args:
+        bn: the model's ``nn.BatchNorm2d``.
+        y: ``(N, C, H, W)``, the result of a convolution.
+        residual: what is added, or None.
+        activation: a module of ``ACTIVATION_MODULES``, ``"relu"``, ``"relu6"`` or None.
+    """
+    name = activation
+    usable = type(bn) is nn.BatchNorm2d and not has_hooks(bn)
+    if isinstance(activation, nn.Module):
+        name = ACTIVATION_MODULES.get(type(activation))
+        usable = usable and name is not None and not has_hooks(activation)
+    if residual is not None:
+        usable = usable and isinstance(residual, Tensor) and residual.shape == y.shape
+    if not usable or y.dim() != 4 or torch.is_autocast_enabled(y.device.type):
+        return _one_after_the_other(bn, y, residual, activation)
+    batch, running_mean, running_var, momentum = _statistics(bn)
+    z = norm_act(
+        y,
+        weight=bn.weight,
+        bias=bn.bias,
+        running_mean=running_mean,
+        running_var=running_var,
+        training=batch,
+        momentum=momentum,
+        eps=bn.eps,
+        residual=residual,
+        activation=name or "none",
+    )
+    wanted = preferred_format(z)
+    return z if wanted is None or wanted == format_of(z) else in_format(z, wanted)
+
+
+def pool_step(pool: Any, x: Tensor) -> Tensor:
+    """``pool(x)`` for an ``nn.MaxPool2d``."""
+    if type(pool) is not nn.MaxPool2d or pool.return_indices or has_hooks(pool):
+        return pool(x)
+    return max_pool2d(x, pool.kernel_size, pool.stride, pool.padding, pool.dilation, pool.ceil_mode)
+
+
+def _statistics(bn: Any) -> tuple[bool, Tensor | None, Tensor | None, float]:
+    """Whether the batch's statistics are used, the running ones, and the new values' weight, as in torch's BatchNorm."""
+    momentum = 0.0 if bn.momentum is None else bn.momentum
+    if bn.training and bn.track_running_stats and bn.num_batches_tracked is not None:
+        bn.num_batches_tracked.add_(1)
+        if bn.momentum is None:
+            momentum = 1.0 / float(bn.num_batches_tracked)
+    missing = bn.running_mean is None and bn.running_var is None
+    if bn.training:
+        kept = bn.track_running_stats
+        return True, bn.running_mean if kept else None, bn.running_var if kept else None, momentum
+    return missing, bn.running_mean, bn.running_var, momentum
+
+
+def _one_after_the_other(bn: Any, y: Tensor, residual: Any, activation: Any) -> Tensor:
+    z = bn(y)
+    if residual is not None:
+        z = z + residual
+    if activation is None:
+        return z
+    return _FUNCTIONS[activation](z) if isinstance(activation, str) else activation(z)
