@@ -72,11 +72,12 @@ def norm_act(
 
 
 class _NormAct(torch.autograd.Function):
-    """Keeps what it was given, the result only where a residual hides the activation's mask, and 7 numbers a channel."""
+    """Keeps its input, the result only where a residual hides the activation's mask, and 7 numbers a channel."""
 
     @staticmethod
     def forward(ctx: Any, y: Tensor, residual: Tensor | None, weight: Tensor | None, bias: Tensor | None,
-                mean: Tensor | None, variance: Tensor | None, eps: float, activation: int) -> tuple[Tensor, Tensor]:  # fmt: skip
+                mean: Tensor | None, variance: Tensor | None, eps: float,
+                activation: int) -> tuple[Tensor, Tensor]:  # fmt: skip
         ctx.format = format_of(y)
         if ctx.format is None:
             ctx.format, y = NCHW, y.contiguous()

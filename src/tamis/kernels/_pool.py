@@ -81,9 +81,7 @@ def _misses(size: int, outputs: int, kernel: int, stride: int, pad: int, dilatio
     """Whether some window has no tap inside the picture."""
     if dilation == 1:
         return False
-    return any(
-        not any(0 <= o * stride - pad + t * dilation < size for t in range(kernel)) for o in range(outputs)
-    )
+    return any(not any(0 <= o * stride - pad + t * dilation < size for t in range(kernel)) for o in range(outputs))
 
 
 class _MaxPool(torch.autograd.Function):

@@ -78,10 +78,10 @@ class FusedForward:
 def fuse(model: Model) -> Model:
     """Fuse batch norm with the addition and the activation behind it, wherever a model's code does one after the other.
 
-    In place.  Modules, parameters, buffers, names and ``state_dict`` stay what they are; results and gradients stay the
-    same within float32 rounding.  Each module is traced by itself with ``torch.fx``; what cannot be traced (control flow
-    that depends on data, another graph in training than in evaluation) or has hooks on the modules involved stays as it is.
-    ``print(model)`` shows what was fused.  Max pools of fused modules use the native kernel too.
+    In place.  Modules, parameters, buffers, names and ``state_dict`` stay what they are; results and gradients stay
+    the same within float32 rounding.  Each module is traced by itself with ``torch.fx``; what cannot be traced (control
+    flow that depends on data, another graph in training than in evaluation) or has hooks on the modules involved stays
+    as it is.  ``print(model)`` shows what was fused.  Max pools of fused modules use the native kernel too.
 
     Args:
         model: any module; what is fused already is fused anew.

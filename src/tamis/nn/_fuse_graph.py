@@ -74,7 +74,7 @@ def rewrite(module: nn.Module) -> Rewritten | None:
 
 
 def _traced(module: nn.Module) -> tuple[fx.Graph, list[str]] | None:
-    """The graph of the module's forward, if it is the same in training and in evaluation and draws no random numbers."""
+    """The graph of the module's forward, if training and evaluation share it and it draws no random numbers."""
     graphs = []
     mode, attributes = module.training, set(vars(module))
     generators = (torch.get_rng_state(), random.getstate())

@@ -70,7 +70,7 @@ def pool_step(pool: Any, x: Tensor) -> Tensor:
 
 
 def _statistics(bn: Any) -> tuple[bool, Tensor | None, Tensor | None, float]:
-    """Whether the batch's statistics are used, the running ones, and the new values' weight, as in torch's BatchNorm."""
+    """Whether the batch's statistics are used, the running ones, and the new values' weight; torch's rules."""
     momentum = 0.0 if bn.momentum is None else bn.momentum
     if bn.training and bn.track_running_stats and bn.num_batches_tracked is not None:
         bn.num_batches_tracked.add_(1)
