@@ -3,11 +3,10 @@
 #include <algorithm>
 #include <atomic>
 #include <climits>
-#include <exception>
-#include <mutex>
 
 #include "panel.h"
 #include "scratch.h"
+#include "tasks.h"
 
 namespace tamis {
 namespace {
@@ -249,28 +248,6 @@ void gradient_task(const Plan& plan, const Task& task, float* grad_values) {
   });
 }
 
-// Runs body(task) for every task. An exception (memory may run out) waits until all threads are back: a thread pool need
-// not pass it on.
-template <typename Body>
-void run(const Parallel& parallel, int64_t tasks, const Body& body) {
-  struct Shared {
-    const Body& body;
-    std::mutex lock;
-    std::exception_ptr error;
-  } shared{body, {}, nullptr};
-  if (tasks <= 0) return;
-  parallel.run(tasks, &shared, [](void* context, int64_t begin, int64_t end) {
-    Shared& s = *static_cast<Shared*>(context);
-    try {
-      for (int64_t i = begin; i < end; ++i) s.body(i);
-    } catch (...) {
-      const std::lock_guard<std::mutex> guard(s.lock);
-      if (!s.error) s.error = std::current_exception();
-    }
-  });
-  if (shared.error) std::rethrow_exception(shared.error);
-}
-
 }  // namespace
 
 void multiply(const Product& product, const Weights& w, const float* bias, const Level& level, Layout layout,
@@ -280,7 +257,7 @@ void multiply(const Product& product, const Weights& w, const float* bias, const
   level.limits(&limits);
   const Product p = layout == Layout::automatic ? flatten_pointwise(product) : product;
   const Plan plan = make_plan(p, w, level, limits.multiply, layout, parallel.threads, 0);
-  run(parallel, plan.tiles() * p.groups * plan.chunks, [&](int64_t i) {
+  run_tasks(parallel, plan.tiles() * p.groups * plan.chunks, [&](int64_t i) {
     const int64_t chunk = i % plan.chunks, group = i / plan.chunks % p.groups, tile = i / plan.chunks / p.groups;
     multiply_task(plan, task_at(plan, tile, group, chunk), bias);
   });
@@ -303,7 +280,7 @@ void weight_gradient(const Product& product, const Weights& w, float* grad_value
   float* partial = partial_sums.take<float>(live * (shares - 1));
   std::fill(partial, partial + live * (shares - 1), 0.0f);
   const int64_t per_share = up(plan.tiles(), shares);
-  run(parallel, shares * p.groups * plan.chunks, [&](int64_t i) {
+  run_tasks(parallel, shares * p.groups * plan.chunks, [&](int64_t i) {
     const int64_t chunk = i % plan.chunks, group = i / plan.chunks % p.groups, share = i / plan.chunks / p.groups;
     float* into = share ? partial + (share - 1) * live : grad_values;
     for (int64_t tile = share * per_share; tile < std::min(plan.tiles(), (share + 1) * per_share); ++tile)

@@ -1,15 +1,10 @@
 #pragma once
 #include "dispatch.h"
 #include "problem.h"
+#include "tasks.h"
 #include "tiling.h"
 
 namespace tamis {
-
-// How a driver runs its tasks: calls body(context, begin, end) for disjoint ranges that cover [0, tasks).
-struct Parallel {
-  int64_t threads;
-  void (*run)(int64_t tasks, void* context, void (*body)(void* context, int64_t begin, int64_t end));
-};
 
 // dst = weights * src (+ bias, one value per destination channel, or null). Every destination value is written. Products
 // of one output are added in ascending index order, so the result does not depend on layout, batch or threads.

@@ -12,6 +12,7 @@
 #include "driver.h"
 #include "pattern.h"
 #include "memory_pool.h"
+#include "reorder.h"
 #include "scratch.h"
 #include "torch_images.h"
 
@@ -126,6 +127,28 @@ std::tuple<Tensor, Tensor, Tensor> transpose_pattern(const Tensor& row_ptr, cons
   return {t_row_ptr, t_indices, source};
 }
 
+// A copy of `x` in batch-last, or from batch-last in NCHW or channels_last.
+Tensor to_format(const Tensor& x, int64_t wanted) {
+  STD_TORCH_CHECK(x.dim() == 4 && x.scalar_type() == ScalarType::Float && wanted >= 0 && wanted <= 2,
+                  "tamis: to_format takes a 4-d float32 tensor and 0 (NCHW), 1 (batch-last) or 2 (channels_last)");
+  const std::optional<Format> from = format_of(x);
+  const Format to = static_cast<Format>(wanted);
+  STD_TORCH_CHECK(from && *from != to && (*from == Format::chwn || to == Format::chwn),
+                  "tamis: to_format goes from or to batch-last");
+  Tensor y = fresh_like(x, to);
+  const int64_t n = x.size(0), c = x.size(1), pixels = x.size(2) * x.size(3);
+  const bool back = *from == Format::chwn, by_channel = (back ? to : *from) == Format::nhwc;
+  const auto* src = static_cast<const float*>(x.const_data_ptr());
+  auto* dst = static_cast<float*>(y.mutable_data_ptr());
+  // Batch-last is [c][pixels][n]; the other side [n][c][pixels] or [n][pixels][c].
+  Reorder r{src, dst, c, pixels, pixels * n, n, c * pixels, pixels, n};
+  if (by_channel) r = {src, dst, pixels, c, n, n, c * pixels, c, pixels * n};
+  if (back && !by_channel) r = {src, dst, c, pixels * n, pixels, pixels, n, n, c * pixels};
+  if (back && by_channel) r = {src, dst, pixels, n, c, c, pixels * n, n, c * pixels};
+  reorder(r, level(), torch_threads());
+  return y;
+}
+
 std::vector<int64_t> pool_state() {
   const MemoryPool::State s = MemoryPool::state();
   return {s.bytes_in_use, s.bytes_kept};
@@ -156,6 +179,7 @@ STABLE_TORCH_LIBRARY(tamis, m) {
   m.def("conv_grad_values(Tensor grad, Tensor x, Tensor row_ptr, Tensor indices, int[] geometry, int layout) -> Tensor");
   m.def(
       "transpose_pattern(Tensor row_ptr, Tensor indices, int[] geometry, int channels) -> (Tensor, Tensor, Tensor)");
+  m.def("to_format(Tensor x, int format) -> Tensor");
   m.def("pool_state() -> int[]");
   m.def("pool_release() -> ()");
   m.def("isa() -> str");
@@ -167,6 +191,7 @@ STABLE_TORCH_LIBRARY_IMPL(tamis, CPU, m) {
   m.impl("conv_grad_input", TORCH_BOX(&conv_grad_input));
   m.impl("conv_grad_values", TORCH_BOX(&conv_grad_values));
   m.impl("transpose_pattern", TORCH_BOX(&transpose_pattern));
+  m.impl("to_format", TORCH_BOX(&to_format));
 }
 STABLE_TORCH_LIBRARY_IMPL(tamis, CompositeExplicitAutograd, m) {
   m.impl("pool_state", TORCH_BOX(&pool_state));

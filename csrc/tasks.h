@@ -1,10 +1,16 @@
 #pragma once
+#include <stdint.h>
+
 #include <exception>
 #include <mutex>
 
-#include "driver.h"
-
 namespace tamis {
+
+// How a driver runs its tasks: calls body(context, begin, end) for disjoint ranges that cover [0, tasks).
+struct Parallel {
+  int64_t threads;
+  void (*run)(int64_t tasks, void* context, void (*body)(void* context, int64_t begin, int64_t end));
+};
 
 // Runs body(task) for every task. An exception (memory may run out) waits until all threads are back: a thread pool need
 // not bring one home.

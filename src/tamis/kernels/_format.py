@@ -5,7 +5,12 @@ A batch-last tensor is an ordinary torch tensor ``(N, C, H, W)`` with the stride
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor
+
+from tamis.kernels import _native
 
 # Dimensions in the order of memory, outermost first; the keys are csrc/torch_images.h's Format.
 NCHW, BATCH_LAST, CHANNELS_LAST = 0, 1, 2
@@ -22,8 +27,25 @@ def format_of(x: Tensor) -> int | None:
 
 
 def in_format(x: Tensor, wanted: int) -> Tensor:
-    """``x`` itself where it has the format, else a copy that does."""
-    return x.permute(_ORDER[wanted]).contiguous().permute(_BACK[wanted])
+    """``x`` itself where it has the format, else a copy that does; the gradient keeps the format it comes in."""
+    if x.permute(_ORDER[wanted]).is_contiguous():
+        return x
+    known = format_of(x)
+    if _native.why_not is not None or x.dtype != torch.float32 or x.device.type != "cpu" or not x.numel():
+        return x.permute(_ORDER[wanted]).contiguous().permute(_BACK[wanted])
+    if known is None or (known != BATCH_LAST and wanted != BATCH_LAST):
+        return x.permute(_ORDER[wanted]).contiguous().permute(_BACK[wanted])
+    return _InFormat.apply(x, wanted)
+
+
+class _InFormat(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, wanted: int) -> Tensor:
+        return torch.ops.tamis.to_format(x, wanted)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad, None
 
 
 def to_batch_last(x: Tensor) -> Tensor:
@@ -39,6 +61,15 @@ def empty_in_format(source: Tensor, shape: tuple[int, int, int, int], wanted: in
 def preferred_format(x: Tensor) -> int | None:
     """The format in which the layers behind ``x`` should work; None keeps that of ``x``.
 
-    The one place that decides it: fused blocks ask here about the result of their convolutions.
+    The one place that decides it: fused blocks ask here about the result of their convolutions.  Batch-last needs no
+    turning of matrices when panels are packed, and makes a channel one stretch of memory for batch norm; it pays when
+    the images fill whole vectors.
     """
-    return None
+    return BATCH_LAST if x.shape[0] % 16 == 0 else None
+
+
+if _native.why_not is None:
+
+    @torch.library.register_fake("tamis::to_format")
+    def _(x, format):
+        return empty_in_format(x, tuple(x.shape), format)
