@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import torch
+
+from tamis.bench._threads import spread_threads
 from tamis.bench.peers import PEERS
 
 Member = TypeVar("Member")
@@ -67,6 +70,7 @@ def assemble(
                     keys[sparsity][label] = key
             for sparsity in group:
                 notes[sparsity].update({peer.name: why} if why else {})
+    spread_threads(torch.get_num_threads())  # peers may have brought a thread pool of their own
     return Field(members, keys, notes)
 
 

@@ -93,6 +93,8 @@ def run(arguments: list[str]) -> int:
     machine = {**bench.describe_machine(peers), "allocator": allocator}
     if machine["busy"]:
         print(f"the machine is busy (load {machine['load_average'][0]}): times are too long", file=sys.stderr)
+    if max(options.threads) > machine["cpus"]:
+        print(f"--threads {max(options.threads)}: this process may use {machine['cpus']} processor(s)", file=sys.stderr)
     results = []
     for result in _measured(cases, options, _measure(what, options, peers, bench), torch.set_num_threads):
         results.append(result)
