@@ -1,225 +1,214 @@
-"""One layer, forward and backward with both gradients: sparse against dense in both memory formats."""
+"""Single layers: ours beside dense torch and other peers, forward alone and forward plus backward."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
+from tamis.bench._cases import LayerCase
 from tamis.bench._contest import Timing, contest
+from tamis.bench._field import assemble, wrong_results
 from tamis.bench._machine import reference_gflops
+from tamis.bench._problem import Contestant, Problem, as_given, batch_last
+from tamis.bench._rounding import rounded, scientific
+from tamis.bench.peers import DENSE_FORMS
 from tamis.kernels import ConvGeometry, PackedPattern, sparse_conv2d, sparse_linear
+
+OURS, OURS_BATCH_LAST = "ours", "ours_batch_last"
+WRONG = 1e-3  # a larger error than any rounding of float32 explains
+_TURN_MS = 10.0
+_LEAST_BATCH = 16  # smaller batches do not fill the vectors of the batch-last format
 
 
 @dataclass(frozen=True)
-class LayerCase:
-    """A layer to measure; ``pixels`` 0 means a linear layer.
+class Entry:
+    """One contestant's medians and its largest errors against float64; ``both`` is None without a backward."""
 
-    Attributes:
-        inputs: input channels or features.
-        outputs: output channels or features.
-        pixels: height and width of the input.
-        kernel: taps per side; padding is ``kernel // 2``.
-        stride: pixels per output.
-        batch: images or rows.
-    """
-
-    inputs: int
-    outputs: int
-    pixels: int = 0
-    kernel: int = 1
-    stride: int = 1
-    batch: int = 64
+    forward: Timing
+    both: Timing | None
+    error_forward: float
+    error_gradients: float | None
 
     @property
-    def name(self) -> str:
-        """Short text such as ``conv 64>64 3x3 56px`` or ``linear 512>512 b64``."""
-        if not self.pixels:
-            return f"linear {self.inputs}>{self.outputs} b{self.batch}"
-        stride = f" /{self.stride}" if self.stride > 1 else ""
-        batch = "" if self.batch == 64 else f" b{self.batch}"
-        return f"conv {self.inputs}>{self.outputs} {self.kernel}x{self.kernel} {self.pixels}px{stride}{batch}"
-
-
-# The layers of ResNet-18 and ResNet-50, of CIFAR networks and of transformer blocks.
-LAYER_SUITE = (
-    *(LayerCase(n, m, batch=b) for n, m in ((512, 512), (1024, 4096), (4096, 1024), (768, 3072)) for b in (64, 512)),
-    LayerCase(64, 64, 56, 3), LayerCase(128, 128, 28, 3), LayerCase(256, 256, 14, 3), LayerCase(512, 512, 7, 3),
-    LayerCase(256, 64, 56), LayerCase(1024, 256, 14),
-    LayerCase(64, 128, 56, 3, 2), LayerCase(128, 256, 28, 3, 2), LayerCase(128, 256, 28, 1, 2),
-    LayerCase(64, 64, 32, 3), LayerCase(128, 128, 16, 3), LayerCase(256, 256, 8, 3),
-)  # fmt: skip
+    def error(self) -> float:
+        """The larger of both errors."""
+        return max(self.error_forward, self.error_gradients or 0.0)
 
 
 @dataclass(frozen=True)
 class LayerResult:
-    """What one layer took at one sparsity; times are medians in milliseconds, errors relative to float64.
+    """What one layer took at one sparsity.
 
-    ``speedup`` compares forward plus backward with the faster dense memory format, by CPU time.
-    ``share_of_dense_peak`` is the sparse layer's useful flop rate over torch's dense matrix product on this machine.
+    Attributes:
+        layer: name of the case.
+        sparsity: fraction of zeros.
+        batch: images or rows.
+        threads: of torch's pool.
+        backward: whether forward plus backward were measured, or the forward alone.
+        entries: by contestant: ``ours`` takes and returns contiguous tensors, ``ours_batch_last`` those of the
+            batch-last format, ``nchw`` and ``nhwc`` are dense torch, others peers.
+        notes: by peer, why it has no entry or why its entry does not count.
+        live_flops: useful operations of the measured passes.
+        peak_gflops: what a dense matrix product reaches here on one thread.
     """
 
     layer: str
     sparsity: float
     batch: int
     threads: int
-    sparse: Timing
-    sparse_forward: Timing
-    dense: dict[str, Timing]
-    dense_forward: dict[str, Timing]
-    speedup: float
-    speedup_forward: float
-    speedup_wall: float
-    share_of_dense_peak: float
-    error_forward: float
-    error_gradients: float
+    backward: bool
+    entries: dict[str, Entry]
+    notes: dict[str, str] = field(default_factory=dict)
+    live_flops: int = 0
+    peak_gflops: float = float("nan")
+
+    def timing(self, name: str) -> Timing | None:
+        """The measured passes of a contestant; None where it has no backward or takes no part."""
+        entry = self.entries.get(name)
+        if entry is None:
+            return None
+        return entry.both if self.backward else entry.forward
+
+    @property
+    def best_dense(self) -> str:
+        """The dense memory format that takes less CPU time."""
+        return min((n for n in DENSE_FORMS if n in self.entries), key=lambda n: _known(self.timing(n)).cpu_ms)
+
+    @property
+    def speedup(self) -> float:
+        """CPU time of the better dense format over ours."""
+        return self.speedup_over(self.best_dense) or float("nan")
+
+    def speedup_over(self, name: str) -> float | None:
+        """CPU time of a contestant over ours; forward against forward for one without backward; None if it is wrong."""
+        if name not in self.entries or self.entries[name].error > WRONG:
+            return None
+        theirs, ours = self.timing(name), self.timing(OURS)
+        if theirs is None:
+            theirs, ours = self.entries[name].forward, self.entries[OURS].forward
+        return theirs.cpu_ms / _known(ours).cpu_ms
+
+    @property
+    def peers(self) -> list[str]:
+        """Contestants that are neither ours nor plain dense torch."""
+        return [name for name in self.entries if name not in (OURS, OURS_BATCH_LAST, *DENSE_FORMS)]
 
     def row(self) -> dict[str, Any]:
-        """Flat values for a table."""
-        best = min(self.dense, key=lambda name: self.dense[name].cpu_ms)
-        return {
-            "layer": self.layer,
-            "sparsity": self.sparsity,
-            "batch": self.batch,
-            "threads": self.threads,
-            "sparse_cpu_ms": round(self.sparse.cpu_ms, 3),
-            "sparse_wall_ms": round(self.sparse.wall_ms, 3),
-            **{f"dense_{name}_cpu_ms": round(timing.cpu_ms, 3) for name, timing in self.dense.items()},
+        """Flat values for a CSV; ``NAME_cpu_ms`` is of the passes that ``measured`` names."""
+        ours, best = _known(self.timing(OURS)), self.best_dense
+        row: dict[str, Any] = {
+            "layer": self.layer, "sparsity": self.sparsity, "batch": self.batch, "threads": self.threads,
+            "measured": "forward and backward" if self.backward else "forward",
+            "speedup": rounded(self.speedup),
+            "speedup_wall": rounded(_known(self.timing(best)).wall_ms / ours.wall_ms),
+            "speedup_forward": rounded(self._best_forward() / self.entries[OURS].forward.cpu_ms),
             "best_dense": best,
-            "dense_wall_ms": round(self.dense[best].wall_ms, 3),
-            "speedup": round(self.speedup, 3),
-            "speedup_wall": round(self.speedup_wall, 3),
-            "speedup_forward": round(self.speedup_forward, 3),
-            "share_of_dense_peak": round(self.share_of_dense_peak, 3),
-            "error_forward": float(f"{self.error_forward:.2e}"),
-            "error_gradients": float(f"{self.error_gradients:.2e}"),
-        }
+            "share_of_fma_peak": rounded(self.live_flops / (ours.cpu_ms * 1e6) / self.peak_gflops),
+            "error_forward": scientific(self.entries[OURS].error_forward),
+            "error_gradients": scientific(self.entries[OURS].error_gradients),
+        }  # fmt: skip
+        for name, entry in self.entries.items():
+            timing = self.timing(name)
+            row[f"{name}_cpu_ms"] = rounded(timing.cpu_ms) if timing else ""
+            row[f"{name}_wall_ms"] = rounded(timing.wall_ms) if timing else ""
+            if self.backward:
+                row[f"{name}_forward_cpu_ms"] = rounded(entry.forward.cpu_ms)
+        for name in self.peers:
+            row[f"{name}_over_ours"] = rounded(self.speedup_over(name))
+        for name in (*self.peers, *([OURS_BATCH_LAST] if OURS_BATCH_LAST in self.entries else [])):
+            row[f"{name}_error"] = scientific(self.entries[name].error)
+        row["notes"] = "; ".join(f"{name}: {why}" for name, why in self.notes.items())
+        return row
+
+    def brief(self) -> dict[str, Any]:
+        """The columns that fit on a screen; ``x NAME`` is that contestant's time over ours."""
+        batch_last = self.timing(OURS_BATCH_LAST)
+        return {
+            "layer": self.layer, "sparsity": self.sparsity, "threads": self.threads,
+            "ours ms": rounded(_known(self.timing(OURS)).cpu_ms),
+            "batch-last ms": rounded(batch_last.cpu_ms) if batch_last else "",
+            "x dense": rounded(self.speedup, 2), "best dense": self.best_dense,
+            **{f"x {name}": rounded(self.speedup_over(name), 2) for name in self.peers},
+            "peak": rounded(self.row()["share_of_fma_peak"], 2), "error": scientific(self.entries[OURS].error),
+        }  # fmt: skip
+
+    def _best_forward(self) -> float:
+        return min(self.entries[name].forward.cpu_ms for name in DENSE_FORMS if name in self.entries)
 
 
-def measure_layer(case: LayerCase, sparsities: Sequence[float], *, repeats: int = 5) -> list[LayerResult]:
-    """Time one layer with random unstructured masks, forward and backward with both gradients; one result a sparsity.
+def measure_layer(
+    case: LayerCase, sparsities: Sequence[float], *, repeats: int = 5, peers: Sequence[str] = ()
+) -> list[LayerResult]:
+    """Time one layer with random unstructured masks; one result a sparsity.
 
-    The sparse layers take and return NCHW tensors; packing is counted.  Dense torch is timed in NCHW and, for
-    convolutions, in channels_last, input and weight already in that format.  All take turns in one contest.
+    With a batch of 1 the forward alone is measured, in inference mode.  All contestants take turns in one contest;
+    dense torch always takes part.
 
     Args:
         case: the layer.
         sparsities: fractions of zeros in [0, 1).
-        repeats: timed calls of each contestant.
+        repeats: timed turns of each contestant.
+        peers: names of ``tamis.bench.PEERS`` to measure beside.
     """
-    generator = torch.Generator().manual_seed(0)
-    shape = (case.outputs, case.inputs, case.kernel, case.kernel) if case.pixels else (case.outputs, case.inputs)
-    dense_weight, chance = torch.randn(shape, generator=generator), torch.rand(shape, generator=generator)
-    pixels = (case.pixels, case.pixels) if case.pixels else ()
-    x = torch.randn(case.batch, case.inputs, *pixels, generator=generator)
-    dense = {"nchw": _Work(case, x, dense_weight, None)}
-    if case.pixels:
-        last = torch.channels_last
-        dense["nhwc"] = _Work(case, x.to(memory_format=last), dense_weight.to(memory_format=last), None)
-    sparse = {}
-    for sparsity in sparsities:
-        pattern = PackedPattern.from_mask(chance >= sparsity)
-        sparse[sparsity] = _Work(case, x, pattern.pack(dense_weight), (pattern, _geometry(case)))
-    contestants = {**{str(sparsity): work for sparsity, work in sparse.items()}, **dense}
-    grad = torch.randn(dense["nchw"].forward().shape, generator=generator)
-    for name, work in contestants.items():
-        work.grad = grad.to(memory_format=torch.channels_last) if name == "nhwc" else grad
-    both = contest({name: work.both for name, work in contestants.items()}, repeats=repeats, warmup=1)
-    forward = contest({name: work.forward for name, work in contestants.items()}, repeats=repeats, warmup=1)
-    return [_result(case, sparsity, work, dense_weight, both, forward) for sparsity, work in sparse.items()]
+    torch._dynamo.reset()
+    problems = {problem.sparsity: problem for problem in Problem.several(case, sparsities)}
+    contestants = assemble("layer", peers, {s: (problem,) for s, problem in problems.items()}, _ours)
+    owner = {key: problems[contestants.built_for(key)] for key in contestants.members}
+    backward = case.batch > 1
+    entries = _measured(contestants.members, owner, backward=backward, repeats=repeats)
+    peak = reference_gflops()
+    results = []
+    for sparsity, problem in problems.items():
+        mine = contestants.at(sparsity, entries)
+        notes = {**contestants.notes[sparsity], **wrong_results({n: e.error for n, e in mine.items()}, WRONG)}
+        flops = (6 if backward else 2) * int(problem.mask.sum()) * problem.grad[:, 0].numel()
+        results.append(
+            LayerResult(
+                case.name, sparsity, case.batch, torch.get_num_threads(), backward, mine, notes, flops, peak
+            )
+        )  # fmt: skip
+    return results
 
 
-def _result(
-    case: LayerCase,
-    sparsity: float,
-    work: _Work,
-    dense_weight: Tensor,
-    both: dict[str, Timing],
-    forward: dict[str, Timing],
-) -> LayerResult:
-    formats = [name for name in both if name in ("nchw", "nhwc")]
-    dense, dense_forward = {n: both[n] for n in formats}, {n: forward[n] for n in formats}
-    sparse, sparse_forward = both[str(sparsity)], forward[str(sparsity)]
-    assert work.sparse is not None
-    assert work.grad is not None
-    pattern = work.sparse[0]
-    flops = 6 * pattern.nnz * case.batch * (work.grad[0, 0].numel() if case.pixels else 1)
-    errors = _errors(case, work, dense_weight * pattern.mask())
-    return LayerResult(
-        layer=case.name, sparsity=sparsity, batch=case.batch, threads=torch.get_num_threads(),
-        sparse=sparse, sparse_forward=sparse_forward, dense=dense, dense_forward=dense_forward,
-        speedup=min(t.cpu_ms for t in dense.values()) / sparse.cpu_ms,
-        speedup_forward=min(t.cpu_ms for t in dense_forward.values()) / sparse_forward.cpu_ms,
-        speedup_wall=min(t.wall_ms for t in dense.values()) / sparse.wall_ms,
-        share_of_dense_peak=flops / (sparse.cpu_ms * 1e6) / reference_gflops(),
-        error_forward=errors[0], error_gradients=max(errors[1:]),
-    )  # fmt: skip
+def _measured(
+    running: Mapping[str, Contestant], owner: Mapping[str, Problem], *, backward: bool, repeats: int
+) -> dict[str, Entry]:
+    both: dict[str, Timing] = {}
+    if backward:
+        trained = {key: c.both for key, c in running.items() if c.train is not None}
+        both = contest(trained, repeats=repeats, warmup=2, minimum_ms=_TURN_MS)
+    forward = contest({k: c.forward for k, c in running.items()}, repeats=repeats, warmup=2, minimum_ms=_TURN_MS)
+    return {k: Entry(forward[k], both.get(k), *owner[k].errors(c)) for k, c in running.items()}
 
 
-class _Work:
-    """One contestant: a layer's forward, and its forward and backward."""
-
-    def __init__(
-        self, case: LayerCase, x: Tensor, weight: Tensor, sparse: tuple[PackedPattern, ConvGeometry] | None
-    ) -> None:
-        self.case, self.sparse = case, sparse
-        self.x, self.weight = x.detach().requires_grad_(), weight.detach().requires_grad_()
-        self.grad: Tensor | None = None
-
-    def forward(self) -> Tensor:
-        case = self.case
-        if self.sparse and case.pixels:
-            return sparse_conv2d(self.x, self.weight, None, *self.sparse)
-        if self.sparse:
-            return sparse_linear(self.x, self.weight, None, self.sparse[0])
-        if case.pixels:
-            return F.conv2d(self.x, self.weight, None, case.stride, case.kernel // 2)
-        return F.linear(self.x, self.weight)
-
-    def both(self) -> None:
-        self.x.grad = self.weight.grad = None
-        self.forward().backward(self.grad)
+def _ours(problem: Problem) -> dict[str, Contestant]:
+    """The product as it is used: chooser on, contiguous tensors in and out; and with batch-last tensors."""
+    layouts = {OURS: as_given}
+    if problem.case.batch >= _LEAST_BATCH:
+        layouts[OURS_BATCH_LAST] = batch_last
+    found = {}
+    for name, layout in layouts.items():
+        pattern = PackedPattern.from_mask(problem.mask)
+        weight = pattern.pack(problem.weight).requires_grad_()
+        if problem.case.pixels:
+            run = partial(sparse_conv2d, values=weight, bias=None, pattern=pattern, geometry=_geometry(problem.case))
+        else:
+            run = partial(sparse_linear, values=weight, bias=None, pattern=pattern)
+        found[name] = Contestant(run, layout(problem.x), run, layout(problem.grad), weight, pattern.unpack)
+    return found
 
 
 def _geometry(case: LayerCase) -> ConvGeometry:
-    if not case.pixels:
-        return ConvGeometry()
-    half = case.kernel // 2
     return ConvGeometry(
-        size=(case.pixels, case.pixels),
-        kernel=(case.kernel, case.kernel),
-        stride=(case.stride, case.stride),
-        padding=(half, half, half, half),
-    )
+        size=(case.pixels, case.pixels), kernel=(case.kernel, case.kernel), stride=(case.stride, case.stride),
+        padding=(case.padding,) * 4,
+    )  # fmt: skip
 
 
-def _errors(case: LayerCase, sparse: _Work, weight: Tensor) -> tuple[float, float, float]:
-    """Largest difference from float64 over the largest float64 value: forward, input's and weights' gradient.
-
-    Eight images are compared, so that the float64 reference does not take longer than the measurement.
-    """
-    assert sparse.sparse is not None
-    assert sparse.grad is not None
-    pattern, x, grad = sparse.sparse[0], sparse.x.detach()[:8], sparse.grad[:8]
-    exact = _Work(case, x.double(), weight.double(), None)
-    exact.grad = grad.double()
-    exact.both()
-    ours = _Work(case, x, sparse.weight, sparse.sparse)
-    ours.grad = grad
-    ours.both()
-    pairs = (
-        (ours.forward(), exact.forward()),
-        (_gradient(ours.x), _gradient(exact.x)),
-        (_gradient(ours.weight), pattern.pack(_gradient(exact.weight))),
-    )
-    worst = [float(((a.double() - b).abs().max() / b.abs().max()).detach()) if b.numel() else 0.0 for a, b in pairs]
-    return worst[0], worst[1], worst[2]
-
-
-def _gradient(leaf: Tensor) -> Tensor:
-    assert leaf.grad is not None
-    return leaf.grad
+def _known(timing: Timing | None) -> Timing:
+    assert timing is not None
+    return timing

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
+from tamis.bench.peers import PEERS
+from tamis.kernels import choices
 from tamis.train import describe_environment
 
 
-def describe_machine() -> dict[str, Any]:
-    """Processor, instruction set, threads, versions and load; ``busy`` when other work disturbs the measurement."""
+def describe_machine(peers: Sequence[str] = ()) -> dict[str, Any]:
+    """Processor, instruction set, threads, versions and load; ``busy`` when the load leaves too few processors free.
+
+    ``peers`` holds, for each of these peers that is a package of its own, its version or why it is missing;
+    ``choice`` is the mode of the dense/sparse chooser.
+    """
     found = describe_environment()
     load = found["load_average"]
-    found["busy"] = bool(load) and load[0] > max(0.5, found["cpus"] - found["threads"] + 0.5)
+    found["busy"] = bool(load) and load[0] > (os.cpu_count() or 1) - found["threads"] + 0.5
+    found["choice"] = choices.mode
+    found["peers"] = {name: PEERS[name].version or PEERS[name].missing for name in peers if PEERS[name].packages}
     return found
 
 

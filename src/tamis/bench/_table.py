@@ -12,6 +12,11 @@ from typing import Any
 
 from tamis.storage import write_atomic
 
+_MACHINE = (
+    "processor", "isa", "threads", "cpus", "load_average", "versions", "busy", "allocator", "huge_pages", "choice",
+    "peers", "wall_over_cpu",
+)  # fmt: skip
+
 
 def geometric_mean(values: Iterable[float]) -> float:
     """Geometric mean of positive numbers; NaN for none.
@@ -41,7 +46,7 @@ def write_csv(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]], m
     """Write rows as CSV with the machine's description in ``#`` comment lines above them; replaces the file at once."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
-    for key in ("processor", "isa", "threads", "cpus", "load_average", "versions", "busy"):
+    for key in _MACHINE:
         if key in machine:
             text.write(f"# {key}: {machine[key]}\n")
     writer = csv.DictWriter(text, names, lineterminator="\n", restval="")
