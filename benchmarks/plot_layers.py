@@ -2,8 +2,8 @@
 
 python benchmarks/plot_layers.py [CSV [SVG]]
 
-The defaults are benchmarks/results/layers.csv and docs/_static/speedup.svg; howto_bench.md has the command that measures
-them.
+The defaults are benchmarks/results/layers.csv and docs/_static/speedup.svg; howto_bench.md
+has the command that measures them.
 """
 
 from __future__ import annotations

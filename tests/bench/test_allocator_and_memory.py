@@ -53,5 +53,5 @@ def test_the_peak_of_a_step_lies_above_what_the_process_held_before():
 
 
 def test_a_probe_that_fails_says_why():
-    with pytest.raises(TamisError, match="the process that measures memory failed: .*resnet200"):
+    with pytest.raises(TamisError, match=r"the process that measures memory failed: .*resnet200"):
         step_memory("resnet200", 8, 2, 10, None, 1)
