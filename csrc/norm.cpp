@@ -3,6 +3,7 @@
 #include <cmath>
 #include <vector>
 
+#include "bypass.h"
 #include "norm_pieces.h"
 #include "tasks.h"
 
@@ -61,6 +62,9 @@ class Spread {
   std::vector<std::vector<float>> buffers_;
 };
 
+// Whether to write a tensor past the caches: it is large, and a channel is long enough to fill whole lines.
+bool too_large_to_keep(const Planes& p) { return p.total() >= bypass_floats; }
+
 const float* at(const float* p, int64_t offset) { return p ? p + offset : nullptr; }
 float* at(float* p, int64_t offset) { return p ? p + offset : nullptr; }
 
@@ -70,6 +74,7 @@ void apply(const NormForward& f, const NormPieces& walk, NormArgs args, int64_t 
   args.y = f.y + from;
   args.other = at(f.residual, from);
   args.out = f.z + from;
+  args.bypass = too_large_to_keep(f.planes);
   level.norm(&args);
 }
 
@@ -101,6 +106,7 @@ void narrow_forward(const NormForward& f, const NormPieces& walk, NormArgs args,
         set_channel(f, c, m);
       }
       for (int64_t piece = pieces; piece-- > 0;) apply(f, walk, constants_of(c), c, piece, level);  // the last is nearest
+      store_fence();
     });
     return;
   }
@@ -115,7 +121,10 @@ void narrow_forward(const NormForward& f, const NormPieces& walk, NormArgs args,
     }
   }
   run_tasks(parallel, channels * pieces,
-            [&](int64_t i) { apply(f, walk, constants_of(i / pieces), i / pieces, i % pieces, level); });
+            [&](int64_t i) {
+              apply(f, walk, constants_of(i / pieces), i / pieces, i % pieces, level);
+              store_fence();
+            });
 }
 
 void wide_forward(const NormForward& f, const NormPieces& walk, NormArgs args, const Level& level, const Parallel& parallel) {
@@ -185,6 +194,7 @@ void gradient(const NormBackward& b, const NormPieces& walk, NormArgs args, int6
   args.step = NORM_GRADIENT;
   args.mask = b.grad_residual ? MASK_NONE : b.mask;  // the first pass left the masked gradient there
   args.y = b.y + from, args.grad = (b.grad_residual ? b.grad_residual : b.grad) + from, args.out = b.grad_y + from;
+  args.bypass = too_large_to_keep(b.planes);
   level.norm(&args);
 }
 
@@ -207,6 +217,7 @@ void narrow_backward(const NormBackward& b, const NormPieces& walk, const NormAr
       for (int64_t piece = 0; piece < pieces; ++piece) sums_of(c, piece, p), sum += p[0], centred += p[1];
       const Slope s = finish_channel(b, c, sum, centred);
       for (int64_t piece = pieces; piece-- > 0;) gradient_of(c, piece, s);
+      store_fence();
     });
     return;
   }
@@ -218,7 +229,10 @@ void narrow_backward(const NormBackward& b, const NormPieces& walk, const NormAr
     for (int64_t i = c * pieces; i < (c + 1) * pieces; ++i) sum += parts[size_t(2 * i)], centred += parts[size_t(2 * i + 1)];
     slopes[size_t(c)] = finish_channel(b, c, sum, centred);
   }
-  run_tasks(parallel, channels * pieces, [&](int64_t i) { gradient_of(i / pieces, i % pieces, slopes[size_t(i / pieces)]); });
+  run_tasks(parallel, channels * pieces, [&](int64_t i) {
+    gradient_of(i / pieces, i % pieces, slopes[size_t(i / pieces)]);
+    store_fence();
+  });
 }
 
 void wide_backward(const NormBackward& b, const NormPieces& walk, NormArgs args, const Level& level,

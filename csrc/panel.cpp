@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cstring>
 
+#include "bypass.h"
+
 namespace tamis {
 namespace {
 
-// Results of this size leave the caches before anybody reads them (8 MB).
-constexpr int64_t bypass_floats = int64_t(2) << 20;
+// Shorter stretches have too large a share of incomplete lines at their ends.
+constexpr int64_t worth_bypassing = 128;
 
 int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
 
@@ -87,6 +89,11 @@ void steps(std::vector<int64_t>& offsets, int64_t count, int64_t step) {
   for (int64_t i = 0; i < count; ++i) offsets[size_t(i)] = i * step;
 }
 
+constexpr int64_t no_offset = 0;
+LanesArgs one_stretch(const float* src, float* dst, int64_t length, int64_t ahead, int32_t bypass) {
+  return {src, dst, &no_offset, &no_offset, 1, length, length, ahead, bypass};
+}
+
 bool channels_innermost(const Images& t) { return t.channel_step == 1 && (t.col_step != 1 || t.cols == 1); }
 
 }  // namespace
@@ -141,7 +148,8 @@ void pack(const Images& src, const PixelMap& map, int64_t lanes_per_col, int64_t
         const int64_t at = start + c * src.channel_step;
         float* const to = panel + c * channel_floats;
         if (src.col_step == 1 && lanes_per_col == 1 && run.straight) {
-          std::memcpy(to + place[0], src.data + at, size_t(run.length) * sizeof(float));
+          const LanesArgs a = one_stretch(src.data + at, to + place[0], run.length, c + 1 < channels ? src.channel_step : 0, 0);
+          level.lanes(&a);
         } else if (src.col_step == 1 && lanes_per_col > 1) {
           TransposeArgs a{src.data + at, to, offsets.images.data(), place, images, run.length, lanes_per_col,
                           floats - at - offsets.images.back(), c + 1 < channels ? src.channel_step : 0, 0};
@@ -159,10 +167,12 @@ void pack(const Images& src, const PixelMap& map, int64_t lanes_per_col, int64_t
   }
 }
 
-void unpack(const float* tile, const PixelMap& map, int64_t lanes_per_col, int64_t channel_floats, int64_t first_image,
-            int64_t first_channel, int64_t channels, const Level& level, Offsets& offsets, const Images& dst) {
+namespace {
+
+void copy_out(const float* tile, const PixelMap& map, int64_t lanes_per_col, int64_t channel_floats, int64_t first_image,
+              int64_t first_channel, int64_t channels, const Level& level, Offsets& offsets, const Images& dst,
+              int32_t bypass) {
   const int64_t images = std::min(lanes_per_col, dst.images - first_image);
-  const int32_t bypass = dst.images * dst.channels * dst.rows * dst.cols >= bypass_floats;
   float* const base = dst.data + first_image * dst.image_step + first_channel * dst.channel_step;
   steps(offsets.images, images, dst.image_step);
   if (lanes_per_col > 1 && dst.image_step == 1 && images > 1) {
@@ -196,7 +206,8 @@ void unpack(const float* tile, const PixelMap& map, int64_t lanes_per_col, int64
         const float* const from = tile + c * channel_floats;
         float* const to = start + c * dst.channel_step;
         if (dst.col_step == 1 && lanes_per_col == 1 && run.straight) {
-          std::memcpy(to, from + place[0], size_t(run.length) * sizeof(float));
+          const LanesArgs a = one_stretch(from + place[0], to, run.length, 0, bypass && run.length >= worth_bypassing);
+          level.lanes(&a);
         } else if (dst.col_step == 1 && lanes_per_col > 1) {
           TransposeArgs a{from, to, place, offsets.images.data(), run.length, images, run.length, lanes_per_col, 0, bypass};
           level.transpose(&a);
@@ -209,6 +220,15 @@ void unpack(const float* tile, const PixelMap& map, int64_t lanes_per_col, int64
       }
     }
   }
+}
+
+}  // namespace
+
+void unpack(const float* tile, const PixelMap& map, int64_t lanes_per_col, int64_t channel_floats, int64_t first_image,
+            int64_t first_channel, int64_t channels, const Level& level, Offsets& offsets, const Images& dst) {
+  const int32_t bypass = dst.images * dst.channels * dst.rows * dst.cols >= bypass_floats;
+  copy_out(tile, map, lanes_per_col, channel_floats, first_image, first_channel, channels, level, offsets, dst, bypass);
+  if (bypass) store_fence();
 }
 
 }  // namespace tamis

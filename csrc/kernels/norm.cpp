@@ -135,7 +135,7 @@ TAMIS_INLINE void moments(const NormArgs* a) {
       });
 }
 
-template <bool WIDE, int ACTIVATION, bool RESIDUAL>
+template <bool WIDE, int ACTIVATION, bool RESIDUAL, bool BYPASS>
 TAMIS_INLINE void apply(const NormArgs* a) {
   const Constant<WIDE> center(a->center), scale(a->scale), shift(a->shift);
   for (int64_t r = 0; r < a->runs; ++r) {
@@ -143,7 +143,7 @@ TAMIS_INLINE void apply(const NormArgs* a) {
     along(a->length, [&](auto kind, int64_t i, int64_t n) TAMIS_ALWAYS {
       vec v = normalised(take(kind, a->y + at + i, n) - center.at(kind, i, n), scale.at(kind, i, n), shift.at(kind, i, n));
       if (RESIDUAL) v += take(kind, a->other + at + i, n);
-      put(kind, a->out + at + i, activate<ACTIVATION>(v), n);
+      put_result<BYPASS>(kind, a->out + at + i, activate<ACTIVATION>(v), n);
     });
   }
 }
@@ -170,7 +170,7 @@ TAMIS_INLINE void sums_of_gradient(const NormArgs* a) {
       });
 }
 
-template <bool WIDE, int ACTIVATION, int MASK>
+template <bool WIDE, int ACTIVATION, int MASK, bool BYPASS>
 TAMIS_INLINE void gradient(const NormArgs* a) {
   const Constant<WIDE> center(a->center), scale(a->scale), shift(a->shift), slope(a->slope), level(a->level);
   for (int64_t r = 0; r < a->runs; ++r) {
@@ -179,7 +179,7 @@ TAMIS_INLINE void gradient(const NormArgs* a) {
       const vec centred = take(kind, a->y + at + i, n) - center.at(kind, i, n), factor = scale.at(kind, i, n);
       vec g = take(kind, a->grad + at + i, n);
       if (MASK == MASK_FROM_Y) g = let_through<ACTIVATION>(g, normalised(centred, factor, shift.at(kind, i, n)));
-      put(kind, a->out + at + i, factor * g + (slope.at(kind, i, n) * centred + level.at(kind, i, n)), n);
+      put_result<BYPASS>(kind, a->out + at + i, factor * g + (slope.at(kind, i, n) * centred + level.at(kind, i, n)), n);
     });
   }
 }
@@ -195,12 +195,17 @@ template <bool WIDE, int ACTIVATION>
 TAMIS_INLINE void step_of(const NormArgs* a) {
   switch (a->step) {
     case NORM_APPLY:
-      return a->other ? apply<WIDE, ACTIVATION, true>(a) : apply<WIDE, ACTIVATION, false>(a);
+      if (!WIDE && a->bypass)
+        return a->other ? apply<WIDE, ACTIVATION, true, true>(a) : apply<WIDE, ACTIVATION, false, true>(a);
+      return a->other ? apply<WIDE, ACTIVATION, true, false>(a) : apply<WIDE, ACTIVATION, false, false>(a);
     case NORM_SUMS:
       return a->out ? mask_of<WIDE, ACTIVATION, true>(a) : mask_of<WIDE, ACTIVATION, false>(a);
     case NORM_GRADIENT:
-      if (a->mask == MASK_FROM_Y) return gradient<WIDE, ACTIVATION, MASK_FROM_Y>(a);
-      return gradient<WIDE, ACTIVATION, MASK_NONE>(a);
+      if (!WIDE && a->bypass)
+        return a->mask == MASK_FROM_Y ? gradient<WIDE, ACTIVATION, MASK_FROM_Y, true>(a)
+                                      : gradient<WIDE, ACTIVATION, MASK_NONE, true>(a);
+      if (a->mask == MASK_FROM_Y) return gradient<WIDE, ACTIVATION, MASK_FROM_Y, false>(a);
+      return gradient<WIDE, ACTIVATION, MASK_NONE, false>(a);
     default:
       return moments<WIDE>(a);
   }

@@ -31,6 +31,7 @@ struct NormArgs {
   int64_t sums_step;
   int64_t runs, run_step, length;
   int32_t step, wide, activation, mask;
+  int32_t bypass;  // narrow APPLY and GRADIENT: out goes past the caches, and the caller makes a store fence
 };
 
 typedef void (*norm_fn)(const NormArgs*);

@@ -48,6 +48,16 @@ TAMIS_INLINE vec take(Kind, const float* p, int64_t n) {
   return Kind::whole ? load(p) : load_part(p, n);
 }
 
+template <bool BYPASS, class Kind>
+TAMIS_INLINE void put_result(Kind, float* p, vec v, int64_t n) {
+  if (!Kind::whole)
+    store_part(p, v, n);
+  else if (BYPASS)
+    stream(p, v);
+  else
+    store(p, v);
+}
+
 template <class Kind>
 TAMIS_INLINE void put(Kind, float* p, vec v, int64_t n) {
   if (Kind::whole)

@@ -26,7 +26,7 @@ typedef float unaligned_vec __attribute__((vector_size(LANES * 4), aligned(4), m
 TAMIS_INLINE vec load(const float* p) { return *(const unaligned_vec*)p; }
 TAMIS_INLINE void store(float* p, vec v) { *(unaligned_vec*)p = v; }
 // Stores a vector past the caches where its address is aligned: a large result that nobody reads soon would only push out
-// what is needed, and fetching the lines to overwrite would cost as much as writing them. `fence` makes such stores visible.
+// what is needed, and fetching the lines to overwrite would cost as much as writing them.
 TAMIS_INLINE void stream(float* p, vec v) {
 #if defined(__AVX512F__) && LANES == 16
   if (((uintptr_t)p & 63) == 0) return __builtin_ia32_movntps512(p, v);
@@ -36,11 +36,6 @@ TAMIS_INLINE void stream(float* p, vec v) {
   if (((uintptr_t)p & 15) == 0) return __builtin_ia32_movntps(p, v);
 #endif
   store(p, v);
-}
-TAMIS_INLINE void fence() {
-#if defined(__SSE__)
-  __builtin_ia32_sfence();
-#endif
 }
 TAMIS_INLINE vec broadcast(float x) { return x - (vec){}; }
 

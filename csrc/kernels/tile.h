@@ -64,7 +64,8 @@ struct TransposeArgs {
   int64_t padded_rows;        // at least rows
   int64_t readable;           // floats that may be read from the start of every row, at least cols
   int64_t ahead;              // floats from src to what the next call will read, fetched into the cache meanwhile; or 0
-  int32_t bypass;             // 1: results go past the caches, for large results that are not read soon
+  int32_t bypass;             // 1: results go past the caches, for large results that are not read soon; other threads
+                              // see them only after a store fence, which is left to the caller
 };
 
 // dst[dst_offset[p] + i] = src[src_offset[p] + i] for i < count, and 0 for count <= i < padded, for every p < places whose

@@ -137,12 +137,7 @@ void transpose_all(const TransposeArgs& a) {
 }  // namespace
 
 extern "C" void TAMIS_KERNEL(transpose)(const TransposeArgs* a) {
-  if (a->bypass) {
-    transpose_all<false, true>(*a);
-    fence();
-  } else if (a->ahead) {
-    transpose_all<true, false>(*a);
-  } else {
-    transpose_all<false, false>(*a);
-  }
+  if (a->bypass) return transpose_all<false, true>(*a);
+  if (a->ahead) return transpose_all<true, false>(*a);
+  transpose_all<false, false>(*a);
 }
