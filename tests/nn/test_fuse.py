@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from tamis.kernels import to_batch_last
 from tamis.models import create_model
-from tamis.nn import densify, fuse, prunable_modules, sparsify, unfuse
+from tamis.nn import densify, fuse, is_packed, prunable_modules, sparsify, unfuse
 
 
 class TorchvisionBlock(nn.Module):
@@ -166,6 +166,33 @@ def test_sparsify_fuses_and_densify_undoes_it():
     assert "fused=(conv1 bn1 relu" in repr(model)
     assert repr(densify(model)) == text
     assert "fused" not in repr(sparsify(network("resnet18"), masks, fuse=False))
+
+
+def test_depthwise_layers_are_packed_whole_beside_sparse_ones():
+    model = network("mobilenet_v1")
+    masks = {
+        n: torch.rand(layer.weight.shape) < 0.1
+        for n, layer in prunable_modules(model).items()
+        if layer_is_pointwise(layer)
+    }
+    twin = copy.deepcopy(model)
+    for name, mask in masks.items():
+        dict(twin.named_modules())[name].weight.data.mul_(mask)
+    sparsify(model, masks)
+    depthwise = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
+    assert depthwise
+    assert all(is_packed(m) and m.pattern.sparsity == 0 for m in depthwise)
+    model.eval(), twin.eval()
+    x = torch.randn(16, 3, 32, 32)
+    with torch.inference_mode():
+        assert error(model(x), twin.double()(x.double())) < 1e-4
+    assert not any(is_packed(m) for m in densify(model).modules())
+    plain = sparsify(network("mobilenet_v1"), masks, fuse=False)
+    assert not any(is_packed(m) for m in plain.modules() if isinstance(m, nn.Conv2d) and m.groups > 1)
+
+
+def layer_is_pointwise(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1)
 
 
 def test_copies_are_independent():

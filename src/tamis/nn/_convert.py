@@ -150,7 +150,9 @@ def sparsify(
         minimum_sparsity: layers with a smaller fraction of zeros stay dense, unless ``masks`` names them.
         include: glob patterns of the module names to consider; None takes all.
         exclude: glob patterns of module names to leave dense.
-        fuse: also fuse batch norms with what follows them (:func:`tamis.nn.fuse`), if any layer is packed.
+        fuse: also fuse batch norms with what follows them (:func:`tamis.nn.fuse`), if any layer is packed, and pack
+            depthwise convolutions with all their weights alive: fused blocks hand on tensors with the images innermost,
+            which dense torch would turn around at every depthwise layer.
 
     Returns:
         The same model.  ``print(model)`` shows the packed layers with their live weights, and what was fused.
@@ -177,8 +179,15 @@ def sparsify(
         if name in masks or 1.0 - int(mask.sum()) / max(mask.numel(), 1) >= minimum_sparsity:
             pack_module(layer, mask)
     if fuse and any(is_packed(layer) for layer in layers.values()):
+        for layer in layers.values():
+            if _is_depthwise(layer) and not is_packed(layer) and can_pack(layer, within=model):
+                pack_module(layer, torch.ones_like(layer.weight, dtype=torch.bool))
         _fuse.fuse(model)
     return model
+
+
+def _is_depthwise(layer: Any) -> bool:
+    return isinstance(layer, nn.Conv2d) and 1 < layer.groups == layer.in_channels
 
 
 def densify(model: Model) -> Model:
