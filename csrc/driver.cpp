@@ -208,19 +208,28 @@ void for_channel_blocks(const Plan& plan, const Task& task, const PixelMap& sour
   }
 }
 
-void multiply_task(const Plan& plan, const Task& task, const float* bias) {
+void multiply_task(const Plan& plan, const Task& task, const Epilogue& e) {
   const Tiling& t = plan.tiling;
   if (task.channels <= 0) return;
   Workspace& ws = workspace();
   const Workspace::Place& place = prepare(plan, task, ws);
   const int64_t channel_floats = plan.tile_channel_floats();
   float* tile = ws.tile.take<float>(task.channels * channel_floats);
-  for_channel_blocks(plan, task, place.source, ws, [&](int64_t phase, const Part& part, const float* panel, const int32_t* table,
-                                         int64_t* cursor, int64_t* next, const int64_t* row_end, int32_t limit, bool first) {
+  if (e.residual) {
+    Images residual = plan.product.dst;
+    residual.data = const_cast<float*>(e.residual);
+    pack(residual, place.target, t.lanes_per_col, channel_floats, task.first_image, task.first_channel, task.channels,
+         plan.level, ws.offsets, tile);
+  }
+  for_channel_blocks(plan, task, place.source, ws, [&](int64_t phase, const Part& part, const float* panel,
+                                                       const int32_t* table, int64_t* cursor, int64_t* next,
+                                                       const int64_t* row_end, int32_t limit, bool first) {
+    const int32_t start = !first ? START_FROM_OUT : e.residual ? START_FROM_OUT_AND_BIAS : START_FROM_BIAS;
     for_register_tiles(plan, part, [&](int64_t from, int64_t to, int32_t rows, int32_t vectors) {
       MultiplyArgs a{plan.weights.values, plan.weights.indices, table, cursor, next, row_end,
-                     bias ? bias + task.first_channel : nullptr, panel + from, tile + phase * t.phase_floats + to,
-                     task.channels, t.panel_row_floats, t.tile_row_floats, channel_floats, limit, first, rows, vectors};
+                     e.bias ? e.bias + task.first_channel : nullptr, panel + from, tile + phase * t.phase_floats + to,
+                     task.channels, t.panel_row_floats, t.tile_row_floats, channel_floats, limit, start,
+                     e.relu && limit == INT_MAX, rows, vectors};
       plan.level.multiply(&a);
     });
   });
@@ -250,7 +259,7 @@ void gradient_task(const Plan& plan, const Task& task, float* grad_values) {
 
 }  // namespace
 
-void multiply(const Product& product, const Weights& w, const float* bias, const Level& level, Layout layout,
+void multiply(const Product& product, const Weights& w, const Epilogue& e, const Level& level, Layout layout,
               const Parallel& parallel) {
   if (product.dst.images == 0 || product.dst.channels == 0 || product.phases.empty()) return;
   TileLimits limits;
@@ -259,7 +268,7 @@ void multiply(const Product& product, const Weights& w, const float* bias, const
   const Plan plan = make_plan(p, w, level, limits.multiply, layout, parallel.threads, 0);
   run_tasks(parallel, plan.tiles() * p.groups * plan.chunks, [&](int64_t i) {
     const int64_t chunk = i % plan.chunks, group = i / plan.chunks % p.groups, tile = i / plan.chunks / p.groups;
-    multiply_task(plan, task_at(plan, tile, group, chunk), bias);
+    multiply_task(plan, task_at(plan, tile, group, chunk), e);
   });
 }
 

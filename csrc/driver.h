@@ -6,9 +6,16 @@
 
 namespace tamis {
 
-// dst = weights * src (+ bias, one value per destination channel, or null). Every destination value is written. Products
+// What becomes of the sums before they are written: activation(sum + bias + residual).
+struct Epilogue {
+  const float* bias = nullptr;      // one value per destination channel, or null
+  const float* residual = nullptr;  // of the shape and strides of dst, or null
+  bool relu = false;
+};
+
+// dst = weights * src, and the epilogue. Every destination value is written. Products
 // of one output are added in ascending index order, so the result does not depend on layout, batch or threads.
-void multiply(const Product& p, const Weights& w, const float* bias, const Level& level, Layout layout,
+void multiply(const Product& p, const Weights& w, const Epilogue& e, const Level& level, Layout layout,
               const Parallel& parallel);
 
 // grad_values[k] = gradient of every live weight, from the forward product and the gradient of its result (which takes the

@@ -60,8 +60,10 @@ Weights weights_of(const Tensor* values, const Tensor& row_ptr, const Tensor& in
   return {values ? static_cast<const float*>(values->const_data_ptr()) : nullptr, ptr, index};
 }
 
+// activation(convolution + bias + residual); the residual has the shape and strides of the result.
 Tensor conv_forward(const Tensor& x, const Tensor& values, const std::optional<Tensor>& bias, const Tensor& row_ptr,
-                    const Tensor& indices, std::vector<int64_t> geometry, int64_t layout) {
+                    const Tensor& indices, std::vector<int64_t> geometry, int64_t layout,
+                    const std::optional<Tensor>& residual, bool relu) {
   const Geometry g = geometry_of(geometry);
   const int64_t channels = row_ptr.numel() - 1;
   STD_TORCH_CHECK(x.dim() == 4 && x.size(2) == g.in_rows && x.size(3) == g.in_cols && x.size(1) % g.groups == 0 &&
@@ -70,8 +72,17 @@ Tensor conv_forward(const Tensor& x, const Tensor& values, const std::optional<T
   const Weights w = weights_of(&values, row_ptr, indices, channels, x.size(1) / g.groups * g.taps());
   if (bias) check(*bias, ScalarType::Float, channels, "bias");
   Tensor y = like(x, x.size(0), channels, g.out_rows, g.out_cols);
-  multiply(forward_product(g, images_of(x), images_of(y)), w,
-           bias ? static_cast<const float*>(bias->const_data_ptr()) : nullptr, level(), layout_of(layout), torch_threads());
+  Epilogue e;
+  e.relu = relu;
+  if (bias) e.bias = static_cast<const float*>(bias->const_data_ptr());
+  if (residual) {
+    bool fits = residual->dim() == 4 && residual->scalar_type() == ScalarType::Float;
+    for (int64_t d = 0; fits && d < 4; ++d)
+      fits = residual->size(d) == y.size(d) && (y.size(d) == 1 || residual->stride(d) == y.stride(d));
+    STD_TORCH_CHECK(fits, "tamis: the residual has another type, shape or format than the result");
+    e.residual = static_cast<const float*>(residual->const_data_ptr());
+  }
+  multiply(forward_product(g, images_of(x), images_of(y)), w, e, level(), layout_of(layout), torch_threads());
   return y;
 }
 
@@ -92,7 +103,7 @@ Tensor conv_grad_input(const Tensor& grad, const Tensor& values, const Tensor& r
   for (int64_t k = 0; k < indices.numel(); ++k) ordered[k] = from[order[k]];
   w.values = ordered;
   Tensor x = like(grad, grad.size(0), channels, g.in_rows, g.in_cols);
-  multiply(input_gradient_product(g, images_of(grad), images_of(x)), w, nullptr, level(), layout_of(layout), torch_threads());
+  multiply(input_gradient_product(g, images_of(grad), images_of(x)), w, {}, level(), layout_of(layout), torch_threads());
   return x;
 }
 
@@ -171,8 +182,8 @@ bool set_isa(std::string name) { return set_level(name.c_str()); }
 
 STABLE_TORCH_LIBRARY(tamis, m) {
   m.def(
-      "conv_forward(Tensor x, Tensor values, Tensor? bias, Tensor row_ptr, Tensor indices, int[] geometry, int layout) "
-      "-> Tensor");
+      "conv_forward(Tensor x, Tensor values, Tensor? bias, Tensor row_ptr, Tensor indices, int[] geometry, int layout, "
+      "Tensor? residual=None, bool relu=False) -> Tensor");
   m.def(
       "conv_grad_input(Tensor grad, Tensor values, Tensor row_ptr, Tensor indices, Tensor source, int[] geometry, "
       "int channels, int layout) -> Tensor");

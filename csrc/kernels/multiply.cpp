@@ -16,17 +16,22 @@ void multiply_tile(const MultiplyArgs& a) {
     const int64_t end = a.row_end[r];
     float* const out = a.out + r * a.out_channel_step;
     vec acc[ROWS * VECTORS];
-    if (a.first) {
+    if (a.start == START_FROM_BIAS) {
       const vec start = broadcast(a.bias ? a.bias[r] : 0.0f);
 #pragma GCC unroll 32
       for (int i = 0; i < ROWS * VECTORS; ++i) acc[i] = start;
     } else {
-      if (k >= end || indices[k] >= limit) {
+      if (a.start == START_FROM_OUT && !a.relu && (k >= end || indices[k] >= limit)) {
         a.next_cursor[r] = k;
         continue;
       }
 #pragma GCC unroll 32
       for (int i = 0; i < ROWS * VECTORS; ++i) acc[i] = load(out + (i / VECTORS) * a.out_row_step + (i % VECTORS) * LANES);
+      if (a.start == START_FROM_OUT_AND_BIAS && a.bias) {
+        const vec more = broadcast(a.bias[r]);
+#pragma GCC unroll 32
+        for (int i = 0; i < ROWS * VECTORS; ++i) acc[i] += more;
+      }
     }
     for (; k < end; ++k) {
       const int32_t index = indices[k];
@@ -37,6 +42,10 @@ void multiply_tile(const MultiplyArgs& a) {
       for (int i = 0; i < ROWS * VECTORS; ++i) acc[i] += w * load(x + (i / VECTORS) * step + (i % VECTORS) * LANES);
     }
     a.next_cursor[r] = k;
+    if (a.relu) {
+#pragma GCC unroll 32
+      for (int i = 0; i < ROWS * VECTORS; ++i) acc[i] = acc[i] <= (vec){} ? (vec){} : acc[i];
+    }
 #pragma GCC unroll 32
     for (int i = 0; i < ROWS * VECTORS; ++i) store(out + (i / VECTORS) * a.out_row_step + (i % VECTORS) * LANES, acc[i]);
   }

@@ -12,9 +12,10 @@ struct TileLimits {
   int32_t dot;       // vectors of the output gradient held while its weights pass by
 };
 
-// out[r][i][:] (+)= sum over live weights k of row r with indices[k] < limit of
-//                   values[k] * panel[table[indices[k]] + i * panel_row_step + :]
+// out[r][i][:] = start + sum over live weights k of row r with indices[k] < limit of
+//                values[k] * panel[table[indices[k]] + i * panel_row_step + :]
 // Products of one output are added in ascending k, whatever the tile.
+enum MultiplyStart { START_FROM_OUT = 0, START_FROM_BIAS = 1, START_FROM_OUT_AND_BIAS = 2 };
 struct MultiplyArgs {
   const float* values;
   const int32_t* indices;
@@ -22,7 +23,7 @@ struct MultiplyArgs {
   const int64_t* cursor;    // [channels] first weight of each output channel not yet used
   int64_t* next_cursor;     // [channels] written: the first weight with index >= limit
   const int64_t* row_end;   // [channels] end of each output channel's weights
-  const float* bias;        // [channels] or null; the first value of an output when `first`
+  const float* bias;        // [channels] or null for 0
   const float* panel;
   float* out;
   int64_t channels;
@@ -30,7 +31,8 @@ struct MultiplyArgs {
   int64_t out_row_step;     // floats between neighbouring tile rows in out
   int64_t out_channel_step; // floats between neighbouring output channels in out
   int32_t limit;
-  int32_t first;            // 1: start from bias (or 0); 0: add to out
+  int32_t start;            // a MultiplyStart
+  int32_t relu;             // 1: negative results become 0 (NaN stays)
   int32_t rows, vectors;    // shape of the tile
 };
 

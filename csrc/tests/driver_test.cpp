@@ -164,17 +164,32 @@ void run(const Level& level, int number, Random& random) {
     std::vector<float> serial_weights;
     for (const Parallel* parallel : {&one, &three}) {
       y.forget();
-      multiply(forward_product(l.g, x.view, y.view), w, l.bias.data(), level, layout, *parallel);
+      multiply(forward_product(l.g, x.view, y.view), w, {l.bias.data(), nullptr, false}, level, layout, *parallel);
       compare(forward, [&](int64_t i) {
         const int64_t col = i % l.g.out_cols, row = i / l.g.out_cols % l.g.out_rows, o = i / l.g.out_cols / l.g.out_rows;
         return y.at(o / l.outputs, o % l.outputs, row, col);
       }, 1e-6, "forward", level.name, number);
       grad_x.forget();
-      multiply(input_gradient_product(l.g, grad.view, grad_x.view), t, nullptr, level, layout, *parallel);
+      multiply(input_gradient_product(l.g, grad.view, grad_x.view), t, {}, level, layout, *parallel);
       compare(backward, [&](int64_t i) {
         const int64_t col = i % l.g.in_cols, row = i / l.g.in_cols % l.g.in_rows, c = i / l.g.in_cols / l.g.in_rows;
         return grad_x.at(c / l.channels, c % l.channels, row, col);
       }, 1e-6, "gradient of the input", level.name, number);
+      if (l.images) {  // the same with an epilogue: the residual is the result itself, so relu(2 y) remains
+        const std::vector<float> plain = y.data;
+        Tensor residual = y;
+        residual.view.data = residual.data.data();
+        multiply(forward_product(l.g, x.view, y.view), w, {l.bias.data(), residual.data.data(), true}, level, layout,
+                 *parallel);
+        for (int64_t i = 0; i < int64_t(forward.size()); ++i) {
+          const int64_t col = i % l.g.out_cols, row = i / l.g.out_cols % l.g.out_rows, o = i / l.g.out_cols / l.g.out_rows;
+          const float got = y.at(o / l.outputs, o % l.outputs, row, col);
+          const double wanted = 2 * forward[size_t(i)].value > 0 ? 2 * forward[size_t(i)].value : 0;
+          CHECK(std::fabs(got - wanted) <= 3e-6 * forward[size_t(i)].size, "%s case %d: epilogue gives %g, not %g", level.name,
+                number, got, wanted);
+        }
+        y.data = plain;
+      }
       if (first_y.empty()) first_y = y.data, first_grad_x = grad_x.data;
       CHECK(same(first_y, y.data), "%s case %d: forward moves with layout or threads", level.name, number);
       CHECK(same(first_grad_x, grad_x.data), "%s case %d: gradient moves with layout or threads", level.name, number);
@@ -207,7 +222,7 @@ void far_apart(const Level& level) {
   const int32_t index = 0;
   const Geometry g{1, 20, 1, 20, 1, 1, 1, 1, 0, 0, 1, 1, 1};
   for (Layout layout : {Layout::columns, Layout::images}) {
-    multiply(forward_product(g, x, y), {&value, row_ptr.data(), &index}, nullptr, level, layout, one);
+    multiply(forward_product(g, x, y), {&value, row_ptr.data(), &index}, {}, level, layout, one);
     for (int64_t i = 0; i < 20; ++i)
       CHECK(to[i] == 2 * float(i) && to[step + i] == 2 * float(100 + i), "%s: far apart, column %d", level.name, int(i));
   }

@@ -47,7 +47,8 @@ void multiply(const tamis::Level& level, const Case& c, const float* bias, int32
   std::vector<float> out(size_t(c.floats), NAN);
   std::vector<int64_t> cursor(c.row_ptr.begin(), c.row_ptr.end() - 1), next(size_t(c.channels), -1);
   MultiplyArgs a{c.values.data(), c.indices.data(), c.table.data(), cursor.data(), next.data(), c.row_ptr.data() + 1, bias,
-                 c.panel.data(), out.data(), c.channels, c.step, c.row_step, c.channel_step, middle, 1, c.rows, c.vectors};
+                 c.panel.data(), out.data(), c.channels, c.step, c.row_step, c.channel_step, middle, START_FROM_BIAS, 0, c.rows,
+                 c.vectors};
   level.multiply(&a);
   for (int64_t r = 0; r < c.channels; ++r) {
     int64_t k = c.row_ptr[size_t(r)];
@@ -56,7 +57,7 @@ void multiply(const tamis::Level& level, const Case& c, const float* bias, int32
   }
   cursor = next;
   a.limit = INT32_MAX;
-  a.first = 0;
+  a.start = START_FROM_OUT;
   level.multiply(&a);
   for (int64_t r = 0; r < c.channels; ++r) {
     CHECK(next[size_t(r)] == c.row_ptr[size_t(r) + 1], "%s: last cursor", level.name);
@@ -77,6 +78,31 @@ void multiply(const tamis::Level& level, const Case& c, const float* bias, int32
     const bool mine = inside / c.row_step < c.rows && lane < c.vectors * c.limits.lanes;
     CHECK(mine || std::isnan(out[size_t(f)]), "%s multiply %dx%d wrote float %d", level.name, c.rows, c.vectors, int(f));
   }
+}
+
+// relu(what was there + bias + sum), in one call.
+void multiply_onto(const tamis::Level& level, const Case& c, const float* bias, Random& random) {
+  std::vector<float> out(static_cast<size_t>(c.floats));
+  for (float& v : out) v = random.value();
+  const std::vector<float> before = out;
+  std::vector<int64_t> cursor(c.row_ptr.begin(), c.row_ptr.end() - 1), next(size_t(c.channels), -1);
+  MultiplyArgs a{c.values.data(), c.indices.data(), c.table.data(), cursor.data(), next.data(), c.row_ptr.data() + 1, bias,
+                 c.panel.data(), out.data(), c.channels, c.step, c.row_step, c.channel_step, INT32_MAX,
+                 START_FROM_OUT_AND_BIAS, 1, c.rows, c.vectors};
+  level.multiply(&a);
+  for (int64_t r = 0; r < c.channels; ++r)
+    for (int64_t i = 0; i < c.rows; ++i)
+      for (int64_t lane = 0; lane < c.vectors * c.limits.lanes; ++lane) {
+        const size_t at = size_t(r * c.channel_step + i * c.row_step + lane);
+        double sum = double(before[at]) + (bias ? bias[r] : 0), size = 1 + std::fabs(sum);
+        for (int64_t k = c.row_ptr[size_t(r)]; k < c.row_ptr[size_t(r) + 1]; ++k) {
+          sum += double(c.values[size_t(k)]) * c.at(k, i, lane);
+          size += std::fabs(double(c.values[size_t(k)]) * c.at(k, i, lane));
+        }
+        const double wanted = sum > 0 ? sum : 0;
+        CHECK(std::fabs(out[at] - wanted) <= 1e-6 * size, "%s multiply onto %dx%d: %g, not %g", level.name, c.rows, c.vectors,
+              out[at], wanted);
+      }
 }
 
 void dot(const tamis::Level& level, const Case& c, int32_t middle, Random& random) {
@@ -165,6 +191,8 @@ int main(int argc, char** argv) {
       const Case c(limits, rows, vectors, random);
       multiply(level, c, bias, 17);
       multiply(level, c, nullptr, 0);
+      multiply_onto(level, c, bias, random);
+      multiply_onto(level, c, nullptr, random);
     }
     for (int32_t vectors = 1; rows * vectors <= limits.dot; ++vectors) {
       const Case c(limits, rows, vectors, random);

@@ -61,6 +61,7 @@ def step(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
 
 
 def error(got: Tensor, exact: Tensor) -> float:
+    got, exact = got.detach(), exact.detach()
     return float((got.double() - exact.double()).abs().max() / exact.double().abs().max().clamp(min=1e-12))
 
 
@@ -193,6 +194,56 @@ def test_depthwise_layers_are_packed_whole_beside_sparse_ones():
 
 def layer_is_pointwise(layer: nn.Module) -> bool:
     return isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1)
+
+
+@pytest.mark.parametrize("format", ["NCHW", "batch-last", "channels_last"])
+@pytest.mark.parametrize("batch", [1, 3, 16])
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "mobilenet_v1"])
+def test_inference_folds_norms_and_equals_float64(name, batch, format):
+    model = network(name)
+    for module in model.modules():  # statistics, scales and shifts that are not the initial ones
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.5, 0.5), nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.uniform_(module.weight, 0.5, 1.5), nn.init.uniform_(module.bias, -0.5, 0.5)
+    layers = list(prunable_modules(model).items())[1:]
+    masks = {n: torch.rand(layer.weight.shape) < 0.2 for n, layer in layers if layer.__dict__.get("groups", 1) == 1}
+    twin = copy.deepcopy(model).double().eval()
+    with torch.no_grad():
+        for n, mask in masks.items():
+            dict(twin.named_modules())[n].weight.mul_(mask)
+    sparsify(model, masks).eval()
+    x = torch.randn(batch, 3, 32, 32)
+    given = to_batch_last(x) if format == "batch-last" else x
+    given = x.to(memory_format=torch.channels_last) if format == "channels_last" else given
+    for context in (torch.no_grad, torch.inference_mode):
+        with context():
+            assert error(model(given), twin(x.double())) < 1e-5
+    assert error(model(given), twin(x.double())) < 1e-5  # with gradients nothing is folded
+
+
+def test_folded_weights_follow_every_change():
+    torch.manual_seed(0)
+    block = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU()).eval()
+    sparsify(block, {"0": torch.rand(8, 8, 3, 3) < 0.3})
+    x = torch.randn(2, 8, 5, 5)
+
+    def check() -> None:
+        conv, bn, act = block
+        with torch.no_grad():
+            assert error(block(x), act(bn(conv(x)))) < 1e-5
+
+    check()
+    with torch.no_grad():
+        block[0].weight.mul_(2), check()
+        block[0].bias.add_(1), check()
+        block[1].running_var.mul_(3), check()
+        block[1].weight.mul_(-1), check()
+    block.train()(x)
+    block.eval()
+    check()
+    state = {k: v + 0.1 if v.is_floating_point() else v for k, v in block.state_dict().items()}
+    block.load_state_dict(state)
+    check()
 
 
 def test_copies_are_independent():

@@ -8,7 +8,7 @@ from tamis.kernels._pattern import PackedPattern
 from tamis.kernels._pool import max_pool2d
 from tamis.kernels._processor import processor_name
 from tamis.kernels.choose import choices
-from tamis.kernels.functional import sparse_conv1d, sparse_conv2d, sparse_linear
+from tamis.kernels.functional import sparse_conv1d, sparse_conv2d, sparse_conv2d_inference, sparse_linear
 
 __all__ = [
     "ConvGeometry",
@@ -27,6 +27,7 @@ __all__ = [
     "set_isa",
     "sparse_conv1d",
     "sparse_conv2d",
+    "sparse_conv2d_inference",
     "sparse_linear",
     "to_batch_last",
 ]

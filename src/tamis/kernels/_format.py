@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tamis.kernels import _native
+from tamis.kernels._extension import why_not
 
 # Dimensions in the order of memory, outermost first; the keys are csrc/torch_images.h's Format.
 NCHW, BATCH_LAST, CHANNELS_LAST = 0, 1, 2
@@ -26,12 +26,20 @@ def format_of(x: Tensor) -> int | None:
     return None
 
 
+def nearest_format(x: Tensor) -> int:
+    """The format of what the kernels make of ``x`` in any strides: by what lies innermost (csrc/torch_images.cpp)."""
+    channels, pixels = x.shape[1], x.shape[2] * x.shape[3]
+    if x.shape[0] > 1 and x.stride(0) == 1 and channels * pixels > 1 and (pixels > 1 or x.stride(1) != 1):
+        return BATCH_LAST
+    return CHANNELS_LAST if channels > 1 and x.stride(1) == 1 and pixels > 1 else NCHW
+
+
 def in_format(x: Tensor, wanted: int) -> Tensor:
     """``x`` itself where it has the format, else a copy that does; the gradient keeps the format it comes in."""
     if x.permute(_ORDER[wanted]).is_contiguous():
         return x
     known = format_of(x)
-    if _native.why_not is not None or x.dtype != torch.float32 or x.device.type != "cpu" or not x.numel():
+    if why_not is not None or x.dtype != torch.float32 or x.device.type != "cpu" or not x.numel():
         return x.permute(_ORDER[wanted]).contiguous().permute(_BACK[wanted])
     if known is None or (known != BATCH_LAST and wanted != BATCH_LAST):
         return x.permute(_ORDER[wanted]).contiguous().permute(_BACK[wanted])
@@ -68,7 +76,7 @@ def preferred_format(x: Tensor) -> int | None:
     return BATCH_LAST if x.shape[0] % 16 == 0 else None
 
 
-if _native.why_not is None:
+if why_not is None:
 
     @torch.library.register_fake("tamis::to_format")
     def _(x, format):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from typing import Any
 
 import torch
@@ -12,6 +10,8 @@ from torch.autograd.function import once_differentiable
 
 from tamis.errors import UsageError
 from tamis.kernels import reference
+from tamis.kernels._extension import why_not
+from tamis.kernels._format import empty_in_format, nearest_format
 from tamis.kernels._geometry import ConvGeometry
 from tamis.kernels._pattern import PackedPattern
 from tamis.kernels.choose import Direction, choices
@@ -19,27 +19,6 @@ from tamis.kernels.choose import Direction, choices
 # The values of csrc/tiling.h's Layout; tests force each, users get the automatic one.
 LAYOUTS = {"automatic": 0, "columns": 1, "images": 2}
 _layout = LAYOUTS["automatic"]
-
-
-def _load() -> str | None:
-    """Load the extension; None if it is usable, otherwise why it is not."""
-    if os.environ.get("TAMIS_NATIVE", "1") == "0":
-        return "TAMIS_NATIVE=0"
-    spec = importlib.util.find_spec("tamis.kernels._ops")
-    if spec is None or spec.origin is None:
-        return "the native extension was not built (no C++ compiler at installation?)"
-    torch.ops.load_library(spec.origin)
-    if not hasattr(torch.ops.tamis, "pool_state"):
-        return "the native extension is older than the Python files; install again"
-    wanted = os.environ.get("TAMIS_ISA")
-    if wanted and torch.ops.tamis.isa() != wanted:
-        raise UsageError(
-            f"TAMIS_ISA={wanted!r} is not supported here; this CPU and build have {torch.ops.tamis.isas()}"
-        )
-    return None
-
-
-why_not = _load()
 
 
 def native_available() -> bool:
@@ -84,6 +63,26 @@ def sparse_conv2d(
     key = "" if torch.compiler.is_compiling() else choices.key(x, pattern, geometry, isa())
     values, bias = values.contiguous(), None if bias is None else bias.contiguous()
     return _SparseConv.apply(x, values, bias, pattern.row_ptr, pattern.indices, pattern, geometry, key)
+
+
+def conv2d_without_gradients(
+    x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern, geometry: ConvGeometry,
+    residual: Tensor | None, relu: bool,
+) -> Tensor:  # fmt: skip
+    """``activation(convolution + bias + residual)``; ``residual`` has the result's shape and format."""
+    key = choices.key(x, pattern, geometry, isa())
+
+    def native() -> Tensor:
+        return torch.ops.tamis.conv_forward(
+            x, values, bias, pattern.row_ptr, pattern.indices, geometry.as_list(), _layout, residual, relu
+        )
+
+    def dense() -> Tensor:
+        y = reference.conv2d(x, values, bias, pattern, geometry)
+        y = y if residual is None else y + residual
+        return y.relu() if relu else y
+
+    return choices.run(key, Direction.FORWARD, native, dense)
 
 
 class _SparseConv(torch.autograd.Function):
@@ -146,21 +145,14 @@ def _transposed(
     return pattern.remember((geometry.stride, geometry.dilation, geometry.padding, geometry.groups), build)
 
 
-def _like(source: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Shape and strides of csrc/torch_images.cpp's results: images or channels innermost as in the source."""
-    n, c, h, w = shape
-    images, channels, pixels = source.shape[0], source.shape[1], source.shape[2] * source.shape[3]
-    if images > 1 and source.stride(0) == 1 and channels * pixels > 1 and (pixels > 1 or source.stride(1) != 1):
-        return source.new_empty((c, h, w, n)).permute(3, 0, 1, 2)
-    if channels > 1 and source.stride(1) == 1 and pixels > 1:
-        return source.new_empty((n, h, w, c)).permute(0, 3, 1, 2)
-    return source.new_empty(shape)
+def _like(source: Tensor, shape: tuple[int, int, int, int]) -> Tensor:
+    return empty_in_format(source, shape, nearest_format(source))
 
 
 if why_not is None:
 
     @torch.library.register_fake("tamis::conv_forward")
-    def _(x, values, bias, row_ptr, indices, geometry, layout):
+    def _(x, values, bias, row_ptr, indices, geometry, layout, residual=None, relu=False):
         return _like(x, (x.shape[0], row_ptr.shape[0] - 1, geometry[2], geometry[3]))
 
     @torch.library.register_fake("tamis::conv_grad_input")

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from tamis.errors import UsageError
 from tamis.kernels import _native, reference
+from tamis.kernels._format import in_format, nearest_format
 from tamis.kernels._geometry import ConvGeometry
 from tamis.kernels._pattern import PackedPattern
 
@@ -57,16 +58,7 @@ def sparse_conv2d(
     Raises:
         UsageError: shapes do not fit each other.
     """
-    if x.dim() != 4 or x.shape[1] * geometry.taps != pattern.row_length * geometry.groups:
-        channels = pattern.row_length // geometry.taps * geometry.groups
-        raise UsageError(f"sparse_conv2d: expected (N, {channels}, H, W), got shape {tuple(x.shape)}")
-    if pattern.shape[2:] != geometry.kernel or pattern.shape[0] % geometry.groups:
-        raise UsageError(
-            f"sparse_conv2d: a weight of shape {pattern.shape} does not fit a kernel of {geometry.kernel} taps in "
-            f"{geometry.groups} groups"
-        )
-    if tuple(x.shape[2:]) != geometry.size:
-        raise UsageError(f"sparse_conv2d: geometry is for {geometry.size} pixels, the input has {tuple(x.shape[2:])}")
+    _check_geometry(x, pattern, geometry)
     if _under_autocast(x):
         with torch.autocast(x.device.type, enabled=False):
             return sparse_conv2d(*_as_float32(x, values, bias), pattern, geometry)
@@ -74,6 +66,44 @@ def sparse_conv2d(
     if not _native.serves(x, values):
         return reference.conv2d(x, values, bias, pattern, geometry)
     return _native.sparse_conv2d(x, values, bias, pattern, geometry)
+
+
+def sparse_conv2d_inference(
+    x: Tensor,
+    values: Tensor,
+    bias: Tensor | None,
+    pattern: PackedPattern,
+    geometry: ConvGeometry,
+    *,
+    residual: Tensor | None = None,
+    relu: bool = False,
+) -> Tensor:
+    """``activation(sparse_conv2d(...) + residual)`` in one pass over memory, without gradients.
+
+    Args:
+        x: as in :func:`sparse_conv2d`, and so ``values``, ``bias``, ``pattern`` and ``geometry``.
+        residual: ``(N, O, OH, OW)`` or None, in any strides; copied where it has another format than the result.
+        relu: set negative results to zero.
+
+    Returns:
+        ``(N, O, OH, OW)``; it takes no part in autograd.
+
+    Raises:
+        UsageError: shapes do not fit each other.
+    """
+    with torch.no_grad():
+        _check_geometry(x, pattern, geometry)
+        _check_operands(x, values, bias, pattern)
+        shape = (x.shape[0], pattern.shape[0], *geometry.output_size)
+        if residual is not None and tuple(residual.shape) != shape:
+            raise UsageError(f"the residual has shape {tuple(residual.shape)}, the result {shape}")
+        if not _native.serves(x, values) or (residual is not None and residual.dtype != torch.float32):
+            y = reference.conv2d(x, values, bias, pattern, geometry)
+            y = y if residual is None else y + residual
+            return y.relu() if relu else y
+        if residual is not None:
+            residual = in_format(residual, nearest_format(x))
+        return _native.conv2d_without_gradients(x, values, bias, pattern, geometry, residual, relu)
 
 
 def sparse_conv1d(
@@ -112,3 +142,16 @@ def _check_operands(x: Tensor, values: Tensor, bias: Tensor | None, pattern: Pac
         raise UsageError(
             f"input is {x.dtype} but the packed weight is {values.dtype}; convert the input, or the model with .to()"
         )
+
+
+def _check_geometry(x: Tensor, pattern: PackedPattern, geometry: ConvGeometry) -> None:
+    if x.dim() != 4 or x.shape[1] * geometry.taps != pattern.row_length * geometry.groups:
+        channels = pattern.row_length // geometry.taps * geometry.groups
+        raise UsageError(f"sparse_conv2d: expected (N, {channels}, H, W), got shape {tuple(x.shape)}")
+    if pattern.shape[2:] != geometry.kernel or pattern.shape[0] % geometry.groups:
+        raise UsageError(
+            f"sparse_conv2d: a weight of shape {pattern.shape} does not fit a kernel of {geometry.kernel} taps in "
+            f"{geometry.groups} groups"
+        )
+    if tuple(x.shape[2:]) != geometry.size:
+        raise UsageError(f"sparse_conv2d: geometry is for {geometry.size} pixels, the input has {tuple(x.shape[2:])}")

@@ -13,7 +13,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
-from tamis.nn._fuse_steps import ACTIVATION_MODULES, has_hooks, norm_step, pool_step
+from tamis.nn._fuse_steps import ACTIVATION_MODULES, conv_norm_step, has_hooks, norm_step, pool_step
 
 _ADDITIONS = {operator.add, operator.iadd, torch.add, "add", "add_"}
 _ACTIVATIONS = {
@@ -128,15 +128,39 @@ def _fuse_norm(graph: fx.Graph, norm: fx.Node, modules: dict[str, nn.Module]) ->
     with graph.inserting_before(place):
         if isinstance(activation, fx.Node):
             activation = graph.get_attr(str(activation.target))
-        step = graph.call_function(norm_step, (graph.get_attr(str(norm.target)), y, residual, activation))
+        bn = graph.get_attr(str(norm.target))
+        # Between the convolution and the addition its input may be changed in place, so they join only without one, or
+        # where the norm stands right behind the convolution and the addition right behind the norm.
+        conv = y if _is_convolution(y, modules) and len(y.users) == 1 and _nothing_between(y, place, norm) else None
+        if conv is not None:
+            operands = (graph.get_attr(str(conv.target)), bn, conv.args[0], residual, activation)
+            step = graph.call_function(conv_norm_step, operands)
+        else:
+            step = graph.call_function(norm_step, (bn, y, residual, activation))
     chain[-1].replace_all_uses_with(step)
-    for node in reversed(chain):
+    for node in reversed([*([conv] if conv is not None else []), *chain]):
         graph.erase_node(node)
-    words = [str(y.target)] if y.op == "call_module" and isinstance(modules[str(y.target)], nn.Conv2d) else []
+    words = [str(y.target)] if _is_convolution(y, modules) else []
     words += [str(norm.target)] + ["add"] * (residual is not None)
     if activation is not None:
         words.append(activation if isinstance(activation, str) else str(activation.target))
     return " ".join(words)
+
+
+def _is_convolution(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
+    module = modules.get(str(node.target)) if node.op == "call_module" else None
+    return isinstance(module, nn.Conv2d) and len(node.args) == 1 and not node.kwargs
+
+
+def _nothing_between(conv: fx.Node, place: fx.Node, norm: fx.Node) -> bool:
+    """Whether only the norm, parameters and other module calls stand between ``conv`` and ``place``."""
+    node = conv.next
+    while node is not place:
+        # An activation module may work in place, on the convolution's own input.
+        if node is not norm and node.op != "get_attr":
+            return False
+        node = node.next
+    return True
 
 
 def _only_user(node: fx.Node) -> fx.Node | None:

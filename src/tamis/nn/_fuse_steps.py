@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tamis.kernels import format_of, in_format, max_pool2d, norm_act, preferred_format
+from tamis.nn._fold import can_fold, folded_conv
 
 # An activation is a module of one of these classes or the name itself.
 ACTIVATION_MODULES: dict[type[nn.Module], str] = {nn.ReLU: "relu", nn.ReLU6: "relu6"}
@@ -25,6 +26,25 @@ def has_hooks(module: nn.Module) -> bool:
     """Whether somebody listens to the calls of ``module``."""
     state = module.__dict__
     return any(state[name] for name in _HOOKS) or "forward" in state
+
+
+def conv_norm_step(conv: Any, bn: Any, x: Tensor, residual: Any = None, activation: Any = None) -> Tensor:
+    """``activation(bn(conv(x)) + residual)``: in inference one operation where the layer is packed, else two.
+
+    Args:
+        conv: the model's convolution.
+        bn: the model's ``nn.BatchNorm2d``.
+        x: the input of ``conv``.
+        residual: as in :func:`norm_step`, and so ``activation``.
+    """
+    name = ACTIVATION_MODULES.get(type(activation)) if isinstance(activation, nn.Module) else activation
+    known = (
+        type(bn) is nn.BatchNorm2d and (activation is None or name == "relu") and isinstance(residual, Tensor | None)
+    )
+    listened_to = any(isinstance(m, nn.Module) and has_hooks(m) for m in (conv, bn, activation))
+    if known and not listened_to and can_fold(conv, bn, x):
+        return folded_conv(conv, bn, x, residual, name == "relu")
+    return norm_step(bn, conv(x), residual, activation)
 
 
 def norm_step(bn: Any, y: Tensor, residual: Any = None, activation: Any = None) -> Tensor:

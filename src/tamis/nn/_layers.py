@@ -146,9 +146,14 @@ class SparseConv2d(_PackedConv, nn.Conv2d):
         """``(N, C, H, W)`` or ``(C, H, W)`` to ``(N, O, OH, OW)`` or ``(O, OH, OW)``."""
         if input.dim() == 3:
             return self.forward(input.unsqueeze(0)).squeeze(0)
+        x, geometry = self.prepared(input)
+        return sparse_conv2d(x, self.weight, self.bias, self.pattern, geometry)
+
+    def prepared(self, input: Tensor) -> tuple[Tensor, ConvGeometry]:
+        """``input`` ``(N, C, H, W)``, padded unless the kernels do it, and the geometry of its convolution."""
         _check_input(self, input, 4)
         x, (left, right, top, bottom) = self._padded(input)
-        geometry = ConvGeometry(
+        return x, ConvGeometry(
             size=(x.shape[2], x.shape[3]),
             kernel=pair(self.kernel_size),
             stride=pair(self.stride),
@@ -156,7 +161,6 @@ class SparseConv2d(_PackedConv, nn.Conv2d):
             dilation=pair(self.dilation),
             groups=self.groups,
         )
-        return sparse_conv2d(x, self.weight, self.bias, self.pattern, geometry)
 
 
 def _check_input(layer: Any, x: Tensor, dimensions: int) -> None:
