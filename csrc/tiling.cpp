@@ -38,7 +38,9 @@ const Budgets& budgets() {
 // Sums that one register tile of the images layout holds. More would use each weight more often, but what they read of a
 // channel would leave less room in L1 for further channels, and results would be loaded and stored for fewer weights.
 constexpr int64_t image_sums = 14;
-constexpr double weights_per_visit = 4;  // fewer live weights per visit do not pay for loading the results again
+// Fewer live weights per visit of a channel block do not pay for loading and storing the results again. In a linear layer
+// an input has no neighbours to read as well, so larger blocks cost less.
+constexpr double weights_per_visit = 8, weights_per_linear_visit = 12;
 
 int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 // The largest of the equal shares of at most `most` each into which `total` is cut.
@@ -183,7 +185,10 @@ Tiling choose_tiling(const Product& p, const TileLimits& limits, int64_t registe
   const int64_t touched_floats = t.images ? (t.step_rows + halo_rows) * (t.step_vectors * lanes + halo_cols * t.lanes_per_col)
                                           : t.step_vectors * lanes + halo_rows * t.panel_row_floats + halo_cols;
   const int64_t touched = std::max<int64_t>(1, touched_floats * 4 * planes);
-  int64_t block = std::max<int64_t>(budgets().nearest / touched, int64_t(weights_per_visit / std::max(live_per_pair, 1e-9)) + 1);
+  const bool linear = rows * cols == 1;
+  const double visit = linear ? weights_per_linear_visit : weights_per_visit;
+  const int64_t near = budgets().nearest * (linear ? 3 : 1) / touched;
+  int64_t block = std::max<int64_t>(near, int64_t(visit / std::max(live_per_pair, 1e-9)) + 1);
   block = std::min(block, std::max<int64_t>(1, budgets().panel / (t.channel_floats * 4)));
   t.channel_block = even_share(source_channels, std::clamp<int64_t>(block, 1, source_channels));
   return t;
