@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from tamis.errors import FileError, UsageError
-from tamis.kernels import ConvGeometry, PackedPattern, sparse_conv2d
+from tamis.kernels import ConvGeometry, PackedPattern, in_format, sparse_conv2d
+from tamis.kernels._format import BATCH_LAST, CHANNELS_LAST, NCHW
 from tamis.kernels.choose import Choices, Direction
 
 
@@ -118,14 +119,14 @@ def test_clear_forgets():
 
 
 def test_the_key_covers_everything_that_moves_the_crossover():
-    def key(x=(4, 8, 9, 9), weight=(6, 8, 3, 3), alive=0.1, isa="avx2", last=False, groups=1, **geometry):
+    def key(x=(4, 8, 9, 9), weight=(6, 8, 3, 3), alive=0.1, isa="avx2", format=NCHW, groups=1, **geometry):
         pattern = PackedPattern.from_mask(torch.rand(6, 8 // groups, *weight[2:]) < alive)
-        t = torch.empty(x).contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+        t = in_format(torch.empty(x), format)
         return Choices().key(t, pattern, ConvGeometry(x[2:], weight[2:], groups=groups, **geometry), isa)
 
     keys = [
         key(), key(x=(5, 8, 9, 9)), key(x=(4, 8, 10, 9)), key(weight=(6, 8, 1, 3)), key(weight=(6, 8, 3, 1)),
-        key(alive=0.6), key(isa="avx512"), key(last=True), key(groups=2), key(stride=(2, 1)), key(stride=(1, 2)),
+        key(alive=0.6), key(isa="avx512"), key(format=BATCH_LAST), key(format=CHANNELS_LAST), key(groups=2), key(stride=(2, 1)), key(stride=(1, 2)),
         key(dilation=(2, 1)), key(padding=(1, 1, 1, 1)), key(padding=(0, 1, 0, 0)),
     ]  # fmt: skip
     torch.set_num_threads(2)

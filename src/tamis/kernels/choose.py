@@ -22,12 +22,16 @@ import torch
 from torch import Tensor
 
 from tamis.errors import FileError, UsageError
+from tamis.kernels._format import BATCH_LAST, CHANNELS_LAST, NCHW, nearest_format
 from tamis.kernels._geometry import ConvGeometry
 from tamis.kernels._pattern import PackedPattern
 from tamis.kernels._processor import processor_name
 from tamis.storage import write_atomic
 
 FORMAT = 1
+# Raised when kernels change so much that decisions taken with the old ones should be taken anew.
+KERNELS = 2
+_FORMATS = {NCHW: "", BATCH_LAST: "chwn", CHANNELS_LAST: "nhwc"}
 MODES = ("measure", "sparse", "dense")
 
 
@@ -63,7 +67,7 @@ class Choices:
             f"{isa}/t{torch.get_num_threads()}/w{'x'.join(map(str, pattern.shape))}"
             f"/k{g.kernel[0]}x{g.kernel[1]}s{g.stride[0]}x{g.stride[1]}d{g.dilation[0]}x{g.dilation[1]}g{g.groups}"
             f"p{'x'.join(map(str, g.padding))}"
-            f"/x{'x'.join(map(str, x.shape))}{'nhwc' if x.stride(1) == 1 and x.shape[2] * x.shape[3] > 1 else ''}"
+            f"/x{'x'.join(map(str, x.shape))}{_FORMATS[nearest_format(x)]}"
             f"/live{_bucket(pattern)}"
         )
 
@@ -192,7 +196,9 @@ def _default_path() -> Path | None:
         base = os.environ.get("XDG_CACHE_HOME")
         folder = str((Path(base) if base else Path.home() / ".cache") / "tamis")
     # Another processor or another torch has another crossover; a home folder may serve several machines.
-    measured_on = hashlib.sha256(f"{processor_name()} torch {torch.__version__}".encode()).hexdigest()[:12]
+    measured_on = hashlib.sha256(
+        f"{processor_name()} torch {torch.__version__} kernels {KERNELS}".encode()
+    ).hexdigest()[:12]
     return Path(folder) / f"choices-{FORMAT}-{measured_on}.json"
 
 
