@@ -95,7 +95,7 @@ def fuse(model: Model) -> Model:
         Sequential(
           fused=(0 1 2)
           (0): Conv2d(1, 2, kernel_size=(3, 3), stride=(1, 1))
-          (1): BatchNorm2d(2, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True, bias=True)
+          (1): BatchNorm2d(2, ...)
           (2): ReLU()
         )
     """
