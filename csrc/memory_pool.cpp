@@ -21,6 +21,12 @@ struct Shelf {
   std::vector<Block> kept;  // oldest first
   std::size_t bytes_in_use = 0, bytes_kept = 0, most_in_use = 0;
 
+  // Returns the oldest kept memory to the system until all of it together is no more than was ever in use at once.
+  void trim(std::size_t soon_in_use) {
+    const std::size_t most = std::max(most_in_use, soon_in_use);
+    while (!kept.empty() && soon_in_use + bytes_kept > most) drop(0);
+  }
+
   void drop(std::size_t i) {
     bytes_kept -= kept[i].size;
     free_pages(kept[i].data);
@@ -51,7 +57,8 @@ void* MemoryPool::take(std::size_t bytes) {
     s.bytes_kept -= block.size;
     s.kept.erase(s.kept.begin() + std::ptrdiff_t(best));
   } else {
-    block = {allocate_pages(bytes, &block.size), block.size};
+    s.trim(s.bytes_in_use + bytes);
+    block.data = allocate_pages(bytes, &block.size);
     if (!block.data) return nullptr;
   }
   try {
@@ -61,6 +68,7 @@ void* MemoryPool::take(std::size_t bytes) {
     return nullptr;
   }
   s.bytes_in_use += block.size;
+  s.trim(s.bytes_in_use);
   s.most_in_use = std::max(s.most_in_use, s.bytes_in_use);
   return block.data;
 }
@@ -80,7 +88,7 @@ void MemoryPool::give(void* data) {
     return;
   }
   s.bytes_kept += block.size;
-  while (!s.kept.empty() && s.bytes_kept + s.bytes_in_use > s.most_in_use) s.drop(0);
+  s.trim(s.bytes_in_use);
 }
 
 void MemoryPool::release() {

@@ -2,6 +2,7 @@
 
 from tamis.kernels._format import format_of, in_format, preferred_format, to_batch_last
 from tamis.kernels._geometry import ConvGeometry, pair
+from tamis.kernels._memory import MemoryState, memory_state, release_memory
 from tamis.kernels._native import available_isas, isa, native_available, set_isa
 from tamis.kernels._norm import norm_act
 from tamis.kernels._pattern import PackedPattern
@@ -12,6 +13,7 @@ from tamis.kernels.functional import sparse_conv1d, sparse_conv2d, sparse_conv2d
 
 __all__ = [
     "ConvGeometry",
+    "MemoryState",
     "PackedPattern",
     "available_isas",
     "choices",
@@ -19,11 +21,13 @@ __all__ = [
     "in_format",
     "isa",
     "max_pool2d",
+    "memory_state",
     "native_available",
     "norm_act",
     "pair",
     "preferred_format",
     "processor_name",
+    "release_memory",
     "set_isa",
     "sparse_conv1d",
     "sparse_conv2d",
