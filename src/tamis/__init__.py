@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "ACDC": "tamis.methods",
     "GMP": "tamis.methods",
+    "Examples": "tamis.methods",
     "OneShot": "tamis.methods",
     "Sparsifier": "tamis.methods",
     "Global": "tamis.sparsity",

@@ -3,6 +3,7 @@
 from tamis.methods._acdc import ACDC
 from tamis.methods._checkpoint import SparsifierState
 from tamis.methods._collapse import CollapseWarning
+from tamis.methods._examples import Examples
 from tamis.methods._gmp import GMP
 from tamis.methods._ledger import ledger_rows, measure_layer_costs
 from tamis.methods._memorisation import MemorisationProbe
@@ -18,6 +19,7 @@ __all__ = [
     "GMP",
     "CollapseWarning",
     "DensePair",
+    "Examples",
     "KeepZeros",
     "MemorisationProbe",
     "OneShot",

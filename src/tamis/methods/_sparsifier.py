@@ -13,6 +13,7 @@ from tamis.errors import UsageError
 from tamis.methods._adoption import check_model_and_optimizer, claim_all, register_hooks, with_masked_closure
 from tamis.methods._checkpoint import SparsifierState, load_common, save_common
 from tamis.methods._collapse import check_collapse
+from tamis.methods._examples import Examples
 from tamis.methods._history import History
 from tamis.methods._ledger import ledger_rows
 from tamis.methods._optimizer_state import clear_moments, reset_regrown_state
@@ -69,6 +70,7 @@ class Sparsifier(ABC):
             whatever can be packed, also for the plain-torch reference; False masks only.  Packed layers change the
             shape of their parameter, so exponential averages of weights and the like need False.
         on_collapse: ``"error"`` raises CollapseError before a layer would lose its last weight, ``"warn"`` goes on.
+        examples: training batches and loss, for the methods that look at data by themselves (``needs_examples``).
 
     Attributes:
         step: optimizer steps done since the first attach.
@@ -78,6 +80,7 @@ class Sparsifier(ABC):
     """
 
     method: ClassVar[str]
+    needs_examples: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -89,6 +92,7 @@ class Sparsifier(ABC):
         exclude: str | Collection[str] = (),
         packed: Packed = "auto",
         on_collapse: Literal["error", "warn"] = "error",
+        examples: Examples | None = None,
     ) -> None:
         self.sparsity = check_combination(sparsity, distribution, pattern)
         self.distribution = distribution
@@ -101,6 +105,7 @@ class Sparsifier(ABC):
             raise UsageError(f"on_collapse must be 'error' or 'warn'; got {on_collapse!r}")
         self.packed = packed
         self.on_collapse = on_collapse
+        self.examples = examples
         self.step = 0
         self._model: nn.Module | None = None
         self._optimizer: optim.Optimizer | None = None
@@ -116,6 +121,14 @@ class Sparsifier(ABC):
     @abstractmethod
     def _enter(self, step: int) -> None:
         """Do what is due before optimizer step number ``step``: nothing, or change the masks."""
+
+    def _on_gradients(self) -> bool:
+        """Look at the gradients before those of pruned weights become zero; True skips this optimizer step.
+
+        Layers that must show the gradients of their pruned weights have to be masked, not packed, during the
+        backward pass: call ``LayerSupports.show_gradients`` in :meth:`_enter` of that step.
+        """
+        return False
 
     @abstractmethod
     def _configuration(self) -> dict[str, Any]:
@@ -141,11 +154,16 @@ class Sparsifier(ABC):
 
         Raises:
             UsageError: already attached, another sparsifier governs a layer, nothing is prunable, the optimizer trains
-                another model, or ``packed=True`` cannot be honoured.
+                another model, ``packed=True`` cannot be honoured, or the method needs ``examples`` and has none.
             CollapseError: a layer would lose its last weight.
         """
         if self._supports is not None:
             raise UsageError("this sparsifier is attached already; call detach() first")
+        if self.needs_examples and self.examples is None:
+            raise UsageError(
+                f"{type(self).__name__} looks at training data by itself: give it "
+                "examples=tamis.Examples(batches), where batches() returns an iterable of (inputs, targets)"
+            )
         plain: nn.Module = getattr(model, "_orig_mod", model)
         layers = prunable_modules(plain, self.include, self.exclude)
         check_model_and_optimizer(plain, layers, optimizer)
@@ -207,6 +225,10 @@ class Sparsifier(ABC):
 
     def _before_step(self, optimizer: optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         supports = self._attached()
+        if self._on_gradients():
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    parameter.grad = None  # torch's optimizers leave such parameters and their state alone
         supports.zero_gradients()
         return with_masked_closure(args, kwargs, supports.zero_gradients)
 

@@ -80,11 +80,11 @@ class LayerSupports:
         return [name for name, layer in self.layers.items() if is_packed(layer)]
 
     @torch.no_grad()
-    def hold(self, masks: Mapping[str, Tensor]) -> None:
+    def hold(self, masks: Mapping[str, Tensor], *, packed: bool = True) -> None:
         """Put ``masks`` (bool, one per governed layer) in force: pruned weights become zero, layers are packed."""
         self.release()
         for name, layer in self.layers.items():
-            if self._worth_packing(name, masks[name]):
+            if packed and self._worth_packing(name, masks[name]):
                 pack_with_state(layer, masks[name], self._optimizer)
                 hold(layer, None)
         dense = {name: layer.weight for name, layer in self.layers.items() if not is_packed(layer)}
@@ -92,6 +92,11 @@ class LayerSupports:
         self._masked.zero_weights()
         for name, mask in self._masked.masks.items():
             hold(self.layers[name], mask)
+
+    def show_gradients(self) -> None:
+        """Until the next :meth:`hold`, hold layers by masking alone, so that pruned weights have gradients too."""
+        if self.packed_layers:
+            self.hold(self.masks, packed=False)
 
     @torch.no_grad()
     def release(self) -> None:
