@@ -94,6 +94,34 @@ LanesArgs one_stretch(const float* src, float* dst, int64_t length, int64_t ahea
   return {src, dst, &no_offset, &no_offset, 1, length, length, ahead, bypass};
 }
 
+// Pixels of one image that lie apart, channel by channel. Their lines are fetched a channel ahead: too short for the
+// hardware to see a pattern.
+void pick(const float* src, const Images& t, const PixelMap& map, int64_t channel_floats, int64_t channels, float* panel) {
+  const int64_t step = t.col_step;
+  constexpr int64_t line = 16;
+  for (int64_t c = 0; c < channels; ++c) {
+    const float* const from = src + c * t.channel_step;
+    float* const to = panel + c * channel_floats;
+    const bool more = c + 1 < channels;
+    for (const PixelMap::Run& run : map.runs) {
+      const float* const a = from + map.pixel[size_t(run.first)];
+      const int64_t* const place = map.place.data() + run.first;
+      if (more)
+        for (int64_t i = 0; i < run.length * step; i += line) __builtin_prefetch(a + t.channel_step + i, 0, 2);
+      if (!run.straight) {
+        for (int64_t i = 0; i < run.length; ++i)
+          if (place[i] >= 0) to[place[i]] = a[i * step];
+      } else if (step == 2) {
+        float* const b = to + place[0];
+        for (int64_t i = 0; i < run.length; ++i) b[i] = a[2 * i];
+      } else {
+        float* const b = to + place[0];
+        for (int64_t i = 0; i < run.length; ++i) b[i] = a[i * step];
+      }
+    }
+  }
+}
+
 bool channels_innermost(const Images& t) { return t.channel_step == 1 && (t.col_step != 1 || t.cols == 1); }
 
 }  // namespace
@@ -124,6 +152,10 @@ void pack(const Images& src, const PixelMap& map, int64_t lanes_per_col, int64_t
     return;
   }
   const bool by_channel = channels_innermost(src);
+  if (lanes_per_col == 1 && src.col_step != 1 && !by_channel) {
+    pick(src.data + base, src, map, channel_floats, channels, panel);
+    return;
+  }
   if (by_channel) steps(offsets.channels, channels, channel_floats);
   std::vector<int64_t>& columns = offsets.images;  // in the columns layout there is one image, so its table is free
   for (const PixelMap::Run& run : map.runs) {

@@ -11,6 +11,8 @@ from tamis.kernels._format import in_format, nearest_format
 from tamis.kernels._geometry import ConvGeometry
 from tamis.kernels._pattern import PackedPattern
 
+_ONE_PIXEL = ConvGeometry()
+
 
 def sparse_linear(x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern) -> Tensor:
     """``Y = X W^T + b`` with only the live weights of ``W`` stored.
@@ -35,8 +37,8 @@ def sparse_linear(x: Tensor, values: Tensor, bias: Tensor | None, pattern: Packe
     _check_operands(x, values, bias, pattern)
     if not _native.serves(x, values):
         return reference.linear(x, values, bias, pattern)
-    flat = x.reshape(-1, pattern.row_length)[:, :, None, None]
-    y = _native.sparse_conv2d(flat, values, bias, pattern, ConvGeometry())
+    flat = x.reshape(-1, pattern.row_length, 1, 1)
+    y = _native.sparse_conv2d(flat, values, bias, pattern, _ONE_PIXEL)
     return y.reshape(*x.shape[:-1], pattern.shape[0])
 
 
