@@ -34,3 +34,10 @@ def test_the_layer_table_is_read_from_a_csv_of_bench(tmp_path):
     )
     rows = layer_table(file).splitlines()
     assert rows[-2:] == ["| 0.5 | 1 | 0.50 | 0.50 | conv a | 1 |", "| 0.9 | 2 | 2.00 | 1.00 | conv b | 0 |"]
+
+
+def test_the_tables_of_the_readme_are_those_of_the_results():
+    script = runpy.run_path(str(ROOT / "benchmarks" / "readme_tables.py"))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(script["REGION"].findall(readme)) == 3
+    assert script["updated"](readme) == readme
