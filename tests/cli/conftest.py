@@ -13,12 +13,6 @@ source = "synthetic"
 [model]
 name = "mlp.plain"
 options = { hidden = [16] }
-[acdc]
-warmup = 1
-sparse = 1
-dense = 1
-last_dense = 1
-last_sparse = 2
 [optimizer]
 lr = 0.01
 [train]
@@ -49,6 +43,8 @@ def trained_run(tmp_path_factory):
     """Run folder of an AC/DC training at 75 %."""
     folder = tmp_path_factory.mktemp("cli")
     (folder / "tiny.toml").write_text(RECIPE)
-    arguments = ["--method", "acdc", "--sparsity", "0.75", "--out", str(folder / "run")]
+    lengths = {"warmup": 1, "sparse": 1, "dense": 1, "last-dense": 1, "last-sparse": 2}
+    flags = [text for name, epochs in lengths.items() for text in (f"--options.{name}", str(epochs))]
+    arguments = ["--method", "acdc", "--sparsity", "0.75", *flags, "--out", str(folder / "run")]
     assert main(["train", str(folder / "tiny.toml"), *arguments]) == 0
     return folder / "run"

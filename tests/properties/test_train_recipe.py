@@ -5,10 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tamis.train import (
-    Acdc,
+    OPTIONS,
     Data,
     Distribution,
-    Gmp,
     Model,
     Optimizer,
     Pattern,
@@ -31,7 +30,10 @@ plain = st.one_of(
 )
 
 distributions = st.one_of(
-    st.builds(Distribution, floor=st.none() | fractions, normalise=st.sampled_from([None, "l2"])),
+    st.just(Distribution()),
+    st.builds(
+        Distribution, kind=st.just("global"), floor=st.none() | fractions, normalise=st.sampled_from([None, "l2"])
+    ),
     st.builds(
         Distribution,
         kind=st.sampled_from(["uniform", "erk"]),
@@ -46,10 +48,24 @@ patterns = st.one_of(
     st.builds(Pattern, st.just("block"), rows=counts, cols=counts),
     st.integers(1, 30).flatmap(lambda n: st.builds(Pattern, st.just("nm"), n=st.just(n), m=st.integers(n + 1, 64))),
 )
+methods = st.one_of(
+    st.tuples(st.just("acdc"), st.builds(OPTIONS["acdc"], *[st.integers(1, 99)] * 5, st.booleans(), st.booleans())),
+    st.tuples(
+        st.just("gmp"),
+        st.builds(OPTIONS["gmp"], st.floats(0, 0.4), st.floats(0.5, 1), counts, fractions, st.booleans()),
+    ),
+    st.tuples(st.just("oneshot"), st.builds(OPTIONS["oneshot"], from_zeros=st.booleans())),
+)
+
+
+def build(method, **keywords):
+    return Recipe(method=method[0], options=method[1], **keywords)
+
+
 recipes = st.builds(
-    Recipe,
+    build,
     name=st.text(string.ascii_letters + string.digits, min_size=1, max_size=12),
-    method=st.sampled_from(["acdc", "gmp", "oneshot"]),
+    method=methods,
     sparsity=st.floats(0, 1, exclude_min=True, exclude_max=True),
     exclude=st.lists(layers, max_size=3).map(tuple),
     source=st.builds(Source, texts, texts, texts, texts),
@@ -57,8 +73,6 @@ recipes = st.builds(
     model=st.builds(Model, texts, st.dictionaries(texts, plain, max_size=3)),
     distribution=distributions,
     pattern=patterns,
-    acdc=st.builds(Acdc, *[st.integers(1, 99)] * 5, st.booleans(), st.booleans()),
-    gmp=st.builds(Gmp, st.floats(0, 0.4), st.floats(0.5, 1), counts, fractions, st.booleans()),
     optimizer=st.builds(Optimizer, st.sampled_from(["sgd", "adam"]), rates, fractions, weight_decay=st.floats(0, 1)),
     schedule=st.builds(Schedule, step_epochs=st.sets(st.integers(0, 99), max_size=3).map(lambda s: tuple(sorted(s)))),
     train=st.builds(Train, counts, counts, st.integers(0, 2**63 - 1), fractions),

@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from tamis.data import load_data
 from tamis.kernels import choices
-from tamis.train import Acdc, Interrupted, MetricsLog, Model, Optimizer, Recipe, Train, load_checkpoint
+from tamis.train import (
+    OPTIONS,
+    Interrupted,
+    MethodOptions,
+    MetricsLog,
+    Model,
+    Optimizer,
+    Recipe,
+    Train,
+    load_checkpoint,
+)
 from tamis.train._interrupt import StopRequest
 from tamis.train._loop import train
 from tamis.train._run import Run
@@ -22,15 +32,15 @@ ACDC = Recipe(
     method="acdc",
     sparsity=0.8,
     model=Model("mlp.bn", {"hidden": (12,)}),
-    acdc=Acdc(1, 1, 1, 1, 2),
+    options=OPTIONS["acdc"](1, 1, 1, 1, 2),
     optimizer=Optimizer(lr=0.02),
     train=Train(epochs=7, batch_size=16, packed="always"),
 )
 RECIPES = {
     "acdc": ACDC,
-    "acdc, ramp": replace(ACDC, acdc=replace(ACDC.acdc, ramp=True)),
-    "gmp": replace(ACDC, method="gmp"),
-    "oneshot, adam": replace(ACDC, method="oneshot", optimizer=Optimizer("adam", lr=0.005)),
+    "acdc, ramp": replace(ACDC, options=replace(ACDC.options, ramp=True)),
+    "gmp": replace(ACDC, method="gmp", options=MethodOptions()),
+    "oneshot, adam": replace(ACDC, method="oneshot", options=MethodOptions(), optimizer=Optimizer("adam", lr=0.005)),
 }
 
 

@@ -18,12 +18,6 @@ flip = true
 [model]
 name = "resnet8_digits"
 options = { widths = [4, 4, 8] }
-[acdc]
-warmup = 1
-sparse = 1
-dense = 1
-last_dense = 1
-last_sparse = 2
 [optimizer]
 lr = 0.05
 [train]

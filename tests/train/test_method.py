@@ -7,18 +7,18 @@ import pytest
 
 from tamis.methods import ACDC, GMP, OneShot, Ramp
 from tamis.sparsity import ERK, NM, Block, Budget, FanIn, Global, Uniform, Unstructured
-from tamis.train import Acdc, Distribution, Gmp, Pattern, Recipe, Train
+from tamis.train import OPTIONS, Distribution, Pattern, Recipe, Train
 from tamis.train import _recipe_method as recipe_module
-from tamis.train._method import DISTRIBUTIONS, PATTERNS, build_distribution, build_pattern, build_sparsifier
+from tamis.train._method import DEFAULT, DISTRIBUTIONS, PATTERNS, build_distribution, build_pattern, build_sparsifier
 
 
-@pytest.mark.parametrize("kind", recipe_module.DISTRIBUTION_KEYS)
+@pytest.mark.parametrize("kind", DISTRIBUTIONS)
 def test_keys_of_a_distribution_are_its_constructors(kind):
     arguments = {field.name for field in fields(DISTRIBUTIONS[kind])}
     assert set(recipe_module.DISTRIBUTION_KEYS[kind]) == arguments
 
 
-@pytest.mark.parametrize("kind", recipe_module.PATTERN_KEYS)
+@pytest.mark.parametrize("kind", PATTERNS)
 def test_keys_of_a_pattern_are_its_constructors(kind):
     # skip names layers to leave dense; a recipe says that with exclude.
     arguments = {field.name for field in fields(PATTERNS[kind])} - {"skip"}
@@ -27,15 +27,16 @@ def test_keys_of_a_pattern_are_its_constructors(kind):
 
 def test_keys_and_defaults_of_gmp_are_its_constructors():
     arguments = inspect.signature(GMP).parameters
-    for field in fields(Gmp):
+    for field in fields(OPTIONS["gmp"]):
         assert arguments[field.name].default == field.default
 
 
 @pytest.mark.parametrize(
     ("options", "value"),
     [
-        (Distribution(), Global()),
-        (Distribution(floor=0.0), Global(floor=0.0)),
+        (Distribution(), DEFAULT),
+        (Distribution("global"), Global()),
+        (Distribution("global", floor=0.0), Global(floor=0.0)),
         (Distribution("uniform", first_dense=True), Uniform(first_dense=True)),
         (Distribution("erk", power=0.5), ERK(power=0.5)),
         (Distribution("budget", table={"fc": 0.5}), Budget({"fc": 0.5})),
@@ -48,7 +49,8 @@ def test_a_distribution_is_built_with_its_keys(options, value):
 @pytest.mark.parametrize(
     ("options", "value"),
     [
-        (Pattern(), Unstructured()),
+        (Pattern(), DEFAULT),
+        (Pattern("unstructured"), Unstructured()),
         (Pattern("nm", n=2, m=4), NM(2, 4)),
         (Pattern("block", rows=4, cols=1), Block(4, 1)),
         (Pattern("fanin"), FanIn()),
@@ -63,9 +65,8 @@ def test_dense_has_no_sparsifier():
 
 
 def test_acdc_gets_phases_in_steps_and_its_options():
-    recipe = Recipe(
-        method="acdc", sparsity=0.9, acdc=Acdc(2, 1, 1, 2, 3, ramp=True), train=Train(epochs=20, packed="never")
-    )
+    options, train = OPTIONS["acdc"](2, 1, 1, 2, 3, ramp=True), Train(epochs=20, packed="never")
+    recipe = Recipe(method="acdc", sparsity=0.9, options=options, train=train)
     built = build_sparsifier(recipe, 7)
     assert isinstance(built, ACDC)
     assert [(p.start % 7, p.end % 7) for p in built.phases] == [(0, 0)] * len(built.phases)
@@ -79,6 +80,6 @@ def test_acdc_without_lengths_has_the_published_shares():
 
 def test_one_shot_prunes_after_its_epoch():
     recipe = Recipe(method="oneshot", sparsity=0.9)
-    built = build_sparsifier(replace(recipe, oneshot=replace(recipe.oneshot, epoch=3)), 7)
+    built = build_sparsifier(replace(recipe, options=OPTIONS["oneshot"](epoch=3)), 7)
     assert isinstance(built, OneShot)
     assert built.at_step == 21

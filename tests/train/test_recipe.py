@@ -14,7 +14,7 @@ def message(text: str) -> str:
 
 def test_the_smallest_recipe_names_a_method_and_a_sparsity():
     recipe = parse_recipe('method = "acdc"\nsparsity = 0.9')
-    assert (recipe.method, recipe.sparsity, recipe.distribution.kind) == ("acdc", 0.9, "global")
+    assert (recipe.method, recipe.sparsity, recipe.distribution.kind) == ("acdc", 0.9, "default")
 
 
 def test_a_distribution_may_be_a_word_or_a_table():
@@ -71,10 +71,10 @@ def test_a_percentage_gets_a_hint():
         ("[distribution]\nkind = 'budget'\ntable = {conv1 = 1.0}", "distribution.table.conv1"),
         ("[pattern]\nkind = 'nm'\nn = 2", "needs pattern.m"),
         ("[pattern]\nkind = 'nm'\nn = 4\nm = 4", "n < m"),
-        ("[gmp]\nstart = 0.9", "start < end"),
-        ("[gmp]\nevents = 0", "gmp.events"),
-        ("[acdc]\nwarmup = -1", "acdc.warmup"),
-        ("[acdc]\nwarmup = 2", "all five"),
+        ('method = "gmp"\nsparsity = 0.5\n[options]\nstart = 0.9', "start < end"),
+        ('method = "gmp"\nsparsity = 0.5\n[options]\nevents = 0', "options.events"),
+        ('method = "acdc"\nsparsity = 0.5\n[options]\nwarmup = -1', "options.warmup"),
+        ('method = "acdc"\nsparsity = 0.5\n[options]\nwarmup = 2', "all five"),
         ("[data]\ncrop_padding = -1", "data.crop_padding"),
         ("data = 3", "a table"),
         ("[model]\noptions = {width = [1.5]}", "model.options.width"),

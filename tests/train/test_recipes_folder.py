@@ -32,7 +32,8 @@ def test_a_recipe_builds_its_method_and_names_a_known_model(name):
 )
 def test_phases_of_the_papers_recipes_are_the_published_ones(name, preset, pruning_vectors):
     published = [(kind, start, end) for kind, start, end in pruning_vectors["acdc_phases"][preset]["phases"]]
-    phases = phases_in_steps(load_recipe(name), 1)
+    recipe = load_recipe(name)
+    phases = phases_in_steps(recipe.options, recipe.train.epochs, 1)
     assert [(phase.kind[0].upper(), phase.start, phase.end) for phase in phases] == published
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tamis.errors import FileError, UsageError
-from tamis.train import Interrupted, fit, load_checkpoint, read_metrics
+from tamis.train import OPTIONS, Interrupted, fit, load_checkpoint, read_metrics
 from tamis.train import _loop as loop
 
 METHODS = {
@@ -18,6 +18,8 @@ METHODS = {
     "gmp packed": {"method": "gmp", "packed": "always"},
     "acdc with adam": {"method": "acdc", "packed": "always", "optimizer": "adamw"},
 }
+LENGTHS = {"warmup": 1, "sparse": 1, "dense": 1, "last_dense": 1, "last_sparse": 2}
+CHOSEN = {"acdc": LENGTHS, "gmp": {"events": 4, "start": 0.1}}
 CHANGING = ("cpu_s", "wall_s", "step_cpu_ms")
 
 
@@ -26,7 +28,7 @@ def recipe_of(small, method: str = "dense", packed: str = "auto", optimizer: str
         small,
         method=method,
         sparsity=0.0 if method == "dense" else 0.7,
-        gmp=replace(small.gmp, events=4, start=0.1),
+        options=OPTIONS[method](**CHOSEN.get(method, {})),
         train=replace(small.train, packed=packed),
         optimizer=replace(small.optimizer, name=optimizer, lr=0.05 if optimizer == "sgd" else 0.005),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,7 +12,7 @@ import tyro
 from tamis.cli._arguments import parse, show
 from tamis.cli.train import summary_text
 from tamis.errors import FileError, UsageError
-from tamis.train import Distribution, Gmp, Oneshot, Pattern, Recipe, Schedule, Source, parse_recipe
+from tamis.train import OPTIONS, Distribution, MethodOptions, Pattern, Recipe, Schedule, Source, parse_recipe
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,12 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
+def pruning_options(method: str) -> MethodOptions:
+    """The options of a method that starts from a trained model: its zeros stay."""
+    kind = OPTIONS[method]
+    return kind(**{item.name: True for item in fields(kind) if item.name == "from_zeros"})
+
+
 def pruning_recipe(trained: Recipe, options: PruneCommand) -> Recipe:
     """The recipe of the pruning run: the network, data and batches of the trained one, everything else from the flags.
 
@@ -87,8 +93,7 @@ def pruning_recipe(trained: Recipe, options: PruneCommand) -> Recipe:
         data=replace(trained.data, source=options.data or trained.data.source),
         distribution=Distribution(kind=options.distribution),
         pattern=Pattern(),
-        gmp=Gmp(from_zeros=True),
-        oneshot=Oneshot(from_zeros=True),
+        options=pruning_options(options.method),
         optimizer=replace(trained.optimizer, lr=options.lr),
         schedule=Schedule(kind="constant"),
         train=replace(trained.train, epochs=options.epochs, dense_twin_epochs=0, memorisation_probe=0),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +13,7 @@ import tyro
 
 from tamis.cli._arguments import parse, show
 from tamis.errors import UsageError
-from tamis.train import Recipe, load_recipe
+from tamis.train import OPTIONS, Recipe, load_recipe
 
 USAGE = "tamis train RECIPE"
 
@@ -43,7 +45,8 @@ def run(arguments: list[str]) -> int:
     if not named and not asks_help:
         raise UsageError(f"expected a recipe first: {USAGE} [OPTIONS], such as tamis train digits_acdc")
     recipe = load_recipe(arguments[0]) if named else Recipe()
-    options = parse(TrainCommand, arguments[named:], USAGE, TrainCommand(recipe=recipe))
+    flags = arguments[named:]
+    options = parse(TrainCommand, flags, USAGE, TrainCommand(recipe=_with_method_of(flags, recipe)))
     recipe = options.recipe
     if options.data:
         recipe = replace(recipe, data=replace(recipe.data, source=options.data))
@@ -55,6 +58,24 @@ def run(arguments: list[str]) -> int:
     summary = fit(recipe, folder, resume=options.resume, overwrite=options.overwrite)
     show({**summary, "run_folder": str(folder)}, summary_text(summary, folder), options.json)
     return 0
+
+
+def _with_method_of(flags: list[str], recipe: Recipe) -> Recipe:
+    """The recipe with the options of another method where a flag names one, so that its flags are known.
+
+    Values are checked when all flags are read, hence the unchecked copy.
+    """
+    names = []
+    for flag, following in itertools.pairwise([*flags, ""]):
+        name, _, value = flag.partition("=")
+        if name == "--method":
+            names.append(value or following)
+    if not names or names[-1] not in OPTIONS or names[-1] == recipe.method:
+        return recipe
+    changed = copy.copy(recipe)
+    object.__setattr__(changed, "method", names[-1])
+    object.__setattr__(changed, "options", OPTIONS[names[-1]]())
+    return changed
 
 
 def summary_text(summary: Mapping[str, Any], folder: Path) -> str:

@@ -14,9 +14,13 @@ from tamis.methods._returning import Ramp, ReturnAsSaved, ReturnAsZero, ReturnAt
 from tamis.methods._snapshot import Snapshot
 from tamis.methods._sparsifier import Sparsifier
 
+METHODS: dict[str, type[Sparsifier]] = {kind.method: kind for kind in (ACDC, GMP, OneShot)}
+"""The methods that a recipe or a command can name."""
+
 __all__ = [
     "ACDC",
     "GMP",
+    "METHODS",
     "CollapseWarning",
     "DensePair",
     "Examples",

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from tamis.train._interrupt import Interrupted
     from tamis.train._learning_rate import learning_rate
     from tamis.train._metrics import MetricsLog, read_metrics
+    from tamis.train._options import MethodOptions
+    from tamis.train._options_registry import OPTIONS
     from tamis.train._recipe import Data, Model, Optimizer, Recipe, Schedule, Source, Train
-    from tamis.train._recipe_method import Acdc, Distribution, Gmp, Oneshot, Pattern
+    from tamis.train._recipe_method import Distribution, Pattern
     from tamis.train._recipe_toml import dump_recipe, load_recipe, parse_recipe, save_recipe
     from tamis.train._speed import StepSpeed, measure_step
 
@@ -32,23 +34,24 @@ _MODULES = {
     "_learning_rate": ("learning_rate",),
     "_metrics": ("MetricsLog", "read_metrics"),
     "_recipe": ("Data", "Model", "Optimizer", "Recipe", "Schedule", "Source", "Train"),
-    "_recipe_method": ("Acdc", "Distribution", "Gmp", "Oneshot", "Pattern"),
+    "_options": ("MethodOptions",),
+    "_options_registry": ("OPTIONS",),
+    "_recipe_method": ("Distribution", "Pattern"),
     "_recipe_toml": ("dump_recipe", "load_recipe", "parse_recipe", "save_recipe"),
     "_speed": ("StepSpeed", "measure_step"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
-    "Acdc",
+    "OPTIONS",
     "Checkpoint",
     "Data",
     "Distribution",
     "Evaluation",
-    "Gmp",
     "Interrupted",
+    "MethodOptions",
     "MetricsLog",
     "Model",
-    "Oneshot",
     "Optimizer",
     "Pattern",
     "Recipe",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import fields
 from typing import Any
 
 from tamis.errors import UsageError
-from tamis.methods import ACDC, GMP, OneShot, Ramp
+from tamis.methods import METHODS, Ramp
 from tamis.sparsity import (
     ERK,
     NM,
@@ -20,11 +21,13 @@ from tamis.sparsity import (
     acdc_phases,
     default_phases,
 )
+from tamis.train._options_magnitude import PHASE_LENGTHS, ACDCOptions, OneShotOptions
 from tamis.train._recipe import Recipe
 from tamis.train._recipe_method import Distribution, Pattern
 
 DISTRIBUTIONS: dict[str, Any] = {"global": Global, "uniform": Uniform, "erk": ERK, "budget": Budget}
 PATTERNS: dict[str, Any] = {"unstructured": Unstructured, "nm": NM, "block": Block, "fanin": FanIn}
+DEFAULT = object()
 PACKED: dict[str, Any] = {"auto": "auto", "always": True, "never": False}
 
 
@@ -40,36 +43,33 @@ def build_sparsifier(recipe: Recipe, steps_per_epoch: int) -> Any:
     """
     if recipe.method == "dense":
         return None
-    shared: dict[str, Any] = {
-        "sparsity": recipe.sparsity,
+    kind, options = METHODS[recipe.method], recipe.options
+    keywords: dict[str, Any] = {
         "distribution": build_distribution(recipe.distribution),
         "pattern": build_pattern(recipe.pattern),
         "exclude": recipe.exclude,
         "packed": PACKED[recipe.train.packed],
+        **_values(options),
     }
-    total = recipe.train.epochs * steps_per_epoch
-    if recipe.method == "acdc":
-        return ACDC(
-            total_steps=total,
-            schedule=phases_in_steps(recipe, steps_per_epoch),
-            reset_momentum=recipe.acdc.reset_momentum,
-            ramp=Ramp() if recipe.acdc.ramp else None,
-            steps_per_epoch=steps_per_epoch,
-            **shared,
-        )
-    if recipe.method == "gmp":
-        return GMP(total_steps=total, **_values(recipe.gmp), **shared)
-    return OneShot(at_step=recipe.oneshot.epoch * steps_per_epoch, from_zeros=recipe.oneshot.from_zeros, **shared)
+    if isinstance(options, ACDCOptions):
+        for length in PHASE_LENGTHS:
+            del keywords[length]
+        keywords["schedule"] = phases_in_steps(options, recipe.train.epochs, steps_per_epoch)
+        keywords["steps_per_epoch"] = steps_per_epoch
+        keywords["ramp"] = Ramp() if options.ramp else None
+    if isinstance(options, OneShotOptions):
+        keywords["at_step"] = keywords.pop("epoch") * steps_per_epoch
+    if "total_steps" in inspect.signature(kind).parameters:
+        keywords["total_steps"] = recipe.train.epochs * steps_per_epoch
+    return kind(recipe.sparsity, **{name: value for name, value in keywords.items() if value is not DEFAULT})
 
 
-def phases_in_steps(recipe: Recipe, steps_per_epoch: int) -> tuple[Phase, ...]:
-    """The phases of an AC/DC recipe in optimizer steps; they begin and end with epochs.
+def phases_in_steps(lengths: ACDCOptions, epochs: int, steps_per_epoch: int) -> tuple[Phase, ...]:
+    """The phases of an AC/DC recipe of ``epochs`` epochs in optimizer steps; they begin and end with epochs.
 
     Raises:
         UsageError: the lengths do not add up to ``train.epochs``; the message names the nearest totals that do.
     """
-    lengths = recipe.acdc
-    epochs = recipe.train.epochs
     try:
         if lengths.warmup:
             phases = acdc_phases(
@@ -83,13 +83,16 @@ def phases_in_steps(recipe: Recipe, steps_per_epoch: int) -> tuple[Phase, ...]:
 
 
 def build_distribution(options: Distribution) -> Any:
-    """The value of tamis.sparsity that ``options`` names; keys that were not given keep its defaults."""
-    return DISTRIBUTIONS[options.kind](**_given(options))
+    """The value of tamis.sparsity that ``options`` names; keys that were not given keep its defaults.
+
+    For ``kind = "default"`` :data:`DEFAULT`: the constructor's own.
+    """
+    return DEFAULT if options.kind == "default" else DISTRIBUTIONS[options.kind](**_given(options))
 
 
 def build_pattern(options: Pattern) -> Any:
-    """The value of tamis.sparsity that ``options`` names."""
-    return PATTERNS[options.kind](**_given(options))
+    """The value of tamis.sparsity that ``options`` names, or :data:`DEFAULT`."""
+    return DEFAULT if options.kind == "default" else PATTERNS[options.kind](**_given(options))
 
 
 def _given(options: Any) -> dict[str, Any]:

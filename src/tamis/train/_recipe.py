@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tamis.errors import UsageError
+from tamis.train._options import MethodOptions
+from tamis.train._options_magnitude import OneShotOptions
+from tamis.train._options_registry import OPTIONS, Method
 from tamis.train._recipe_checks import at_least, folder_name, fraction_of_zeros, increasing, positive, within
-from tamis.train._recipe_method import Acdc, Distribution, Gmp, Oneshot, Pattern
+from tamis.train._recipe_method import Distribution, Pattern
 
-Method = Literal["acdc", "gmp", "oneshot", "dense"]
 Plain = int | float | str | bool | tuple[int, ...]
 
 
@@ -150,7 +152,7 @@ class Recipe:
     name: str = "run"
     """Name of the run; the default run folder is runs/NAME."""
     method: Method = "dense"
-    """acdc, gmp, oneshot or dense."""
+    """The published sparsifier, or dense."""
     sparsity: float = 0.0
     """Fraction of zeros over the prunable weights, in [0, 1)."""
     exclude: tuple[str, ...] = ()
@@ -160,19 +162,26 @@ class Recipe:
     model: Model = field(default_factory=Model)
     distribution: Distribution = field(default_factory=Distribution)
     pattern: Pattern = field(default_factory=Pattern)
-    acdc: Acdc = field(default_factory=Acdc)
-    gmp: Gmp = field(default_factory=Gmp)
-    oneshot: Oneshot = field(default_factory=Oneshot)
+    options: MethodOptions = field(default_factory=MethodOptions)
+    """Options of the method; not given: its defaults."""
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     train: Train = Train()
 
     def __post_init__(self) -> None:
         folder_name("name", self.name)
+        wanted = OPTIONS[self.method]
+        if type(self.options) is MethodOptions:
+            object.__setattr__(self, "options", wanted())
+        elif type(self.options) is not wanted:
+            raise UsageError(
+                f'options are those of {type(self.options).__name__.lower()}, but method = "{self.method}"; leave them '
+                "out for its defaults"
+            )
         fraction_of_zeros("sparsity", self.sparsity)
         if self.method == "dense" and self.sparsity:
             raise UsageError(
-                f'method = "dense" with sparsity = {self.sparsity}: choose a method (acdc, gmp, oneshot) or sparsity 0'
+                f'method = "dense" with sparsity = {self.sparsity}: choose a method, such as acdc, or sparsity 0'
             )
         if self.method != "dense" and not self.sparsity:
             raise UsageError(f'method = "{self.method}" needs a sparsity, such as sparsity = 0.9')
@@ -181,9 +190,9 @@ class Recipe:
                 f"schedule.warmup_epochs = {self.schedule.warmup_epochs}: expected less than train.epochs = "
                 f"{self.train.epochs}"
             )
-        if self.method == "oneshot" and self.oneshot.epoch and self.oneshot.epoch >= self.train.epochs:
+        if isinstance(self.options, OneShotOptions) and self.options.epoch and self.options.epoch >= self.train.epochs:
             raise UsageError(
-                f"oneshot.epoch = {self.oneshot.epoch}: expected less than train.epochs = {self.train.epochs}"
+                f"options.epoch = {self.options.epoch}: expected less than train.epochs = {self.train.epochs}"
             )
         if self.train.dense_twin_epochs and self.method != "acdc":
             raise UsageError(f'train.dense_twin_epochs needs method = "acdc", this recipe has "{self.method}"')

@@ -15,6 +15,8 @@ from typing import Any
 
 from tamis.errors import FileError, UsageError
 from tamis.storage import write_atomic
+from tamis.train._options import MethodOptions
+from tamis.train._options_registry import OPTIONS
 from tamis.train._recipe import Recipe
 from tamis.train._recipe_method import Distribution, Pattern
 
@@ -79,6 +81,8 @@ def _section(kind: Any, table: Mapping[str, Any], prefix: str) -> Any:
             close = difflib.get_close_matches(key, sorted(known), n=3) or sorted(known)
             raise UsageError(f"unknown key {prefix + key!r}; did you mean {', '.join(prefix + c for c in close)}?")
     hints = typing.get_type_hints(kind)
+    if kind is Recipe:  # an unknown method is refused with the other values
+        hints["options"] = OPTIONS.get(str(table.get("method", "dense")), MethodOptions)
     return kind(**{key: _value(hints[key], value, prefix + key) for key, value in table.items()})
 
 
