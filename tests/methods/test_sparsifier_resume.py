@@ -67,6 +67,8 @@ def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(method, name, pa
     assert_same_state(model, model_b)
     assert whole.report() == second.report()
     left, right = whole.state_dict(), second.state_dict()
+    for state in (left, right):
+        assert sum(row["steps"] for row in state["json"].pop("times")) == STEPS  # measured, so never twice the same
     assert left["json"] == right["json"]
     assert left["tensors"].keys() == right["tensors"].keys()
     assert all(torch.equal(left["tensors"][key], right["tensors"][key]) for key in left["tensors"])

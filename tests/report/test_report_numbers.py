@@ -116,6 +116,13 @@ def test_the_ledger_ends_with_measurements_and_every_row_states_its_denominator(
     assert all(row[-1] for row in table.rows)
 
 
+def test_measured_rows_of_the_sparsifier_are_left_to_the_epochs(tmp_path):
+    measured = {"row": "training", "count": "cpu time", "fraction": 0.5, "flops": None, "dense_flops": None}
+    run = run_of(tmp_path, all_rows(), summary={"flops": {"rows": [measured]}})
+    assert len(run.summary.ledger) == 1
+    assert [row[1] for row in ledger_of(run, phases_of(run)).rows] == ["CPU time, measured", "wall-clock, measured"]
+
+
 def test_a_dense_run_has_no_measured_ledger_row(tmp_path):
     run = run_of(tmp_path, all_rows("dense"), summary={"flops": {}})
     assert ledger_of(run, phases_of(run)) is None

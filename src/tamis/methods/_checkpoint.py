@@ -51,6 +51,7 @@ def save_common(sparsifier: Any) -> SparsifierState:
             "held": supports.held,
             "events": list(recorder.events),
             "history": sparsifier._history.rows(0, None),
+            "times": sparsifier._times.rows(sparsifier.phase),
         },
     }
 
@@ -80,6 +81,7 @@ def load_common(sparsifier: Any, state: Mapping[str, Any]) -> None:
         json["events"], {k.removeprefix("previous/"): t for k, t in tensors.items() if k.startswith("previous/")}
     )
     sparsifier._history.load(json["history"])
+    sparsifier._times.load(json.get("times", []))
 
 
 def _refuse_difference(stored: Mapping[str, Any], present: Mapping[str, Any], what: str) -> None:

@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tamis.errors import UsageError
+from tamis.methods._step_times import time_row
 from tamis.nn import is_packed, prunable_modules
-from tamis.sparsity import LayerCost, forward_flops, forward_fraction, measured_cost
+from tamis.sparsity import LayerCost, forward_flops, forward_fraction, measured_cost, static_cost
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """One interval of the run, as the cost rule of a method sees it.
+
+    Attributes:
+        start: optimizer steps before it.
+        end: optimizer steps after it.
+        forward: cost of a forward pass of its weights, as a share of the dense one.
+        trained: the same of the weights whose gradients are computed; ``forward`` where the method says nothing.
+    """
+
+    start: int
+    end: int
+    forward: float
+    trained: float
+
+
+def masked_gradients_cost(stretch: Stretch) -> float:
+    """``3 f_S``: the backward pass is as sparse as the forward pass."""
+    return static_cost(stretch.forward)
 
 
 @torch.no_grad()
@@ -60,39 +84,69 @@ def measure_layer_costs(model: nn.Module, example: Tensor) -> tuple[LayerCost, .
 
 
 def ledger_rows(
-    model: nn.Module, example: Tensor, history: Sequence[Mapping[str, Any]], live: Mapping[str, int]
+    model: nn.Module,
+    example: Tensor,
+    history: Sequence[Mapping[str, Any]],
+    live: Mapping[str, int],
+    *,
+    cost: Callable[[Stretch], float] = masked_gradients_cost,
+    rule: str = "3 f(live)",
+    times: Sequence[dict[str, Any]] = (),
 ) -> list[dict[str, Any]]:
-    """FLOPs per sample of inference and of the training so far, against the dense model.
+    """Cost of inference and of the training so far, against the dense model: FLOPs per sample, and measured time.
 
-    Convolutions and linear layers only, 1 MAC = 2 FLOPs, a training step costs three forward passes.  Layers that no
-    sparsifier governs count as dense.
+    FLOPs are those of convolutions and linear layers only, 1 MAC = 2 FLOPs.  Layers that no sparsifier governs count as
+    dense.  A dense training step costs three forward passes, ``3 f_D``.
 
     Args:
         model: the attached model.
         example: one input batch.
         history: rows of :class:`~tamis.methods._history.History`.
         live: live weights by layer of the last mask change; layers that it does not name are dense.
+        cost: the method's rule: cost of a training step of a stretch as a share of ``3 f_D``.
+        rule: the same rule in words.
+        times: rows of :class:`~tamis.methods._step_times.StepTimes`.
 
     Returns:
-        Rows with ``row``, ``count`` (``"mask"``: weights that may live; ``"nonzero"``: weights that are not exactly
-        zero at the end of each interval, as the published AC/DC code counts), ``flops`` per sample, ``dense_flops``
-        (the denominator) and ``fraction``.
+        Rows with ``row`` (``"forward"`` or ``"training"``), ``count`` (``"mask"``: weights that may live;
+        ``"nonzero"``: weights that are not exactly zero at the end of each interval, as the published AC/DC code
+        counts; ``"cpu time"`` and ``"wall time"``: measured), ``flops`` per sample, ``dense_flops``, ``fraction``,
+        ``rule``, ``denominator`` (what ``fraction`` is relative to, in words) and ``seconds``.  FLOPs of measured rows
+        and seconds of counted ones are None, and so is the fraction of time in a run without a dense phase.
     """
     costs = measure_layer_costs(model, example)
-    names = {cost.name for cost in costs}
+    names = {layer.name for layer in costs}
     dense = forward_flops(costs)
-    inference = {name: count for name, count in live.items() if name in names}
-    rows = [_row("forward", "mask", forward_fraction(costs, inference), dense)]
+
+    def fraction(counts: Mapping[str, int]) -> float:
+        return forward_fraction(costs, {name: count for name, count in counts.items() if name in names})
+
+    rows = [_row("forward", "mask", fraction(live), dense, "f(live)", "the dense forward pass, per sample")]
+    steps = sum(row["end"] - row["start"] for row in history)
     for count, key in (("mask", "live"), ("nonzero", "nonzero")):
         stretches = [
-            (row["end"] - row["start"], forward_fraction(costs, {n: c for n, c in row[key].items() if n in names}))
+            Stretch(row["start"], row["end"], forward := fraction(row[key]), _trained(row, fraction, forward))
             for row in history
         ]
         if stretches:
-            rows.append(_row("training", count, measured_cost(stretches), 3 * dense))
-    return rows
+            spent = measured_cost((stretch.end - stretch.start, cost(stretch)) for stretch in stretches)
+            words = f"a dense training step, per sample, mean of {steps} steps"
+            rows.append(_row("training", count, spent, 3 * dense, rule, words))
+    return rows + [row for clock in ("cpu", "wall") if (row := time_row(times, clock)) is not None]
 
 
-def _row(row: str, count: str, fraction: float, dense: int) -> dict[str, Any]:
-    flops = math.floor(fraction * dense + 0.5)
-    return {"row": row, "count": count, "flops": flops, "dense_flops": dense, "fraction": fraction}
+def _trained(row: Mapping[str, Any], fraction: Callable[[Mapping[str, int]], float], forward: float) -> float:
+    return fraction(row["trained"]) if "trained" in row else forward
+
+
+def _row(row: str, count: str, fraction: float, dense: int, rule: str, denominator: str) -> dict[str, Any]:
+    return {
+        "row": row,
+        "count": count,
+        "flops": math.floor(fraction * dense + 0.5),
+        "dense_flops": dense,
+        "fraction": fraction,
+        "rule": rule,
+        "denominator": denominator,
+        "seconds": None,
+    }

@@ -15,11 +15,12 @@ from tamis.methods._checkpoint import SparsifierState, load_common, save_common
 from tamis.methods._collapse import check_collapse
 from tamis.methods._examples import Examples
 from tamis.methods._history import History
-from tamis.methods._ledger import ledger_rows
+from tamis.methods._ledger import Stretch, ledger_rows, masked_gradients_cost
 from tamis.methods._optimizer_state import clear_moments, reset_regrown_state
 from tamis.methods._records import MaskRecorder
 from tamis.methods._report import build_report
 from tamis.methods._state_hooks import let_go
+from tamis.methods._step_times import StepTimes
 from tamis.methods._supports import LayerSupports, Packed
 from tamis.nn import pack_module, prunable_modules
 from tamis.sparsity import (
@@ -81,6 +82,7 @@ class Sparsifier(ABC):
 
     method: ClassVar[str]
     needs_examples: ClassVar[bool] = False
+    cost_rule: ClassVar[str] = "3 f(live)"
 
     def __init__(
         self,
@@ -113,6 +115,7 @@ class Sparsifier(ABC):
         self._handles: list[Any] = []
         self._recorder = MaskRecorder()
         self._history = History()
+        self._times = StepTimes()
         self._callbacks: list[Callable[[Sparsifier], Any]] = []
         self._pending: SparsifierState | None = None
 
@@ -140,6 +143,19 @@ class Sparsifier(ABC):
 
     def _load_own_state(self, tensors: Mapping[str, Tensor], json: Mapping[str, Any]) -> None:  # noqa: B027
         """Take back what :meth:`_own_state` returned (nothing, by default)."""
+
+    def _training_cost(self, stretch: Stretch) -> float:
+        """Cost of a step of ``stretch`` as a share of a dense step ``3 f_D``; ``cost_rule`` says it in words.
+
+        The rule of methods whose backward pass is as sparse as the forward pass.  Others return another function of
+        :mod:`tamis.sparsity`: ``dense_gradient_cost(stretch.forward)``, ``rigl_cost(stretch.forward, interval)`` while
+        ``stretch.start`` lies before the last update, ``topkast_cost(stretch.forward, stretch.trained)``.
+        """
+        return masked_gradients_cost(stretch)
+
+    def _trained_counts(self) -> dict[str, int] | None:
+        """Weights by layer whose gradients are computed, where these are not the live ones (Top-KAST's set B)."""
+        return None
 
     # ---- adoption ----------------------------------------------------------------------------------------------
 
@@ -212,7 +228,7 @@ class Sparsifier(ABC):
         """
         supports = self._attached()
         masks, packed = supports.masks, supports.packed_layers
-        self._history.close(self.step, supports)
+        self._close_interval()
         layers = supports.layers
         self.detach()
         if keep_packed:
@@ -236,12 +252,18 @@ class Sparsifier(ABC):
         supports = self._attached()
         supports.zero_weights()
         self.step += 1
+        self._times.step_ended()
         if self._ends_epoch(self.step):
-            self._history.close(self.step, supports)
+            self._close_interval()
         self._enter(self.step)
+        self._times.step_begins()
 
     def _ends_epoch(self, step: int) -> bool:
         return False
+
+    def _close_interval(self) -> None:
+        self._history.close(self.step, self._attached(), self._trained_counts())
+        self._times.close(self.phase)
 
     def mask_gradients(self) -> None:
         """Set the gradients of pruned weights to zero now, for a gradient norm that should not count them."""
@@ -259,9 +281,10 @@ class Sparsifier(ABC):
 
     def _announce(self) -> None:
         if self.step > 0:
-            self._history.close(self.step, self._attached())
-            for callback in self._callbacks:
-                callback(self)
+            self._close_interval()
+            with self._times.paused():
+                for callback in self._callbacks:
+                    callback(self)
 
     def _choose(self, scores: Mapping[str, Tensor], sparsity: float, within: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Masks for ``scores`` inside the masks ``within`` (empty: no constraint), checked for collapse."""
@@ -319,14 +342,22 @@ class Sparsifier(ABC):
         return build_report(self)
 
     def ledger(self, example: Tensor) -> list[dict[str, Any]]:
-        """FLOPs of the run so far against dense training; ``example`` is one input batch, whose size does not matter.
+        """Cost of the run so far against dense training; ``example`` is one input batch, whose size does not matter.
+
+        FLOPs by the masks, FLOPs by the weights that are not exactly zero, measured CPU time and measured wall time,
+        each row with its rule and its denominator.  What :attr:`examples` are used for is not counted.
 
         See :func:`~tamis.methods._ledger.ledger_rows` for the columns.
         """
         if self._model is None:
             raise UsageError("the ledger measures layers of the model; call attach(model, optimizer) first")
         live = {name: row["live"] for name, row in self.events[-1]["layers"].items()} if self.events else {}
-        return ledger_rows(self._model, example, self._history.rows(self.step, self._supports), live)
+        trained = None if self._supports is None else self._trained_counts()
+        history = self._history.rows(self.step, self._supports, trained)
+        times = self._times.rows(None if self._supports is None else self.phase)
+        return ledger_rows(
+            self._model, example, history, live, cost=self._training_cost, rule=self.cost_rule, times=times
+        )
 
     # ---- checkpoints -------------------------------------------------------------------------------------------
 

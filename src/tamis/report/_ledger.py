@@ -17,6 +17,7 @@ from tamis.report._rows import EpochRow
 from tamis.report._tables import Table
 
 COUNTS = {"mask": "mask-based", "nonzero": "exact nnz"}
+MEASURED = ("cpu time", "wall time")
 STATES = ("dense", "sparse")
 STEPS = {"forward": "forward pass", "training": "training step"}
 
@@ -32,6 +33,7 @@ def ledger_of(run: Run, spans: Sequence[Span]) -> Table | None:
             f"{_flops(row.dense_flops)} of a dense {STEPS.get(row.row, row.row)}, per sample",
         )
         for row in run.summary.ledger
+        if row.count not in MEASURED  # the run's epochs say it below, with evaluations and data apart
     ]
     for count, time_of in (("CPU time, measured", _cpu_ms), ("wall-clock, measured", _wall_s)):
         fraction = measured_fraction(spans, time_of)
