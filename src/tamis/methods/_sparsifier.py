@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn, optim
 
 from tamis.errors import UsageError
-from tamis.methods._adoption import check_model_and_optimizer, claim_all, register_hooks, with_masked_closure
+from tamis.methods._adoption import check_model_and_optimizer, claim_all, register_hooks, with_closure
 from tamis.methods._checkpoint import SparsifierState, load_common, save_common
 from tamis.methods._collapse import check_collapse
 from tamis.methods._examples import Examples
 from tamis.methods._history import History
-from tamis.methods._ledger import ledger_rows
+from tamis.methods._ledger import ForwardFraction, ledger_rows
 from tamis.methods._optimizer_state import clear_moments, reset_regrown_state
 from tamis.methods._records import MaskRecorder
 from tamis.methods._report import build_report
@@ -125,10 +125,30 @@ class Sparsifier(ABC):
     def _on_gradients(self) -> bool:
         """Look at the gradients before those of pruned weights become zero; True skips this optimizer step.
 
+        With a closure this runs behind every call of it, which may be several in one optimizer step.
         Layers that must show the gradients of their pruned weights have to be masked, not packed, during the
         backward pass: call ``LayerSupports.show_gradients`` in :meth:`_enter` of that step.
         """
         return False
+
+    def _before_closure(self) -> None:  # noqa: B027
+        """Make the weights those of the forward pass again, before a closure runs inside an optimizer step."""
+
+    def _gradient_supports(
+        self, row: Mapping[str, Any], counts: Mapping[str, int], total: Mapping[str, int]
+    ) -> list[tuple[float, Mapping[str, int]]]:
+        """For the ledger: (share of steps, weights with a gradient by layer) of a row of the history.
+
+        Args:
+            row: see :class:`~tamis.methods._history.History`.
+            counts: the row's live or non-zero weights by layer; what gets a gradient unless a method says otherwise.
+            total: all weights by layer.
+        """
+        return [(1.0, counts)]
+
+    def _published_cost(self, live: Mapping[str, int], fraction: ForwardFraction) -> float | None:
+        """The published rule for the training cost, where the method has one (:mod:`tamis.sparsity`'s ``*_cost``)."""
+        return None
 
     @abstractmethod
     def _configuration(self) -> dict[str, Any]:
@@ -224,13 +244,17 @@ class Sparsifier(ABC):
     # ---- hooks -------------------------------------------------------------------------------------------------
 
     def _before_step(self, optimizer: optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        supports = self._attached()
-        if self._on_gradients():
-            for group in optimizer.param_groups:
-                for parameter in group["params"]:
-                    parameter.grad = None  # torch's optimizers leave such parameters and their state alone
-        supports.zero_gradients()
-        return with_masked_closure(args, kwargs, supports.zero_gradients)
+        def after_backward() -> None:
+            if self._on_gradients():
+                for group in optimizer.param_groups:
+                    for parameter in group["params"]:
+                        parameter.grad = None  # torch's optimizers leave such parameters and their state alone
+            self._attached().zero_gradients()
+
+        closed = with_closure(args, kwargs, self._before_closure, after_backward)
+        if closed is None:
+            after_backward()
+        return closed
 
     def _after_step(self, optimizer: optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         supports = self._attached()
@@ -326,7 +350,8 @@ class Sparsifier(ABC):
         if self._model is None:
             raise UsageError("the ledger measures layers of the model; call attach(model, optimizer) first")
         live = {name: row["live"] for name, row in self.events[-1]["layers"].items()} if self.events else {}
-        return ledger_rows(self._model, example, self._history.rows(self.step, self._supports), live)
+        rows = self._history.rows(self.step, self._supports)
+        return ledger_rows(self._model, example, rows, live, self._gradient_supports, self._published_cost)
 
     # ---- checkpoints -------------------------------------------------------------------------------------------
 
