@@ -22,6 +22,7 @@ _PUBLIC = {
     "SNFS": "tamis.methods",
     "SRigL": "tamis.methods",
     "Static": "tamis.methods",
+    "TopKAST": "tamis.methods",
     "Sparsifier": "tamis.methods",
     "Global": "tamis.sparsity",
     "Uniform": "tamis.sparsity",

@@ -24,6 +24,7 @@ from tamis.methods import (
     RigL,
     SRigL,
     Static,
+    TopKAST,
 )
 from tamis.nn import is_packed
 
@@ -45,6 +46,7 @@ METHODS = {
     "srigl": lambda **o: SRigL(0.8, STEPS, every=2, end=1.0, alpha=0.6, gamma=0.6, **o),
     "random": lambda **o: RandomPruning(0.8, at_step=3, **o),
     "static": lambda **o: Static(0.8, **o),
+    "topkast": lambda **o: TopKAST(0.8, every=3, strength=0.1, **o),
 }
 
 
@@ -65,7 +67,7 @@ def through_json(state):
 @pytest.mark.parametrize(("packed", "stop"), [(True, 2), (True, 6), (False, 4)])
 @pytest.mark.parametrize(
     ("method", "name"),
-    [*((m, "momentum") for m in METHODS), *((m, "adamw") for m in ("acdc", "gmp revive", "rigl", "set"))],
+    [*((m, "momentum") for m in METHODS), *((m, "adamw") for m in ("acdc", "gmp revive", "rigl", "set", "topkast"))],
 )
 def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(method, name, packed, stop):
     model, optimizer, whole = start(method, name, packed)

@@ -14,7 +14,7 @@ from torch import nn, optim
 from torch.nn import functional as F
 
 from tamis.errors import UsageError
-from tamis.methods import ACDC, GMP, SET, SNFS, OneShot, Ramp, ReturnAtRandom, RigL
+from tamis.methods import ACDC, GMP, SET, SNFS, OneShot, Ramp, ReturnAtRandom, RigL, TopKAST
 from tamis.methods._bitmap import from_bitmap, to_bitmap
 from tamis.sparsity import ERK, NM, Global, Phase, Uniform, acdc_phases, keep_count, mask_hash
 
@@ -62,7 +62,12 @@ def methods(draw):
     """A maker of sparsifiers; the maker takes ``packed``."""
     sparsity, distribution = draw(sparsities), draw(distributions)
     options = {"sparsity": sparsity, "distribution": distribution, "on_collapse": "warn"}
-    kind = draw(st.sampled_from(["acdc", "ramp", "random", "gmp", "revive", "oneshot", "set", "rigl", "snfs"]))
+    kind = draw(
+        st.sampled_from(["acdc", "ramp", "random", "gmp", "revive", "oneshot", "topkast", "set", "rigl", "snfs"])
+    )
+    if kind == "topkast":
+        backward = draw(st.floats(0.0, 1.0)) * sparsity
+        return partial(TopKAST, backward_sparsity=backward, every=draw(st.integers(1, 6)), strength=0.1, **options)
     if kind in DYNAMIC:
         schedule = {"every": draw(st.integers(1, 6)), "alpha": draw(st.floats(0.0, 1.0)), "end": draw(st.floats(0, 1))}
         start = {"anneal": draw(st.sampled_from(["cosine", "constant"])), "first_update_at_zero": draw(st.booleans())}

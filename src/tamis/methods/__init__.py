@@ -19,6 +19,7 @@ from tamis.methods._snapshot import Snapshot
 from tamis.methods._snfs import SNFS
 from tamis.methods._sparsifier import Sparsifier
 from tamis.methods._srigl import SRigL
+from tamis.methods._topkast import TopKAST
 
 __all__ = [
     "ACDC",
@@ -43,6 +44,7 @@ __all__ = [
     "Sparsifier",
     "SparsifierState",
     "Static",
+    "TopKAST",
     "UnknownStateWarning",
     "ledger_rows",
     "measure_layer_costs",

@@ -297,10 +297,12 @@ class Sparsifier(ABC):
         check_collapse(masks, max(sparsity, sparsity_of(masks)), self.step, self.on_collapse)
         return masks
 
-    def _hold(self, masks: Mapping[str, Tensor], event: str, target: float) -> None:
-        """Put masks in force and record the event (``"compress"`` or ``"prune"``)."""
+    def _hold(
+        self, masks: Mapping[str, Tensor], event: str, target: float, gradients: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """Put masks in force and record the event (``"compress"`` or ``"prune"``); ``gradients`` as in ``hold``."""
         supports = self._attached()
-        supports.hold(masks)
+        supports.hold(masks, gradients=gradients)
         assert self._model is not None
         dense = dense_layers(list(masks), self.distribution, self.pattern)
         self._recorder.record(event, self.step, target, masks, self._model, supports, dense)
