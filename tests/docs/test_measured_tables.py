@@ -34,3 +34,13 @@ def test_the_layer_table_is_read_from_a_csv_of_bench(tmp_path):
     )
     rows = layer_table(file).splitlines()
     assert rows[-2:] == ["| 0.5 | 1 | 0.50 | 0.50 | conv a | 1 |", "| 0.9 | 2 | 2.00 | 1.00 | conv b | 0 |"]
+
+
+def test_the_topkast_table_is_that_of_the_csv():
+    page = (ROOT / "docs" / "topkast.md").read_text(encoding="utf-8")
+    with (RESULTS / "topkast_layers.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 10
+    for row in rows:
+        masks = f"{float(row['forward_sparsity']):g} / {float(row['gradient_sparsity']):g}"
+        assert f"| {row['layer']} | {masks} | {row['packed_ms']} | {row['masked_ms']} | {row['dense_ms']} |" in page
