@@ -11,7 +11,7 @@ from torch import nn, optim
 from torch.nn import functional as F
 
 from tamis.errors import UsageError
-from tamis.methods import GMP, SET, SNFS, RandomPruning, RigL, Static, measure_layer_costs
+from tamis.methods import GMP, SET, SNFS, RandomPruning, RigL, SRigL, Static, measure_layer_costs
 from tamis.sparsity import ERK, NM, Block, FanIn, Global, Uniform, forward_fraction, keep_count, rigl_cost
 
 
@@ -102,6 +102,35 @@ def test_an_update_of_rigl_replaces_the_optimizer_step(name, packed):
     assert moved > 10
     train(model, optimizer, range(5, 6))
     assert any(bool((model.state_dict()[key] != weights[key]).any()) for key in weights)
+
+
+DYNAMIC = {
+    "set": lambda **o: SET(0.7, 12, every=3, alpha=0.6, **o),
+    "rigl": lambda **o: RigL(0.7, 12, every=3, alpha=0.6, **o),
+    "snfs": lambda **o: SNFS(0.7, 12, every=3, alpha=0.6, **o),
+    "srigl": lambda **o: SRigL(0.7, 12, every=3, alpha=0.6, gamma=0.6, **o),
+}
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("method", DYNAMIC)
+def test_pruned_weights_are_zero_after_every_step_and_the_model_keeps_its_face(method, name, packed):
+    model, optimizer, sparsifier = attached(DYNAMIC[method](packed=packed), name)
+    before = {key: value.shape for key, value in model.state_dict().items()}
+
+    def check(step):
+        state = model.state_dict()
+        assert {key: value.shape for key, value in state.items()} == before
+        for n, mask in sparsifier.masks.items():
+            assert not state[f"{n}.weight"][~mask].any()
+        assert_same_state(model, copy.deepcopy(model))
+
+    train(model, optimizer, range(12), after=check)
+    assert len({event["hash"] for event in sparsifier.events}) > 2
+    masks = sparsifier.masks
+    sparsifier.finalize()
+    assert all(not model.get_submodule(n).weight[~mask].any() for n, mask in masks.items())
 
 
 @pytest.mark.parametrize("packed", [True, False])

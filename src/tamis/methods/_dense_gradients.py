@@ -21,11 +21,11 @@ class DenseGradients:
     @torch.no_grad()
     def keep(self, layers: Mapping[str, Any], masks: Mapping[str, Tensor]) -> None:
         """Remember the gradients that are about to be masked; call it before the masking."""
-        self._kept = self._found(layers, masks)
+        self._kept = {name: gradient.clone() for name, gradient in self._found(layers, masks).items()}
 
     @torch.no_grad()
     def take(self, layers: Mapping[str, Any], masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The dense gradients by layer, without layers that have none; what was kept is forgotten."""
+        """The dense gradients by layer, read-only, without layers that have none; what was kept is forgotten."""
         found = self._found(layers, masks)
         self._kept = {}
         return found
@@ -38,5 +38,5 @@ class DenseGradients:
                 continue
             # All zero outside the mask: these were masked already, and the kept ones are what they were before.
             masked = name in self._kept and not bool(grad.masked_fill(masks[name], 0.0).any())
-            found[name] = self._kept[name] if masked else grad.detach().clone()
+            found[name] = self._kept[name] if masked else grad.detach()
         return found

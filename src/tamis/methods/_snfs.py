@@ -78,8 +78,9 @@ class SNFS(DynamicSparse):
             self._seen = self.step  # a closure that is called again counts once
             supports = self._attached()
             for name, gradient in self._gradients.take(supports.layers, supports.masks).items():
-                mean = self._means.setdefault(name, torch.zeros_like(gradient))
-                mean.mul_(self.decay).add_(gradient, alpha=1.0 - self.decay)
+                if name not in self._means:
+                    self._means[name] = torch.zeros_like(gradient)
+                self._means[name].mul_(self.decay).add_(gradient, alpha=1.0 - self.decay)
         return False
 
     def _gradient_supports(
