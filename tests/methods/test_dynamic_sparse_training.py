@@ -148,6 +148,46 @@ def test_newly_grown_weights_start_with_the_state_of_a_new_weight(packed):
             assert bool(value[mask & old[name]].any())
 
 
+def test_rigl_is_the_algorithm_written_out_by_hand():
+    """Algorithm 1 of the paper as a loop of its own, with SGD and momentum written out and sorts for selection."""
+    model, optimizer, sparsifier = attached(RigL(0.7, 40, every=5, packed=False))
+    twin = mlp()
+    layers = {n: twin.get_submodule(n) for n in sparsifier.masks}
+    masks = {n: mask.clone() for n, mask in sparsifier.masks.items()}
+    buffers = {p: torch.zeros_like(p) for p in twin.parameters()}
+    with torch.no_grad():
+        for n, layer in layers.items():
+            layer.weight.mul_(masks[n])
+    for step in range(40):
+        gradients_of(twin, [step])
+        with torch.no_grad():
+            if step in (5, 10, 15, 20, 25):
+                share = 0.15 * (1 + torch.cos(torch.tensor(torch.pi * step / 30, dtype=torch.float64)).item())
+                for n, layer in layers.items():
+                    weight, mask = layer.weight.view(-1), masks[n].view(-1)
+                    count = int(share * int(mask.sum()))
+                    live = sorted(mask.nonzero().flatten().tolist(), key=lambda i: (-abs(weight[i].item()), i))
+                    kept = set(live[: len(live) - count])
+                    others = [i for i in range(len(mask)) if i not in kept]
+                    grad = layer.weight.grad.view(-1)
+                    grown = sorted(others, key=lambda i: (-abs(grad[i].item()), i))[:count]
+                    new = torch.zeros_like(mask)
+                    new[[*kept, *grown]] = True
+                    weight[~(mask & new)] = 0.0
+                    buffers[layer.weight].view(-1)[~(mask & new)] = 0.0
+                    masks[n] = new.view(layer.weight.shape)
+                continue
+            for n, layer in layers.items():
+                layer.weight.grad.mul_(masks[n])
+            for p in twin.parameters():
+                buffers[p].mul_(0.9).add_(p.grad + 1e-2 * p)
+                p.sub_(0.05 * buffers[p])
+    train(model, optimizer, range(40))
+    assert [event["step"] for event in sparsifier.events] == [0, 5, 10, 15, 20, 25]
+    assert all(torch.equal(mask, masks[n]) for n, mask in sparsifier.masks.items())
+    assert_same_state(model, twin, rtol=1e-4, atol=1e-6)
+
+
 def test_accumulated_gradients_choose_the_new_weights():
     masks = []
     for split in (False, True):
