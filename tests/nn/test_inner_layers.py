@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from tamis.errors import FileError, UsageError
-from tamis.nn import dense_state_dict, fuse, is_packed, load_packed_state, pack_module, unpack_module
+from tamis.nn import dense_state_dict, densify, fuse, is_packed, load_packed_state, pack_module
 
 # Even kernels with padding="same": torch itself warns that it pads a copy.
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same'")
@@ -56,15 +56,21 @@ def test_a_layer_computes_with_one_mask_and_trains_another(build, shape, native,
     assert f"live={int(forward.sum())}/" in repr(layer)
 
 
-def test_unpacking_brings_every_stored_weight_back():
-    layer, dense, _, gradient = packed(LAYERS["conv2d"][0])
-    unpack_module(layer)
-    assert torch.equal(layer.weight, dense * gradient)
+def test_unpacking_leaves_a_layer_that_computes_the_same():
+    layer, dense, forward, gradient = packed(LAYERS["conv2d"][0])
+    x = torch.randn(3, 6, 9, 8)
+    before = layer(x)
+    before.square().sum().backward()
+    grad = layer.pattern.unpack(layer.weight.grad)
+    densify(layer)
+    assert torch.equal(layer.weight, dense * forward)
+    assert torch.equal(layer.weight.grad, grad)
+    torch.testing.assert_close(layer(x), before, rtol=1e-5, atol=1e-5)
     assert not is_packed(layer)
-    assert "inner" not in vars(layer)
+    assert not {"inner", "pattern"} & set(vars(layer))
     pack_module(layer, gradient)
     assert layer.inner is None
-    assert torch.equal(layer.dense_weight(), dense * gradient)
+    assert torch.equal(layer.dense_weight(), dense * forward)
 
 
 def test_the_state_is_that_of_the_forward_pass_and_loading_keeps_the_rest():

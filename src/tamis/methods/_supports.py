@@ -93,8 +93,8 @@ class LayerSupports:
         """Put ``masks`` (bool, one per governed layer) in force: pruned weights become zero, layers are packed.
 
         With ``gradients``, masks that contain the others, weights of these get a gradient too.  A packed layer stores
-        and trains them, but computes with those of ``masks``; in a masked one they become zero like all others, and
-        whoever asked for it has to keep their values.
+        and trains them, but computes with those of ``masks``; in a masked one they become zero like all others.
+        Whoever asked for it has to keep their values: :meth:`release` brings back the weights of ``masks`` alone.
         """
         self.release()
         for name, layer in self.layers.items():

@@ -116,7 +116,9 @@ def pack_module(module: nn.Module, mask: Tensor, forward: Tensor | None = None) 
 
 
 def unpack_module(module: nn.Module) -> None:
-    """Undo :func:`pack_module`, in place: the dense weight with exact zeros where none is stored.
+    """Undo :func:`pack_module`, in place: the dense weight of the forward pass, with exact zeros outside its support.
+
+    A layer computes the same before and after; stored weights that its forward pass does not use are lost.
 
     Raises:
         UsageError: the module is not packed.
@@ -125,8 +127,10 @@ def unpack_module(module: nn.Module) -> None:
         raise UsageError(f"{type(module).__name__} is not packed")
     layer: Any = module
     _convert(layer, DENSE_OF[type(layer)], layer.pattern.unpack)
+    inner = layer.__dict__.pop("inner", None)
+    if inner is not None:
+        layer.weight.data.masked_fill_(~inner.pattern.mask().to(layer.weight.device), 0.0)
     del layer.pattern
-    layer.__dict__.pop("inner", None)
 
 
 def _convert(layer: Any, to: type[nn.Module], move: Callable[[Tensor], Tensor]) -> None:
