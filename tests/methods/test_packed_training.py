@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from tamis.errors import UsageError
 from tamis.kernels import native_available
-from tamis.methods import ACDC, GMP, OneShot, Ramp, ReturnAsSaved, ReturnAtRandom
+from tamis.methods import ACDC, GMP, SET, SNFS, OneShot, Ramp, ReturnAsSaved, ReturnAtRandom, RigL, SRigL, TopKAST
 from tamis.nn import is_packed, worth_packing
 
 METHODS = {
@@ -23,6 +23,11 @@ METHODS = {
     "gmp": lambda **o: GMP(0.8, 16, initial=0.2, events=6, **o),
     "gmp revive": lambda **o: GMP(0.8, 16, initial=0.2, events=6, revive=True, **o),
     "one shot": lambda **o: OneShot(0.8, at_step=5, **o),
+    "set": lambda **o: SET(0.8, 16, every=3, **o),
+    "rigl": lambda **o: RigL(0.8, 16, every=3, **o),
+    "snfs": lambda **o: SNFS(0.8, 16, every=3, end=0.6, **o),
+    "topkast": lambda **o: TopKAST(0.8, every=3, strength=0.1, **o),
+    "srigl": lambda **o: SRigL(0.8, 16, every=3, alpha=0.6, gamma=0.6, **o),
 }
 
 
@@ -51,7 +56,7 @@ def plain_kernels(monkeypatch):
     ("method", "optimizer_name"),
     [
         *((method, name) for method in METHODS for name in ("momentum", "adamw")),
-        *((method, name) for method in ("acdc", "gmp revive") for name in OPTIMIZERS),
+        *((method, name) for method in ("acdc", "gmp revive", "rigl", "set", "topkast") for name in OPTIMIZERS),
     ],
 )
 def test_packed_training_is_masked_training_to_the_bit_with_equal_arithmetic(method, optimizer_name):

@@ -10,7 +10,22 @@ import torch
 from method_runs import OPTIMIZERS, SHORT, assert_same_state, mlp, train
 
 from tamis.errors import FileError, UsageError
-from tamis.methods import ACDC, GMP, KeepZeros, OneShot, Ramp, ReturnAsSaved, ReturnAtRandom
+from tamis.methods import (
+    ACDC,
+    GMP,
+    SET,
+    SNFS,
+    KeepZeros,
+    OneShot,
+    Ramp,
+    RandomPruning,
+    ReturnAsSaved,
+    ReturnAtRandom,
+    RigL,
+    SRigL,
+    Static,
+    TopKAST,
+)
 from tamis.nn import is_packed
 
 STEPS = 16
@@ -24,6 +39,14 @@ METHODS = {
     "gmp from zeros": lambda **o: GMP(0.8, STEPS, from_zeros=True, **o),
     "one shot": lambda **o: OneShot(0.8, at_step=3, **o),
     "keep zeros": lambda **o: KeepZeros(**o),
+    "set": lambda **o: SET(0.8, STEPS, every=3, **o),
+    "rigl": lambda **o: RigL(0.8, STEPS, every=2, end=1.0, **o),  # stops 2, 4 and 6 come right before an update
+    "rigl constant": lambda **o: RigL(0.8, STEPS, every=3, anneal="constant", first_update_at_zero=True, **o),
+    "snfs": lambda **o: SNFS(0.8, STEPS, every=3, end=0.6, **o),
+    "srigl": lambda **o: SRigL(0.8, STEPS, every=2, end=1.0, alpha=0.6, gamma=0.6, **o),
+    "random": lambda **o: RandomPruning(0.8, at_step=3, **o),
+    "static": lambda **o: Static(0.8, **o),
+    "topkast": lambda **o: TopKAST(0.8, every=3, strength=0.1, **o),
 }
 
 
@@ -43,7 +66,8 @@ def through_json(state):
 
 @pytest.mark.parametrize(("packed", "stop"), [(True, 2), (True, 6), (False, 4)])
 @pytest.mark.parametrize(
-    ("method", "name"), [*((m, "momentum") for m in METHODS), ("acdc", "adamw"), ("gmp revive", "adamw")]
+    ("method", "name"),
+    [*((m, "momentum") for m in METHODS), *((m, "adamw") for m in ("acdc", "gmp revive", "rigl", "set", "topkast"))],
 )
 def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(method, name, packed, stop):
     model, optimizer, whole = start(method, name, packed)

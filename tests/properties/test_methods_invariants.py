@@ -14,12 +14,13 @@ from torch import nn, optim
 from torch.nn import functional as F
 
 from tamis.errors import UsageError
-from tamis.methods import ACDC, GMP, OneShot, Ramp, ReturnAtRandom
+from tamis.methods import ACDC, GMP, SET, SNFS, OneShot, Ramp, ReturnAtRandom, RigL, TopKAST
 from tamis.methods._bitmap import from_bitmap, to_bitmap
 from tamis.sparsity import ERK, NM, Global, Phase, Uniform, acdc_phases, keep_count, mask_hash
 
 EXAMPLES = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 STEPS = 16
+DYNAMIC = {"set": SET, "rigl": RigL, "snfs": SNFS}
 SIZES = {"0": 48, "2": 64, "4": 24}
 
 optimizers = st.sampled_from(
@@ -61,7 +62,16 @@ def methods(draw):
     """A maker of sparsifiers; the maker takes ``packed``."""
     sparsity, distribution = draw(sparsities), draw(distributions)
     options = {"sparsity": sparsity, "distribution": distribution, "on_collapse": "warn"}
-    kind = draw(st.sampled_from(["acdc", "ramp", "random", "gmp", "revive", "oneshot"]))
+    kind = draw(
+        st.sampled_from(["acdc", "ramp", "random", "gmp", "revive", "oneshot", "topkast", "set", "rigl", "snfs"])
+    )
+    if kind == "topkast":
+        backward = draw(st.floats(0.0, 1.0)) * sparsity
+        return partial(TopKAST, backward_sparsity=backward, every=draw(st.integers(1, 6)), strength=0.1, **options)
+    if kind in DYNAMIC:
+        schedule = {"every": draw(st.integers(1, 6)), "alpha": draw(st.floats(0.0, 1.0)), "end": draw(st.floats(0, 1))}
+        start = {"anneal": draw(st.sampled_from(["cosine", "constant"])), "first_update_at_zero": draw(st.booleans())}
+        return partial(DYNAMIC[kind], total_steps=STEPS, **schedule, **start, **options)
     if kind == "oneshot":
         return partial(OneShot, at_step=draw(st.integers(0, 5)), **options)
     if kind in ("gmp", "revive"):
@@ -109,6 +119,9 @@ def test_pruned_weights_are_zero_and_counts_exact_after_every_step(make, optimiz
             assert live == {name: keep_count(size, event["target"]) for name, size in SIZES.items()}
         else:
             assert 0 <= sum(live.values()) - keep_count(136, event["target"]) < 2 * len(SIZES)
+    if type(sparsifier) in DYNAMIC.values():  # updates keep every layer's count
+        kept = [{name: row["live"] for name, row in event["layers"].items()} for event in sparsifier.events]
+        assert all(counts == kept[0] for counts in kept)
     pruned = [event for event in sparsifier.events if event["event"] != "decompress"]
     if isinstance(sparsifier, (GMP, OneShot)) and pruned:
         assert pruned[-1]["target"] == sparsifier.sparsity

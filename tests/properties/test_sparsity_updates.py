@@ -13,6 +13,7 @@ from tamis.sparsity import (
     carry_over,
     chain_paths,
     drop_and_grow,
+    fan_in_update,
     fisher_inverse,
     mask_change,
     mask_hash,
@@ -46,6 +47,48 @@ def test_updates_keep_the_count_and_touch_only_their_candidates(n, seed, share, 
     stayed = mask & ~update.dropped
     if bool(stayed.any()) and count:
         assert float(weight[stayed].abs().min()) >= float(weight[update.dropped].abs().max())
+
+
+@EXAMPLES
+@given(
+    rows=st.integers(1, 8), length=st.integers(1, 9), start=st.integers(1, 9), share=st.floats(0.0, 1.0),
+    gamma=st.floats(0.0, 1.0), gone=st.integers(0, 7), ties=st.booleans(), seed=seeds,
+)  # fmt: skip
+def test_a_constant_fan_in_stays_constant_and_holds_the_budget(rows, length, start, share, gamma, gone, ties, seed):
+    generator = torch.Generator().manual_seed(seed)
+    start, gone = min(start, length), min(gone, rows - 1)
+    mask = torch.rand(rows, length, generator=generator).argsort(dim=1) < start
+    mask[:gone] = False
+    weight = torch.randn(rows, length, generator=generator)
+    growth = torch.randn(rows, length, generator=generator)
+    if ties:
+        weight, growth = weight.round(), growth.round()
+    weight = weight * mask
+    live = int(mask.sum())
+    budget = max(1, live - int(torch.randint(rows - gone, (), generator=generator)))
+    update = fan_in_update(weight, mask, growth, int(share * live), budget, gamma)
+    counts = update.mask.sum(dim=1)
+    assert bool((counts[update.neurons] == update.fan_in).all())
+    assert not counts[~update.neurons].any()
+    assert not update.neurons[:gone].any()
+    assert 0 <= int(counts.sum()) - budget < int(update.neurons.sum())
+    if gamma == 0.0:
+        assert int(update.neurons.sum()) == rows - gone
+    # the reference, row by row: what was not dropped first, the largest magnitudes before the others, then by gradient
+    flat = sorted(range(live), key=lambda i: (-float(weight[mask].abs()[i]), i))[: live - int(share * live)]
+    kept = torch.zeros(live, dtype=torch.bool)
+    kept[flat] = True
+    survivors = torch.zeros_like(mask)
+    survivors[mask] = kept
+    for row in range(rows):
+        if update.neurons[row]:
+            order = sorted(
+                range(length),
+                key=lambda i: (
+                    (0, -float(weight[row, i].abs()), i) if survivors[row, i] else (1, -float(growth[row, i].abs()), i)
+                ),
+            )
+            assert sorted(order[: update.fan_in]) == update.mask[row].nonzero().flatten().tolist()
 
 
 @EXAMPLES

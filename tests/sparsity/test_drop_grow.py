@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tamis.errors import UsageError
-from tamis.sparsity import carry_over, drop_and_grow
+from tamis.sparsity import carry_over, drop_and_grow, update_interval
 
 
 def test_rigl_steps_reproduce_the_golden_cases(pruning_vectors):
@@ -65,3 +65,10 @@ def test_more_than_the_live_weights_cannot_drop(count):
 def test_shapes_must_agree():
     with pytest.raises(UsageError, match="one shape"):
         drop_and_grow(torch.ones(3), torch.ones(3, dtype=torch.bool), torch.ones(4), 1)
+
+
+def test_updates_lie_equally_many_samples_apart_for_every_batch_size():
+    assert [update_interval(size) for size in (4096, 512, 128, 10**6)] == [100, 800, 3200, 1]
+    assert update_interval(64, samples_per_update=1000) == 16
+    with pytest.raises(UsageError, match="at least one sample"):
+        update_interval(0)

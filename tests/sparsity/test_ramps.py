@@ -7,7 +7,7 @@ import math
 import pytest
 
 from tamis.errors import UsageError
-from tamis.sparsity import cosine_decay, cubic, exponential_ramp, gmp_events, power_decay, update_count
+from tamis.sparsity import cosine_decay, cubic, exponential_ramp, gmp_events, power_decay, step_of, update_count
 
 REL = 1e-11  # the vectors print twelve significant digits
 
@@ -96,3 +96,15 @@ def test_cosine_decay_with_an_offset_measures_from_its_start(pruning_vectors):
 def test_power_decay_reproduces_the_golden_values(pruning_vectors, key, power):
     for step, value in pruning_vectors["rigl_drop"][key]:
         assert power_decay(step, 0, 25000, 0.3, power) == pytest.approx(value, rel=REL, abs=0.0)
+
+
+def test_a_moment_is_a_share_of_the_run_or_a_number_of_steps():
+    assert [step_of(moment, 10, "end") for moment in (0, 0.26, 1, 1.0, 2, 10)] == [0, 3, 10, 10, 2, 10]
+
+
+@pytest.mark.parametrize("moment", [-0.1, 2.5, 11, True, "late", float("nan")])
+def test_a_moment_that_is_neither_is_refused(moment):
+    with pytest.raises(UsageError, match="end must be a share of the run"):
+        step_of(moment, 10, "end")
+    with pytest.raises(UsageError, match="total_steps must be"):
+        step_of(0.5, 0, "end")

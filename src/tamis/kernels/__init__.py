@@ -2,6 +2,7 @@
 
 from tamis.kernels._format import format_of, in_format, preferred_format, to_batch_last
 from tamis.kernels._geometry import ConvGeometry, pair
+from tamis.kernels._inner import InnerPattern
 from tamis.kernels._memory import MemoryState, memory_state, release_memory
 from tamis.kernels._native import available_isas, isa, native_available, set_isa
 from tamis.kernels._norm import norm_act
@@ -13,6 +14,7 @@ from tamis.kernels.functional import sparse_conv1d, sparse_conv2d, sparse_conv2d
 
 __all__ = [
     "ConvGeometry",
+    "InnerPattern",
     "MemoryState",
     "PackedPattern",
     "available_isas",

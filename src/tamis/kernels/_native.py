@@ -13,6 +13,7 @@ from tamis.kernels import reference
 from tamis.kernels._extension import why_not
 from tamis.kernels._format import empty_in_format, nearest_format
 from tamis.kernels._geometry import ConvGeometry
+from tamis.kernels._inner import InnerPattern
 from tamis.kernels._pattern import PackedPattern
 from tamis.kernels.choose import Direction, choices
 
@@ -57,12 +58,20 @@ def serves(x: Tensor, values: Tensor) -> bool:
 
 
 def sparse_conv2d(
-    x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern, geometry: ConvGeometry
-) -> Tensor:
+    x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern, geometry: ConvGeometry,
+    inner: InnerPattern | None = None,
+) -> Tensor:  # fmt: skip
     """The native convolution with gradients; arguments are those of :func:`tamis.kernels.sparse_conv2d`, checked."""
-    key = "" if torch.compiler.is_compiling() else choices.key(x, pattern, geometry, isa())
+
+    def key(of: PackedPattern) -> str:
+        return "" if torch.compiler.is_compiling() else choices.key(x, of, geometry, isa())
+
     values, bias = values.contiguous(), None if bias is None else bias.contiguous()
-    return _SparseConv.apply(x, values, bias, pattern.row_ptr, pattern.indices, pattern, geometry, key)
+    outer = (pattern.row_ptr, pattern.indices, pattern)
+    if inner is None:
+        return _SparseConv.apply(x, values, bias, *outer, geometry, key(pattern))
+    within = (inner.positions, inner.pattern.row_ptr, inner.pattern.indices, inner.pattern)
+    return _NestedConv.apply(x, values, bias, *outer, *within, geometry, key(inner.pattern), key(pattern))
 
 
 def conv2d_without_gradients(
@@ -96,39 +105,87 @@ class _SparseConv(torch.autograd.Function):
         ctx.save_for_backward(x if needs_values else None, values if needs_x else None, row_ptr, indices)
         ctx.pattern, ctx.geometry, ctx.key = pattern, geometry, key
         ctx.channels = x.shape[1]
-
-        def native() -> Tensor:
-            return torch.ops.tamis.conv_forward(x, values, bias, row_ptr, indices, geometry.as_list(), _layout)
-
-        return choices.run(key, Direction.FORWARD, native, lambda: reference.conv2d(x, values, bias, pattern, geometry))
+        return _forward(x, values, bias, row_ptr, indices, pattern, geometry, key)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, values, row_ptr, indices = ctx.saved_tensors
-        geometry, pattern, key = ctx.geometry, ctx.pattern, ctx.key
-        shape = (pattern.shape[0], pattern.row_length // geometry.taps, *geometry.kernel)
+        how = (row_ptr, indices, ctx.pattern, ctx.geometry, ctx.key)
+        grad_x = _grad_input(grad, values, *how, ctx.channels) if ctx.needs_input_grad[0] else None
+        grad_values = _grad_values(grad, x, *how) if ctx.needs_input_grad[1] else None
+        grad_bias = grad.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
+        return grad_x, grad_values, grad_bias, None, None, None, None, None
+
+
+class _NestedConv(torch.autograd.Function):
+    """As above with two patterns: forward and gradient of the input by the inner, gradient of the weights by the outer.
+
+    ``values`` and their gradient are those of the outer pattern.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, values: Tensor, bias: Tensor | None,
+                row_ptr: Tensor, indices: Tensor, pattern: PackedPattern,
+                positions: Tensor, inner_row_ptr: Tensor, inner_indices: Tensor, inner: PackedPattern,
+                geometry: ConvGeometry, inner_key: str, key: str) -> Tensor:  # fmt: skip
+        needs_x, needs_values = ctx.needs_input_grad[:2]
+        live = values.index_select(0, positions)
+        ctx.save_for_backward(
+            x if needs_values else None, live if needs_x else None, row_ptr, indices, inner_row_ptr, inner_indices
+        )
+        ctx.pattern, ctx.inner, ctx.geometry, ctx.inner_key, ctx.key = pattern, inner, geometry, inner_key, key
+        ctx.channels = x.shape[1]
+        return _forward(x, live, bias, inner_row_ptr, inner_indices, inner, geometry, inner_key)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, live, row_ptr, indices, inner_row_ptr, inner_indices = ctx.saved_tensors
         grad_x = grad_values = grad_bias = None
         if ctx.needs_input_grad[0]:
-            transposed = _transposed(row_ptr, indices, pattern, geometry, ctx.channels)
-            grad_x = choices.run(
-                key,
-                Direction.GRAD_INPUT,
-                lambda: torch.ops.tamis.conv_grad_input(
-                    grad, values, *transposed, geometry.as_list(), ctx.channels, _layout
-                ),
-                lambda: reference.conv2d_grad_input(grad, pattern.unpack(values).reshape(shape), geometry),
-            )
+            within = (inner_row_ptr, inner_indices, ctx.inner, ctx.geometry, ctx.inner_key)
+            grad_x = _grad_input(grad, live, *within, ctx.channels)
         if ctx.needs_input_grad[1]:
-            grad_values = choices.run(
-                key,
-                Direction.GRAD_WEIGHT,
-                lambda: torch.ops.tamis.conv_grad_values(grad, x, row_ptr, indices, geometry.as_list(), _layout),
-                lambda: pattern.pack(reference.conv2d_grad_weight(grad, x, shape, geometry).reshape(pattern.shape)),
-            )
+            grad_values = _grad_values(grad, x, row_ptr, indices, ctx.pattern, ctx.geometry, ctx.key)
         if ctx.needs_input_grad[2]:
             grad_bias = grad.sum((0, 2, 3))
-        return grad_x, grad_values, grad_bias, None, None, None, None, None
+        return grad_x, grad_values, grad_bias, *(None,) * 10
+
+
+def _forward(x: Tensor, values: Tensor, bias: Tensor | None, row_ptr: Tensor, indices: Tensor,
+             pattern: PackedPattern, geometry: ConvGeometry, key: str) -> Tensor:  # fmt: skip
+    def native() -> Tensor:
+        return torch.ops.tamis.conv_forward(x, values, bias, row_ptr, indices, geometry.as_list(), _layout)
+
+    return choices.run(key, Direction.FORWARD, native, lambda: reference.conv2d(x, values, bias, pattern, geometry))
+
+
+def _grad_input(grad: Tensor, values: Tensor, row_ptr: Tensor, indices: Tensor,
+                pattern: PackedPattern, geometry: ConvGeometry, key: str, channels: int) -> Tensor:  # fmt: skip
+    transposed = _transposed(row_ptr, indices, pattern, geometry, channels)
+    shape = _as_conv2d(pattern, geometry)
+    return choices.run(
+        key,
+        Direction.GRAD_INPUT,
+        lambda: torch.ops.tamis.conv_grad_input(grad, values, *transposed, geometry.as_list(), channels, _layout),
+        lambda: reference.conv2d_grad_input(grad, pattern.unpack(values).reshape(shape), geometry),
+    )
+
+
+def _grad_values(grad: Tensor, x: Tensor, row_ptr: Tensor, indices: Tensor,
+                 pattern: PackedPattern, geometry: ConvGeometry, key: str) -> Tensor:  # fmt: skip
+    shape = _as_conv2d(pattern, geometry)
+    return choices.run(
+        key,
+        Direction.GRAD_WEIGHT,
+        lambda: torch.ops.tamis.conv_grad_values(grad, x, row_ptr, indices, geometry.as_list(), _layout),
+        lambda: pattern.pack(reference.conv2d_grad_weight(grad, x, shape, geometry).reshape(pattern.shape)),
+    )
+
+
+def _as_conv2d(pattern: PackedPattern, geometry: ConvGeometry) -> tuple[int, int, int, int]:
+    return (pattern.shape[0], pattern.row_length // geometry.taps, *geometry.kernel)
 
 
 def _transposed(

@@ -9,12 +9,15 @@ from tamis.errors import UsageError
 from tamis.kernels import _native, reference
 from tamis.kernels._format import in_format, nearest_format
 from tamis.kernels._geometry import ConvGeometry
+from tamis.kernels._inner import InnerPattern
 from tamis.kernels._pattern import PackedPattern
 
 _ONE_PIXEL = ConvGeometry()
 
 
-def sparse_linear(x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern) -> Tensor:
+def sparse_linear(
+    x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern, inner: InnerPattern | None = None
+) -> Tensor:
     """``Y = X W^T + b`` with only the live weights of ``W`` stored.
 
     Args:
@@ -22,6 +25,8 @@ def sparse_linear(x: Tensor, values: Tensor, bias: Tensor | None, pattern: Packe
         values: live weights ``(nnz,)`` in the order of ``pattern``; its gradient has the same shape.
         bias: ``(O,)`` or None.
         pattern: support of the ``(O, I)`` weight.
+        inner: the part of it that the result and the gradient of ``x`` use; the gradient of ``values`` covers them all.
+            None means all of it.
 
     Returns:
         ``(..., O)``.  Under ``torch.autocast`` the computation is done, and returned, in float32.
@@ -33,17 +38,22 @@ def sparse_linear(x: Tensor, values: Tensor, bias: Tensor | None, pattern: Packe
         raise UsageError(f"sparse_linear: expected (..., {pattern.row_length}) features, got shape {tuple(x.shape)}")
     if _under_autocast(x):
         with torch.autocast(x.device.type, enabled=False):
-            return sparse_linear(*_as_float32(x, values, bias), pattern)
-    _check_operands(x, values, bias, pattern)
+            return sparse_linear(*_as_float32(x, values, bias), pattern, inner)
+    _check_operands(x, values, bias, pattern, inner)
     if not _native.serves(x, values):
-        return reference.linear(x, values, bias, pattern)
+        return reference.linear(x, values, bias, pattern, inner)
     flat = x.reshape(-1, pattern.row_length, 1, 1)
-    y = _native.sparse_conv2d(flat, values, bias, pattern, _ONE_PIXEL)
+    y = _native.sparse_conv2d(flat, values, bias, pattern, _ONE_PIXEL, inner)
     return y.reshape(*x.shape[:-1], pattern.shape[0])
 
 
 def sparse_conv2d(
-    x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern, geometry: ConvGeometry
+    x: Tensor,
+    values: Tensor,
+    bias: Tensor | None,
+    pattern: PackedPattern,
+    geometry: ConvGeometry,
+    inner: InnerPattern | None = None,
 ) -> Tensor:
     """2-D cross-correlation (what torch calls convolution) with only the live weights stored.
 
@@ -53,6 +63,7 @@ def sparse_conv2d(
         bias: ``(O,)`` or None.
         pattern: support of the ``(O, C/groups, KH, KW)`` weight.
         geometry: kernel, stride, padding, dilation, groups and the input's size, which must equal ``(H, W)``.
+        inner: as in :func:`sparse_linear`.
 
     Returns:
         ``(N, O, OH, OW)``.  Under ``torch.autocast`` the computation is done, and returned, in float32.
@@ -63,11 +74,11 @@ def sparse_conv2d(
     _check_geometry(x, pattern, geometry)
     if _under_autocast(x):
         with torch.autocast(x.device.type, enabled=False):
-            return sparse_conv2d(*_as_float32(x, values, bias), pattern, geometry)
-    _check_operands(x, values, bias, pattern)
+            return sparse_conv2d(*_as_float32(x, values, bias), pattern, geometry, inner)
+    _check_operands(x, values, bias, pattern, inner)
     if not _native.serves(x, values):
-        return reference.conv2d(x, values, bias, pattern, geometry)
-    return _native.sparse_conv2d(x, values, bias, pattern, geometry)
+        return reference.conv2d(x, values, bias, pattern, geometry, inner)
+    return _native.sparse_conv2d(x, values, bias, pattern, geometry, inner)
 
 
 def sparse_conv2d_inference(
@@ -109,7 +120,12 @@ def sparse_conv2d_inference(
 
 
 def sparse_conv1d(
-    x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern, geometry: ConvGeometry
+    x: Tensor,
+    values: Tensor,
+    bias: Tensor | None,
+    pattern: PackedPattern,
+    geometry: ConvGeometry,
+    inner: InnerPattern | None = None,
 ) -> Tensor:
     """1-D cross-correlation: ``x`` ``(N, C, L)``, ``geometry`` with one row; returns ``(N, O, OL)``.
 
@@ -118,9 +134,15 @@ def sparse_conv1d(
     """
     if x.dim() != 3:
         raise UsageError(f"sparse_conv1d: expected (N, C, L), got shape {tuple(x.shape)}")
+    within = None if inner is None else InnerPattern(_with_a_row(inner.pattern), inner.positions)
+    return sparse_conv2d(x.unsqueeze(2), values, bias, _with_a_row(pattern), geometry, within).squeeze(2)
+
+
+def _with_a_row(pattern: PackedPattern) -> PackedPattern:
+    """The pattern of a 1-D kernel as that of a 2-D kernel of one row; what it remembers stays with ``pattern``."""
     flat = PackedPattern((*pattern.shape[:2], 1, *pattern.shape[2:]), pattern.row_ptr, pattern.indices)
     object.__setattr__(flat, "_memory", pattern.__dict__.setdefault("_memory_2d", {}))
-    return sparse_conv2d(x.unsqueeze(2), values, bias, flat, geometry).squeeze(2)
+    return flat
 
 
 def _under_autocast(x: Tensor) -> bool:
@@ -133,7 +155,11 @@ def _as_float32(x: Tensor, values: Tensor, bias: Tensor | None) -> tuple[Tensor,
     return x.float(), values.float(), None if bias is None else bias.float()
 
 
-def _check_operands(x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern) -> None:
+def _check_operands(
+    x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern, inner: InnerPattern | None = None
+) -> None:
+    if inner is not None and inner.pattern.shape != pattern.shape:
+        raise UsageError(f"the inner pattern has shape {inner.pattern.shape}, the stored one {pattern.shape}")
     if tuple(values.shape) != (pattern.nnz,):
         raise UsageError(f"expected {pattern.nnz} packed values, got a tensor of shape {tuple(values.shape)}")
     if bias is not None and tuple(bias.shape) != (pattern.shape[0],):

@@ -11,26 +11,46 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tamis.kernels._geometry import ConvGeometry
+from tamis.kernels._inner import InnerPattern
 from tamis.kernels._pattern import PackedPattern
 
 
-def linear(x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern) -> Tensor:
+def linear(
+    x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern, inner: InnerPattern | None = None
+) -> Tensor:
     """``x W^T + b``; ``x`` ``(..., I)``, ``values`` ``(nnz,)``, ``bias`` ``(O,)`` or None; returns ``(..., O)``."""
-    return F.linear(x, pattern.unpack(values), bias)
+    return F.linear(x, forward_weight(values, pattern, inner), bias)
 
 
-def conv2d(x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern, geometry: ConvGeometry) -> Tensor:
+def conv2d(
+    x: Tensor,
+    values: Tensor,
+    bias: Tensor | None,
+    pattern: PackedPattern,
+    geometry: ConvGeometry,
+    inner: InnerPattern | None = None,
+) -> Tensor:
     """Cross-correlation of ``x`` ``(N, C, H, W)`` with the unpacked weight; returns ``(N, O, OH, OW)``."""
+    dense = forward_weight(values, pattern, inner)
     if _is_linear(geometry):
-        weight = pattern.unpack(values).reshape(pattern.shape[0], pattern.row_length)
+        weight = dense.reshape(pattern.shape[0], pattern.row_length)
         return F.linear(x[:, :, 0, 0], weight, bias)[:, :, None, None]
-    weight = pattern.unpack(values).reshape(pattern.shape[0], pattern.row_length // geometry.taps, *geometry.kernel)
+    weight = dense.reshape(pattern.shape[0], pattern.row_length // geometry.taps, *geometry.kernel)
     top, bottom, left, right = geometry.padding
     if top == bottom and left == right:
         return F.conv2d(x, weight, bias, geometry.stride, (top, left), geometry.dilation, geometry.groups)
     return F.conv2d(
         F.pad(x, (left, right, top, bottom)), weight, bias, geometry.stride, 0, geometry.dilation, geometry.groups
     )
+
+
+def forward_weight(values: Tensor, pattern: PackedPattern, inner: InnerPattern | None) -> Tensor:
+    """The dense weight of the forward pass; with ``inner`` its gradient reaches all stored values nevertheless."""
+    if inner is None:
+        return pattern.unpack(values)
+    among = inner.among(pattern).to(values.device)
+    # Outside the inner pattern the value is exactly 0 and the derivative 1.
+    return pattern.unpack(torch.where(among, values, values - values.detach()))
 
 
 def conv2d_grad_input(grad: Tensor, weight: Tensor, geometry: ConvGeometry) -> Tensor:

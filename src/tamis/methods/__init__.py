@@ -3,6 +3,7 @@
 from tamis.methods._acdc import ACDC
 from tamis.methods._checkpoint import SparsifierState
 from tamis.methods._collapse import CollapseWarning
+from tamis.methods._dynamic import DynamicSparse
 from tamis.methods._examples import Examples
 from tamis.methods._gmp import GMP
 from tamis.methods._ledger import ledger_rows, measure_layer_costs
@@ -10,9 +11,15 @@ from tamis.methods._memorisation import MemorisationProbe
 from tamis.methods._one_shot import KeepZeros, OneShot
 from tamis.methods._optimizer_state import UnknownStateWarning
 from tamis.methods._pair import DensePair
+from tamis.methods._random_masks import RandomPruning, Static
 from tamis.methods._returning import Ramp, ReturnAsSaved, ReturnAsZero, ReturnAtRandom
+from tamis.methods._rigl import RigL
+from tamis.methods._set import SET
 from tamis.methods._snapshot import Snapshot
+from tamis.methods._snfs import SNFS
 from tamis.methods._sparsifier import Sparsifier
+from tamis.methods._srigl import SRigL
+from tamis.methods._topkast import TopKAST
 
 METHODS: dict[str, type[Sparsifier]] = {kind.method: kind for kind in (ACDC, GMP, OneShot)}
 """The methods that a recipe or a command can name."""
@@ -21,19 +28,27 @@ __all__ = [
     "ACDC",
     "GMP",
     "METHODS",
+    "SET",
+    "SNFS",
     "CollapseWarning",
     "DensePair",
+    "DynamicSparse",
     "Examples",
     "KeepZeros",
     "MemorisationProbe",
     "OneShot",
     "Ramp",
+    "RandomPruning",
     "ReturnAsSaved",
     "ReturnAsZero",
     "ReturnAtRandom",
+    "RigL",
+    "SRigL",
     "Snapshot",
     "Sparsifier",
     "SparsifierState",
+    "Static",
+    "TopKAST",
     "UnknownStateWarning",
     "ledger_rows",
     "measure_layer_costs",

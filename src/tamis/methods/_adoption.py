@@ -52,22 +52,24 @@ def register_hooks(
     ]
 
 
-def with_masked_closure(
-    args: tuple[Any, ...], kwargs: dict[str, Any], zero_gradients: Callable[[], None]
+def with_closure(
+    args: tuple[Any, ...], kwargs: dict[str, Any], before: Callable[[], None], after: Callable[[], None]
 ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-    """Arguments of ``optimizer.step`` whose closure, if there is one, masks the gradients that it computes.
+    """Arguments of ``optimizer.step`` whose closure runs between ``before`` and ``after``; None without a closure.
 
-    Optimizers such as LBFGS compute gradients inside the step, where a hook before it comes too early.
+    A closure computes gradients inside the step, once or (LBFGS) several times, where a hook before the step comes too
+    early to see them.
     """
     closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
     if not callable(closure):
         return None
 
-    def masked_closure() -> Any:
+    def watched_closure() -> Any:
+        before()
         loss = closure()
-        zero_gradients()
+        after()
         return loss
 
     if "closure" in kwargs:
-        return args, {**kwargs, "closure": masked_closure}
-    return (args[0], masked_closure, *args[2:]), kwargs
+        return args, {**kwargs, "closure": watched_closure}
+    return (args[0], watched_closure, *args[2:]), kwargs

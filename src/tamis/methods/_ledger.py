@@ -13,7 +13,11 @@ from torch import Tensor, nn
 from tamis.errors import UsageError
 from tamis.methods._step_times import time_row
 from tamis.nn import is_packed, prunable_modules
-from tamis.sparsity import LayerCost, forward_flops, forward_fraction, measured_cost, static_cost
+from tamis.sparsity import LayerCost, dense_gradient_cost, forward_flops, forward_fraction, measured_cost, static_cost
+
+# Cost of a forward pass with so many live weights by layer, as a share of the dense one.
+ForwardFraction = Callable[[Mapping[str, int]], float]
+PublishedCost = Callable[[Mapping[str, int], ForwardFraction], float | None]
 
 
 @dataclass(frozen=True)
@@ -25,17 +29,24 @@ class Stretch:
         end: optimizer steps after it.
         forward: cost of a forward pass of its weights, as a share of the dense one.
         trained: the same of the weights whose gradients are computed; ``forward`` where the method says nothing.
+        row: the interval's row of :class:`~tamis.methods._history.History`.
     """
 
     start: int
     end: int
     forward: float
     trained: float
+    row: Mapping[str, Any]
 
 
 def masked_gradients_cost(stretch: Stretch) -> float:
     """``3 f_S``: the backward pass is as sparse as the forward pass."""
     return static_cost(stretch.forward)
+
+
+def partly_dense_cost(forward: float, share: float) -> float:
+    """``3 f_S``, but ``2 f_S + f_D`` in a ``share`` of the steps: those that compute dense gradients."""
+    return share * dense_gradient_cost(forward) + (1.0 - share) * static_cost(forward)
 
 
 @torch.no_grad()
@@ -91,6 +102,7 @@ def ledger_rows(
     *,
     cost: Callable[[Stretch], float] = masked_gradients_cost,
     rule: str = "3 f(live)",
+    published: PublishedCost = lambda live, fraction: None,
     times: Sequence[dict[str, Any]] = (),
 ) -> list[dict[str, Any]]:
     """Cost of inference and of the training so far, against the dense model: FLOPs per sample, and measured time.
@@ -105,13 +117,14 @@ def ledger_rows(
         live: live weights by layer of the last mask change; layers that it does not name are dense.
         cost: the method's rule: cost of a training step of a stretch as a share of ``3 f_D``.
         rule: the same rule in words.
+        published: the published rule for the method's whole training, if it has one.
         times: rows of :class:`~tamis.methods._step_times.StepTimes`.
 
     Returns:
         Rows with ``row`` (``"forward"`` or ``"training"``), ``count`` (``"mask"``: weights that may live;
         ``"nonzero"``: weights that are not exactly zero at the end of each interval, as the published AC/DC code
-        counts; ``"cpu time"`` and ``"wall time"``: measured), ``flops`` per sample, ``dense_flops``, ``fraction``,
-        ``rule``, ``denominator`` (what ``fraction`` is relative to, in words) and ``seconds``.  FLOPs of measured rows
+        counts; ``"published"``: the published rule at the live weights of the last mask change; ``"cpu time"`` and
+        ``"wall time"``: measured), ``flops`` per sample, ``dense_flops``, ``fraction``, ``rule``, ``denominator`` (what ``fraction`` is relative to, in words) and ``seconds``.  FLOPs of measured rows
         and seconds of counted ones are None, and so is the fraction of time in a run without a dense phase.
     """
     costs = measure_layer_costs(model, example)
@@ -125,13 +138,18 @@ def ledger_rows(
     steps = sum(row["end"] - row["start"] for row in history)
     for count, key in (("mask", "live"), ("nonzero", "nonzero")):
         stretches = [
-            Stretch(row["start"], row["end"], forward := fraction(row[key]), _trained(row, fraction, forward))
+            Stretch(row["start"], row["end"], forward := fraction(row[key]), _trained(row, fraction, forward), row)
             for row in history
         ]
         if stretches:
             spent = measured_cost((stretch.end - stretch.start, cost(stretch)) for stretch in stretches)
             words = f"a dense training step, per sample, mean of {steps} steps"
             rows.append(_row("training", count, spent, 3 * dense, rule, words))
+    whole = published(live, fraction)
+    if whole is not None:
+        rows.append(
+            _row("training", "published", whole, 3 * dense, "as published", "a dense training step, per sample")
+        )
     return rows + [row for clock in ("cpu", "wall") if (row := time_row(times, clock)) is not None]
 
 

@@ -18,14 +18,23 @@ class MaskedWeights:
     Args:
         parameters: dense parameters by layer name.
         masks: bool masks of the parameters' shapes under the same names, True where a weight lives.
+        gradients: masks that contain the others, True where a gradient stays; None means the others.
     """
 
-    def __init__(self, parameters: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self,
+        parameters: Mapping[str, Tensor],
+        masks: Mapping[str, Tensor],
+        gradients: Mapping[str, Tensor] | None = None,
+    ) -> None:
         self._masks = {name: masks[name].to(parameters[name].device) for name in parameters}
         sparse = [name for name, mask in self._masks.items() if not bool(mask.all())]
         self._weights = [parameters[name] for name in sparse]
         # Multiplying by floats is five times faster than by bools, which torch converts again at every step.
         self._factors = [self._masks[name].to(parameters[name].dtype) for name in sparse]
+        self._gradient_factors = (
+            self._factors if gradients is None else [gradients[name].to(parameters[name]) for name in sparse]
+        )
 
     @property
     def masks(self) -> dict[str, Tensor]:
@@ -35,7 +44,7 @@ class MaskedWeights:
     @torch.no_grad()
     def zero_gradients(self) -> None:
         """Set the gradients of pruned weights to zero; parameters without a gradient are skipped."""
-        pairs = [(w.grad, f) for w, f in zip(self._weights, self._factors, strict=True) if w.grad is not None]
+        pairs = [(w.grad, f) for w, f in zip(self._weights, self._gradient_factors, strict=True) if w.grad is not None]
         if pairs:
             torch._foreach_mul_([grad for grad, _ in pairs], [factor for _, factor in pairs])
 

@@ -12,7 +12,7 @@ from tamis.nn import pack_module, unpack_module
 
 
 @torch.no_grad()
-def pack_with_state(layer: Any, mask: Tensor, optimizer: optim.Optimizer) -> None:
+def pack_with_state(layer: Any, mask: Tensor, optimizer: optim.Optimizer, gradients: Tensor | None = None) -> None:
     """Turn ``layer`` into its packed form, in place, and pack every optimizer state tensor of the weight's shape.
 
     The parameter object stays, so the optimizer notices nothing but a smaller tensor.  State of pruned weights is
@@ -23,12 +23,13 @@ def pack_with_state(layer: Any, mask: Tensor, optimizer: optim.Optimizer) -> Non
         mask: bool tensor of the weight's shape, True where a weight lives.
         optimizer: an element-wise optimizer (:func:`~tamis.methods._optimizer_state.is_elementwise`); it may not hold
             this weight at all.
+        gradients: a mask that contains the other; the layer then stores, and trains, the weights of this one.
 
     Raises:
-        UsageError: the layer cannot be packed or the mask has another shape.
+        UsageError: the layer cannot be packed or a mask does not fit.
     """
     dense_state = per_weight_state(optimizer, layer.weight)
-    pattern = pack_module(layer, mask)
+    pattern = pack_module(layer, mask) if gradients is None else pack_module(layer, gradients, mask)
     for key, value in dense_state.items():
         optimizer.state[layer.weight][key] = pattern.pack(value)
 

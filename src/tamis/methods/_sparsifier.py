@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn, optim
 
 from tamis.errors import UsageError
-from tamis.methods._adoption import check_model_and_optimizer, claim_all, register_hooks, with_masked_closure
+from tamis.methods._adoption import check_model_and_optimizer, claim_all, register_hooks, with_closure
 from tamis.methods._checkpoint import SparsifierState, load_common, save_common
 from tamis.methods._collapse import check_collapse
 from tamis.methods._examples import Examples
 from tamis.methods._history import History
-from tamis.methods._ledger import Stretch, ledger_rows, masked_gradients_cost
+from tamis.methods._ledger import ForwardFraction, Stretch, ledger_rows, masked_gradients_cost
 from tamis.methods._optimizer_state import clear_moments, reset_regrown_state
 from tamis.methods._records import MaskRecorder
 from tamis.methods._report import build_report
@@ -128,10 +128,18 @@ class Sparsifier(ABC):
     def _on_gradients(self) -> bool:
         """Look at the gradients before those of pruned weights become zero; True skips this optimizer step.
 
+        With a closure this runs behind every call of it, which may be several in one optimizer step.
         Layers that must show the gradients of their pruned weights have to be masked, not packed, during the
         backward pass: call ``LayerSupports.show_gradients`` in :meth:`_enter` of that step.
         """
         return False
+
+    def _before_closure(self) -> None:  # noqa: B027
+        """Make the weights those of the forward pass again, before a closure runs inside an optimizer step."""
+
+    def _published_cost(self, live: Mapping[str, int], fraction: ForwardFraction) -> float | None:
+        """The published rule for the training cost, where the method has one (:mod:`tamis.sparsity`'s ``*_cost``)."""
+        return None
 
     @abstractmethod
     def _configuration(self) -> dict[str, Any]:
@@ -240,13 +248,17 @@ class Sparsifier(ABC):
     # ---- hooks -------------------------------------------------------------------------------------------------
 
     def _before_step(self, optimizer: optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        supports = self._attached()
-        if self._on_gradients():
-            for group in optimizer.param_groups:
-                for parameter in group["params"]:
-                    parameter.grad = None  # torch's optimizers leave such parameters and their state alone
-        supports.zero_gradients()
-        return with_masked_closure(args, kwargs, supports.zero_gradients)
+        def after_backward() -> None:
+            if self._on_gradients():
+                for group in optimizer.param_groups:
+                    for parameter in group["params"]:
+                        parameter.grad = None  # torch's optimizers leave such parameters and their state alone
+            self._attached().zero_gradients()
+
+        closed = with_closure(args, kwargs, self._before_closure, after_backward)
+        if closed is None:
+            after_backward()
+        return closed
 
     def _after_step(self, optimizer: optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         supports = self._attached()
@@ -296,10 +308,12 @@ class Sparsifier(ABC):
         check_collapse(masks, max(sparsity, sparsity_of(masks)), self.step, self.on_collapse)
         return masks
 
-    def _hold(self, masks: Mapping[str, Tensor], event: str, target: float) -> None:
-        """Put masks in force and record the event (``"compress"`` or ``"prune"``)."""
+    def _hold(
+        self, masks: Mapping[str, Tensor], event: str, target: float, gradients: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """Put masks in force and record the event (``"compress"`` or ``"prune"``); ``gradients`` as in ``hold``."""
         supports = self._attached()
-        supports.hold(masks)
+        supports.hold(masks, gradients=gradients)
         assert self._model is not None
         dense = dense_layers(list(masks), self.distribution, self.pattern)
         self._recorder.record(event, self.step, target, masks, self._model, supports, dense)
@@ -356,7 +370,14 @@ class Sparsifier(ABC):
         history = self._history.rows(self.step, self._supports, trained)
         times = self._times.rows(None if self._supports is None else self.phase)
         return ledger_rows(
-            self._model, example, history, live, cost=self._training_cost, rule=self.cost_rule, times=times
+            self._model,
+            example,
+            history,
+            live,
+            cost=self._training_cost,
+            rule=self.cost_rule,
+            published=self._published_cost,
+            times=times,
         )
 
     # ---- checkpoints -------------------------------------------------------------------------------------------

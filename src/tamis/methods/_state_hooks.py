@@ -41,7 +41,7 @@ def hold(layer: nn.Module, mask: Tensor | None) -> None:
 def held_mask(layer: Any) -> Tensor | None:
     """The bool mask that a sparsifier holds ``layer`` to, or None."""
     if layer in _held and is_packed(layer):
-        return layer.pattern.mask()
+        return layer.forward_pattern.mask()
     return _held.get(layer)
 
 
@@ -58,7 +58,7 @@ def show_dense_weight(module: nn.Module, state: MutableMapping[str, Any], prefix
     for key in _PACKED_KEYS:
         own.pop(prefix + key)
     layer: Any = module
-    state[prefix + "weight"] = layer.pattern.unpack(layer.weight.detach())
+    state[prefix + "weight"] = layer.dense_weight().detach()
     state.update(own)
 
 

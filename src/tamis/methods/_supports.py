@@ -72,7 +72,10 @@ class LayerSupports:
         if self._masked is None:
             return {}
         masked = self._masked.masks
-        return {name: masked[name] if name in masked else layer.pattern.mask() for name, layer in self.layers.items()}
+        return {
+            name: masked[name] if name in masked else layer.forward_pattern.mask()
+            for name, layer in self.layers.items()
+        }
 
     @property
     def packed_layers(self) -> list[str]:
@@ -80,15 +83,27 @@ class LayerSupports:
         return [name for name, layer in self.layers.items() if is_packed(layer)]
 
     @torch.no_grad()
-    def hold(self, masks: Mapping[str, Tensor], *, packed: bool = True) -> None:
-        """Put ``masks`` (bool, one per governed layer) in force: pruned weights become zero, layers are packed."""
+    def hold(
+        self,
+        masks: Mapping[str, Tensor],
+        *,
+        packed: bool = True,
+        gradients: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """Put ``masks`` (bool, one per governed layer) in force: pruned weights become zero, layers are packed.
+
+        With ``gradients``, masks that contain the others, weights of these get a gradient too.  A packed layer stores
+        and trains them, but computes with those of ``masks``; in a masked one they become zero like all others.
+        Whoever asked for it has to keep their values: :meth:`release` brings back the weights of ``masks`` alone.
+        """
         self.release()
         for name, layer in self.layers.items():
-            if packed and self._worth_packing(name, masks[name]):
-                pack_with_state(layer, masks[name], self._optimizer)
+            stored = masks[name] if gradients is None else gradients[name]
+            if packed and self._worth_packing(name, stored):
+                pack_with_state(layer, masks[name], self._optimizer, None if gradients is None else stored)
                 hold(layer, None)
         dense = {name: layer.weight for name, layer in self.layers.items() if not is_packed(layer)}
-        self._masked = MaskedWeights(dense, masks)
+        self._masked = MaskedWeights(dense, masks, gradients)
         self._masked.zero_weights()
         for name, mask in self._masked.masks.items():
             hold(self.layers[name], mask)
@@ -127,7 +142,7 @@ class LayerSupports:
     def weights(self) -> dict[str, Tensor]:
         """Dense copy-free view of the weights where dense, unpacked copies where packed; detached."""
         return {
-            name: layer.pattern.unpack(layer.weight.detach()) if is_packed(layer) else layer.weight.detach()
+            name: layer.dense_weight().detach() if is_packed(layer) else layer.weight.detach()
             for name, layer in self.layers.items()
         }
 
@@ -137,13 +152,16 @@ class LayerSupports:
             return {name: layer.weight.numel() for name, layer in self.layers.items()}
         masked = self._masked.masks if self._masked is not None else {}
         return {
-            name: int(masked[name].sum()) if name in masked else layer.pattern.nnz
+            name: int(masked[name].sum()) if name in masked else layer.forward_pattern.nnz
             for name, layer in self.layers.items()
         }
 
     def nonzeros(self) -> dict[str, int]:
         """Exactly non-zero weights per layer, which may be fewer than the live ones."""
-        return {name: int(torch.count_nonzero(layer.weight.detach())) for name, layer in self.layers.items()}
+        return {
+            name: int(torch.count_nonzero(layer.forward_values() if is_packed(layer) else layer.weight.detach()))
+            for name, layer in self.layers.items()
+        }
 
     def _worth_packing(self, name: str, mask: Tensor) -> bool:
         if name not in self._packable:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tamis.errors import FileError, UsageError
-from tamis.kernels import PackedPattern
+from tamis.kernels import InnerPattern, PackedPattern
 from tamis.nn import _fuse
 from tamis.nn._layers import DENSE_OF, SPARSE_OF, keep_from_fused_callers, release_to_fused_callers
 from tamis.nn._state import PACKED_KEYS, replace_data
@@ -80,8 +80,11 @@ def worth_packing(mask: Tensor) -> bool:
     return mask.numel() >= 4096 and 0 < 2 * live <= mask.numel()
 
 
-def pack_module(module: nn.Module, mask: Tensor) -> PackedPattern:
+def pack_module(module: nn.Module, mask: Tensor, forward: Tensor | None = None) -> PackedPattern:
     """Turn a dense layer into its packed form, in place; weights outside ``mask`` are dropped.
+
+    With a ``forward`` mask the layer stores the weights of ``mask``, all of them with gradients, but computes its
+    result and the gradient of its input with those of ``forward`` alone.
 
     The parameter object stays (optimizer groups and references hold); its data become ``(nnz,)``, its gradient, if
     any, is packed too.  Call it between optimizer steps, not between forward and backward.
@@ -89,9 +92,10 @@ def pack_module(module: nn.Module, mask: Tensor) -> PackedPattern:
     Args:
         module: an ``nn.Linear``, ``nn.Conv1d`` or ``nn.Conv2d`` (not a subclass).
         mask: bool tensor of the weight's shape.
+        forward: bool tensor of the weight's shape, nowhere True where ``mask`` is not; None means ``mask``.
 
     Raises:
-        UsageError: the module cannot be packed or is packed already, or the mask has another shape.
+        UsageError: the module cannot be packed or is packed already, or a mask does not fit.
     """
     if is_packed(module):
         raise UsageError(f"{type(module).__name__} is packed already; unpack it first")
@@ -103,13 +107,18 @@ def pack_module(module: nn.Module, mask: Tensor) -> PackedPattern:
     if tuple(mask.shape) != tuple(layer.weight.shape):
         raise UsageError(f"mask of shape {tuple(mask.shape)} for a weight of shape {tuple(layer.weight.shape)}")
     pattern = PackedPattern.from_mask(mask)
+    inner = None if forward is None else InnerPattern.from_mask(pattern, forward)
     _convert(layer, SPARSE_OF[type(layer)], pattern.pack)
     layer.pattern = pattern
+    if inner is not None:
+        layer.inner = inner
     return pattern
 
 
 def unpack_module(module: nn.Module) -> None:
-    """Undo :func:`pack_module`, in place: the dense weight with exact zeros outside the support.
+    """Undo :func:`pack_module`, in place: the dense weight of the forward pass, with exact zeros outside its support.
+
+    A layer computes the same before and after; stored weights that its forward pass does not use are lost.
 
     Raises:
         UsageError: the module is not packed.
@@ -118,6 +127,9 @@ def unpack_module(module: nn.Module) -> None:
         raise UsageError(f"{type(module).__name__} is not packed")
     layer: Any = module
     _convert(layer, DENSE_OF[type(layer)], layer.pattern.unpack)
+    inner = layer.__dict__.pop("inner", None)
+    if inner is not None:
+        layer.weight.data.masked_fill_(~inner.pattern.mask().to(layer.weight.device), 0.0)
     del layer.pattern
 
 

@@ -26,13 +26,17 @@ def folded_conv(conv: Any, bn: Any, x: Tensor, residual: Tensor | None, relu: bo
     """``activation(bn(conv(x)) + residual)`` in one operation; see :func:`can_fold`."""
     values, bias = _weights(conv, bn)
     padded, geometry = conv.prepared(x)
-    return sparse_conv2d_inference(padded, values, bias, conv.pattern, geometry, residual=residual, relu=relu)
+    return sparse_conv2d_inference(padded, values, bias, conv.forward_pattern, geometry, residual=residual, relu=relu)
 
 
 def _weights(conv: Any, bn: Any) -> tuple[Tensor, Tensor]:
     """The packed weight times the norm's scale, and what is left as a bias; made anew when anything changed."""
     sources = [conv.weight, conv.bias, bn.weight, bn.bias, bn.running_mean, bn.running_var]
-    made_from = (id(conv.pattern), bn.eps, *((t.data_ptr(), t._version) if t is not None else None for t in sources))
+    made_from = (
+        id(conv.forward_pattern),
+        bn.eps,
+        *((t.data_ptr(), t._version) if t is not None else None for t in sources),
+    )
     known = _folded.get(bn)
     if known is None or known[0] != made_from:
         scale = (bn.running_var.double() + bn.eps).rsqrt()
@@ -42,7 +46,7 @@ def _weights(conv: Any, bn: Any) -> tuple[Tensor, Tensor]:
         bias = shift * scale
         if bn.bias is not None:
             bias = bias + bn.bias.double()
-        values = conv.weight.double() * scale.repeat_interleave(conv.pattern.row_ptr.diff())
+        values = conv.forward_values().double() * scale.repeat_interleave(conv.forward_pattern.row_ptr.diff())
         known = (made_from, values.float(), bias.float())
         _folded[bn] = known
     return known[1], known[2]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tamis.errors import UsageError
-from tamis.kernels import ConvGeometry, PackedPattern, pair, sparse_conv1d, sparse_conv2d, sparse_linear
+from tamis.kernels import ConvGeometry, InnerPattern, PackedPattern, pair, sparse_conv1d, sparse_conv2d, sparse_linear
 from tamis.nn._state import load_packed, save_packed
 
 
@@ -20,21 +20,33 @@ class PackedWeight(nn.Module):
     """What all packed layers share; not a layer by itself.
 
     Attributes:
-        weight: Parameter ``(nnz,)``, the live weights.
+        weight: Parameter ``(nnz,)``, the weights that are stored and get a gradient.
         pattern: :class:`~tamis.kernels.PackedPattern` of the dense weight.
+        inner: the part of the stored weights that the forward pass and the gradient of the input use, the others being
+            zero there (Top-KAST's forward mask inside its gradient mask); None, as a rule, means all of them.
     """
 
     pattern: PackedPattern
+    inner: InnerPattern | None = None
     weight: Tensor
 
     @property
     def values(self) -> Tensor:
-        """The live weights ``(nnz,)``; the same parameter as ``weight``."""
+        """The stored weights ``(nnz,)``; the same parameter as ``weight``."""
         return self.weight
 
+    @property
+    def forward_pattern(self) -> PackedPattern:
+        """The support of the forward pass."""
+        return self.pattern if self.inner is None else self.inner.pattern
+
+    def forward_values(self) -> Tensor:
+        """The weights of the forward pass, in the order of ``forward_pattern`` (differentiable)."""
+        return self.weight if self.inner is None else self.inner.take(self.weight)
+
     def dense_weight(self) -> Tensor:
-        """The weight in its dense shape, zeros included (differentiable)."""
-        return self.pattern.unpack(self.weight)
+        """The weight of the forward pass in its dense shape, zeros included (differentiable)."""
+        return self.forward_pattern.unpack(self.forward_values())
 
     def reset_parameters(self) -> None:
         """Refused: the initial scale of a sparse layer is a choice of the caller.
@@ -49,7 +61,7 @@ class PackedWeight(nn.Module):
 
     def extra_repr(self) -> str:
         """The dense layer's description with the share of zeros."""
-        pattern = self.pattern
+        pattern = self.forward_pattern
         return f"{super().extra_repr()}, live={pattern.nnz}/{pattern.total}, sparsity={pattern.sparsity:.4f}"
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
@@ -85,7 +97,7 @@ class SparseLinear(PackedWeight, nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """``(..., in_features)`` to ``(..., out_features)``."""
-        return sparse_linear(input, self.weight, self.bias, self.pattern)
+        return sparse_linear(input, self.weight, self.bias, self.pattern, self.inner)
 
 
 class _PackedConv(PackedWeight):
@@ -125,7 +137,7 @@ class SparseConv1d(_PackedConv, nn.Conv1d):
             dilation=(1, self.dilation[0]),
             groups=self.groups,
         )
-        return sparse_conv1d(x, self.weight, self.bias, self.pattern, geometry)
+        return sparse_conv1d(x, self.weight, self.bias, self.pattern, geometry, self.inner)
 
 
 class SparseConv2d(_PackedConv, nn.Conv2d):
@@ -147,7 +159,7 @@ class SparseConv2d(_PackedConv, nn.Conv2d):
         if input.dim() == 3:
             return self.forward(input.unsqueeze(0)).squeeze(0)
         x, geometry = self.prepared(input)
-        return sparse_conv2d(x, self.weight, self.bias, self.pattern, geometry)
+        return sparse_conv2d(x, self.weight, self.bias, self.pattern, geometry, self.inner)
 
     def prepared(self, input: Tensor) -> tuple[Tensor, ConvGeometry]:
         """``input`` ``(N, C, H, W)``, padded unless the kernels do it, and the geometry of its convolution."""

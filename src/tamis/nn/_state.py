@@ -16,10 +16,11 @@ PACKED_KEYS = ("values", "indices", "row_ptr")
 
 
 def save_packed(layer: Any, destination: MutableMapping[str, Any], prefix: str) -> None:
-    """Replace ``weight`` in a state_dict by the three packed arrays and the dense shape."""
-    destination[prefix + "values"] = destination.pop(prefix + "weight")
-    destination[prefix + "indices"] = layer.pattern.indices
-    destination[prefix + "row_ptr"] = layer.pattern.row_ptr
+    """Replace ``weight`` in a state_dict by three packed arrays: the weights of the forward pass."""
+    stored = destination.pop(prefix + "weight")
+    destination[prefix + "values"] = stored if layer.inner is None else layer.inner.take(stored)
+    destination[prefix + "indices"] = layer.forward_pattern.indices
+    destination[prefix + "row_ptr"] = layer.forward_pattern.row_ptr
 
 
 @contextmanager
@@ -27,7 +28,8 @@ def load_packed(layer: Any, state_dict: MutableMapping[str, Any], prefix: str) -
     """While torch copies one packed layer's state, show it ``weight``; the caller's dict is restored afterwards.
 
     A stored pattern that differs from the layer's replaces it.  A dense ``weight`` is accepted when all its
-    non-zeros lie in the layer's support.
+    non-zeros lie in the layer's support.  A layer with an inner pattern takes weights of that pattern, in whatever form
+    they are stored, and keeps its other weights.
 
     Raises:
         FileError: the stored arrays do not describe this layer, or a dense weight is not zero where it must be.
@@ -42,15 +44,19 @@ def load_packed(layer: Any, state_dict: MutableMapping[str, Any], prefix: str) -
     try:
         if taken:
             values, indices, row_ptr = (taken[key] for key in keys)
-            adopt_pattern(layer, PackedPattern.from_arrays(layer.pattern.shape, row_ptr, indices), values, name)
-            state_dict[prefix + "weight"] = values
+            pattern = PackedPattern.from_arrays(layer.pattern.shape, row_ptr, indices)
+            if layer.inner is None:
+                adopt_pattern(layer, pattern, values, name)
+                state_dict[prefix + "weight"] = values
+            else:
+                state_dict[prefix + "weight"] = _stored_values(layer, pattern.unpack(values), name)
         elif dense is not None:
             if tuple(dense.shape) != layer.pattern.shape:
                 raise FileError(
                     f"{name}: weight of shape {tuple(dense.shape)} for a layer of shape {layer.pattern.shape}; packed "
                     f"layers are stored as {', '.join(PACKED_KEYS)}"
                 )
-            state_dict[prefix + "weight"] = _pack_checked(layer.pattern, dense, name)
+            state_dict[prefix + "weight"] = _stored_values(layer, dense, name)
         yield
     finally:
         if taken:
@@ -83,6 +89,13 @@ def replace_data(parameter: torch.nn.Parameter, data: Tensor) -> None:
     other = torch.float64 if parameter.dtype != torch.float64 else torch.float32
     parameter.data = torch.empty(0, dtype=other)
     parameter.data = data
+
+
+def _stored_values(layer: Any, dense: Tensor, name: str) -> Tensor:
+    values = _pack_checked(layer.forward_pattern, dense, name)
+    if layer.inner is None:
+        return values
+    return layer.weight.detach().index_copy(0, layer.inner.positions, values.to(layer.weight.dtype))
 
 
 def _pack_checked(pattern: PackedPattern, dense: Tensor, name: str) -> Tensor:

@@ -17,8 +17,9 @@ from tamis.sparsity._dense_gradients import (
     topkast_penalty_gradient,
 )
 from tamis.sparsity._distributions import Budget, Distribution, Global, Uniform
-from tamis.sparsity._drop_grow import MaskUpdate, carry_over, drop_and_grow
+from tamis.sparsity._drop_grow import MaskUpdate, carry_over, drop_and_grow, update_interval
 from tamis.sparsity._erk import ERK, ErkSolution
+from tamis.sparsity._fan_in_update import FanInUpdate, fan_in_update
 from tamis.sparsity._flops import LayerCost, forward_flops, forward_fraction, small_operation_flops
 from tamis.sparsity._mask_statistics import (
     AchievedSparsity,
@@ -57,7 +58,7 @@ from tamis.sparsity._phases import (
     scale_phases,
 )
 from tamis.sparsity._presets import PRESETS, Preset, preset, step_decay, warmup_cosine
-from tamis.sparsity._ramps import PruneEvent, cosine_decay, cubic, exponential_ramp, gmp_events, power_decay
+from tamis.sparsity._ramps import PruneEvent, cosine_decay, cubic, exponential_ramp, gmp_events, power_decay, step_of
 from tamis.sparsity._scores import grasp_score, magnitude_score, random_score, snip_score, synflow_masks, synflow_score
 from tamis.sparsity._select_masks import check_combination, dense_layers, nested_scores, select_masks
 from tamis.sparsity._selection import top_k_mask, top_k_masks_global
@@ -83,6 +84,7 @@ __all__ = [
     "Elimination",
     "ErkSolution",
     "FanIn",
+    "FanInUpdate",
     "Global",
     "LayerCost",
     "MaskChange",
@@ -114,6 +116,7 @@ __all__ = [
     "diagonal_saliency",
     "drop_and_grow",
     "exponential_ramp",
+    "fan_in_update",
     "fisher_inverse",
     "fisher_rank_one_update",
     "forward_flops",
@@ -153,6 +156,7 @@ __all__ = [
     "sr_ste_gradient",
     "static_cost",
     "step_decay",
+    "step_of",
     "synflow_masks",
     "synflow_score",
     "top_k_mask",
@@ -164,6 +168,7 @@ __all__ = [
     "units_without_fan_in",
     "units_without_fan_out",
     "update_count",
+    "update_interval",
     "warmup_cosine",
     "zero_share",
 ]

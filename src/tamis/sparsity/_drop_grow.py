@@ -53,12 +53,12 @@ def drop_and_grow(weight: Tensor, mask: Tensor, growth_score: Tensor, count: int
     live = int(torch.count_nonzero(mask))
     if not 0 <= count <= live:
         raise UsageError(f"cannot drop {count} of {live} live weights")
-    kept = _best_among(weight.detach().abs(), mask, live - count)
-    grown = _best_among(growth_score, ~kept, count)
+    kept = best_among(weight.detach().abs(), mask, live - count)
+    grown = best_among(growth_score, ~kept, count)
     return MaskUpdate(mask=kept | grown, dropped=mask & ~kept, grown=grown)
 
 
-def _best_among(scores: Tensor, candidates: Tensor, k: int) -> Tensor:
+def best_among(scores: Tensor, candidates: Tensor, k: int) -> Tensor:
     """Mask of the ``k`` best scores among the candidates; no score of the others is looked at."""
     chosen = torch.zeros(candidates.shape, dtype=torch.bool, device=candidates.device)
     chosen[candidates] = top_k_mask(scores.detach()[candidates], k)
@@ -77,3 +77,23 @@ def carry_over(values: Tensor, old_mask: Tensor, new_mask: Tensor) -> Tensor:
         new_mask: bool mask after the change.
     """
     return values.detach().masked_fill(~(old_mask & new_mask), 0.0)
+
+
+def update_interval(batch_size: int, samples_per_update: int = 409_600) -> int:
+    """Steps between two updates at which as many samples lie between them as in the published runs.
+
+    RigL updates every 100 steps of 4096 samples; SRigL's code every 800 steps of 512.
+
+    Args:
+        batch_size: samples per optimizer step, at least 1.
+        samples_per_update: samples between two updates, at least 1.
+
+    Raises:
+        UsageError: a number is below 1.
+
+    >>> update_interval(4096), update_interval(512)
+    (100, 800)
+    """
+    if batch_size < 1 or samples_per_update < 1:
+        raise UsageError(f"expected at least one sample; got batch_size={batch_size}, per update {samples_per_update}")
+    return max(1, round(samples_per_update / batch_size))

@@ -60,6 +60,17 @@ def _matrix(scores: Tensor, pattern: object) -> np.ndarray:
     return flat_scores(scores).reshape(scores.shape[0], -1)
 
 
+def best_of_rows(rows: np.ndarray, k: int) -> np.ndarray:
+    """True at the ``k`` best of every row of a matrix of numbers without NaN; ties go to the lower index."""
+    length = rows.shape[1]
+    if k == 0 or k == length:
+        return np.full(rows.shape, k > 0)
+    threshold = np.partition(rows, length - k, axis=1)[:, length - k : length - k + 1]
+    kept, ties = rows > threshold, rows == threshold
+    kept |= ties & (np.cumsum(ties, axis=1) <= k - kept.sum(axis=1, keepdims=True))
+    return kept
+
+
 @dataclass(frozen=True)
 class FanIn(Pattern):
     """Constant fan-in: every row keeps the same number of weights, ``ceil(count / rows)``.
@@ -73,13 +84,7 @@ class FanIn(Pattern):
         rows = _matrix(scores, "FanIn()")
         if not 0 <= count <= rows.size:
             raise UsageError(f"cannot keep {count} of {rows.size} weights")
-        k = -(-count // max(1, rows.shape[0]))
-        if k == 0 or k == rows.shape[1]:
-            kept = np.full(rows.shape, k > 0)
-        else:
-            threshold = -np.partition(-rows, k - 1, axis=1)[:, k - 1 : k]
-            kept, ties = rows > threshold, rows == threshold
-            kept |= ties & (np.cumsum(ties, axis=1) <= k - kept.sum(axis=1, keepdims=True))
+        kept = best_of_rows(rows, -(-count // max(1, rows.shape[0])))
         return torch.from_numpy(kept).reshape(scores.shape).to(scores.device)
 
 

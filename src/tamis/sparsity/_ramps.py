@@ -121,3 +121,28 @@ def power_decay(step: float, start: float, end: float, initial: float, power: fl
         UsageError: the end lies before the start.
     """
     return initial * (1.0 - _progress(step, start, end)) ** power
+
+
+def step_of(moment: float, total_steps: int, name: str) -> int:
+    """A moment of a run in optimizer steps: a share of the run (up to 1) or already a whole number of steps (above 1).
+
+    Args:
+        moment: share in [0, 1], rounded to the nearest step, or a whole number above 1.
+        total_steps: optimizer steps of the run, at least 1.
+        name: what the moment is called in the error message.
+
+    Raises:
+        UsageError: the moment is neither, lies behind the run, or the run has no step.
+
+    >>> step_of(0.75, 32_000, "end"), step_of(25_000, 32_000, "end")
+    (24000, 25000)
+    """
+    if isinstance(total_steps, bool) or not isinstance(total_steps, int) or total_steps < 1:
+        raise UsageError(f"total_steps must be a whole number of at least 1; got {total_steps!r}")
+    if isinstance(moment, bool) or not isinstance(moment, (int, float)) or not 0 <= moment <= total_steps:
+        raise UsageError(f"{name} must be a share of the run in [0, 1] or steps up to {total_steps}; got {moment!r}")
+    if moment <= 1:
+        return round(moment * total_steps)
+    if moment != int(moment):
+        raise UsageError(f"{name} must be a share of the run in [0, 1] or a whole number of steps; got {moment!r}")
+    return int(moment)

@@ -1,0 +1,498 @@
+"""SET, RigL, SNFS and random masks: what moves when, and what a training loop sees of it."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from method_runs import OPTIMIZERS, assert_same_state, batch, convnet, mlp, train
+from torch import nn, optim
+from torch.nn import functional as F
+
+from tamis.errors import UsageError
+from tamis.methods import GMP, SET, SNFS, RandomPruning, RigL, SRigL, Static, measure_layer_costs
+from tamis.sparsity import ERK, NM, Block, FanIn, Global, Uniform, forward_fraction, keep_count, rigl_cost
+
+
+def attached(sparsifier, name="momentum", model=None):
+    model = mlp() if model is None else model
+    optimizer = OPTIMIZERS[name](model.parameters())
+    return model, optimizer, sparsifier.attach(model, optimizer)
+
+
+def copied(model, optimizer):
+    return copy.deepcopy((model.state_dict(), optimizer.state_dict()["state"]))
+
+
+def gradients_of(model, numbers, divide=1):
+    """Backward passes over some batches, accumulated."""
+    model.zero_grad()
+    for number in numbers:
+        inputs, labels = batch(number)
+        (F.cross_entropy(model(inputs), labels) / divide).backward()
+
+
+@pytest.mark.parametrize("case", [0, 1, 2])
+def test_one_update_of_rigl_is_that_of_the_vectors(pruning_vectors, case):
+    vector = pruning_vectors["rigl_step"]
+    expected = vector["cases"][case]
+    model = nn.Sequential(nn.Linear(12, 1, bias=False))
+    model[0].weight.data = torch.tensor([vector["w"]])
+    optimizer = optim.SGD(model.parameters(), lr=1.0, momentum=0.9)
+    share = expected["k"] / sum(vector["mask"]) + 1e-9
+    sparsifier = RigL(0.5, 8, every=1, alpha=share, anneal="constant", initial="magnitude", end=8)
+    sparsifier.attach(model, optimizer)
+    assert sparsifier.masks["0"].int().tolist() == [vector["mask"]]
+    sparsifier.step = 1
+    optimizer.state[model[0].weight]["momentum_buffer"] = torch.tensor([vector["momentum"]]) * sparsifier.masks["0"]
+    model[0].weight.grad = torch.tensor([vector["dense_grad"]])
+    if expected["k"] == 0:
+        assert not sparsifier._on_gradients()  # nothing to exchange: an ordinary step
+        return
+    optimizer.step()
+    weight, buffer = model[0].weight.detach(), optimizer.state[model[0].weight]["momentum_buffer"]
+    assert sparsifier.masks["0"].int().tolist() == [expected["new_mask"]]
+    assert torch.equal(weight, torch.tensor([expected["new_w"]]))
+    live = sparsifier.masks["0"]
+    assert torch.equal(buffer * live, torch.tensor([expected["new_momentum"]]))
+
+
+def test_the_share_that_moves_follows_the_cosine_of_the_vectors(pruning_vectors):
+    vector = pruning_vectors["rigl_drop"]
+    cosine = RigL(0.9, 32_000, every=50, end=25_000, first_update_at_zero=True)
+    constant = RigL(0.9, 32_000, end=25_000, anneal="constant", first_update_at_zero=True)
+    for step, share in vector["cosine"]:
+        assert cosine.fraction(step) == pytest.approx(share, abs=1e-12, rel=1e-9)
+    assert [constant.fraction(step) for step in (0, 100, 150, 25_000, 25_100)] == [0.3, 0.3, 0.0, 0.3, 0.0]
+    assert RigL(0.9, 32_000).fraction(0) == 0.0
+    assert RigL(0.9, 32_000).end == 24_000
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("name", ["momentum", "adam", "adamw"])
+def test_an_update_of_rigl_replaces_the_optimizer_step(name, packed):
+    model, optimizer, sparsifier = attached(RigL(0.7, 40, every=4, packed=packed), name)
+    train(model, optimizer, range(4))
+    masks = sparsifier.masks
+    assert sparsifier._supports.packed_layers == []  # the next step shows dense gradients
+    weights, state = copied(model, optimizer)
+    counters = [s["step"] for s in state.values() if "step" in s]
+    gradients_of(model, [4])
+    dense = {n: model.get_submodule(n).weight.grad.clone() for n in masks}
+    optimizer.step()
+    assert sparsifier.step == 5
+    assert bool(sparsifier._supports.packed_layers) == packed
+    assert [s["step"] for s in optimizer.state_dict()["state"].values() if "step" in s] == counters
+    moved = 0
+    for key, value in model.state_dict().items():
+        if key.removesuffix(".weight") not in masks:
+            if "running" not in key and "tracked" not in key:
+                assert torch.equal(value, weights[key]), key  # biases and norms were not trained
+            continue
+        old, new = masks[key.removesuffix(".weight")], sparsifier.masks[key.removesuffix(".weight")]
+        assert int(old.sum()) == int(new.sum())
+        assert torch.equal(value, torch.where(old & new, weights[key], 0.0))
+        grown = new & ~old
+        moved += int(grown.sum())
+        if grown.any():  # every grown weight has a larger gradient than every weight that stayed dead
+            gradient = dense[key.removesuffix(".weight")].abs()
+            assert gradient[grown].min() >= gradient[~new & ~old].max()
+            assert weights[key][old & ~new].abs().max() <= weights[key][old & new].abs().max()
+    assert moved > 10
+    train(model, optimizer, range(5, 6))
+    assert any(bool((model.state_dict()[key] != weights[key]).any()) for key in weights)
+
+
+DYNAMIC = {
+    "set": lambda **o: SET(0.7, 12, every=3, alpha=0.6, **o),
+    "rigl": lambda **o: RigL(0.7, 12, every=3, alpha=0.6, **o),
+    "snfs": lambda **o: SNFS(0.7, 12, every=3, alpha=0.6, **o),
+    "srigl": lambda **o: SRigL(0.7, 12, every=3, alpha=0.6, gamma=0.6, **o),
+}
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("method", DYNAMIC)
+def test_pruned_weights_are_zero_after_every_step_and_the_model_keeps_its_face(method, name, packed):
+    model, optimizer, sparsifier = attached(DYNAMIC[method](packed=packed), name)
+    before = {key: value.shape for key, value in model.state_dict().items()}
+
+    def check(step):
+        state = model.state_dict()
+        assert {key: value.shape for key, value in state.items()} == before
+        for n, mask in sparsifier.masks.items():
+            assert not state[f"{n}.weight"][~mask].any()
+        assert_same_state(model, copy.deepcopy(model))
+
+    train(model, optimizer, range(12), after=check)
+    assert len({event["hash"] for event in sparsifier.events}) > 2
+    masks = sparsifier.masks
+    sparsifier.finalize()
+    assert all(not model.get_submodule(n).weight[~mask].any() for n, mask in masks.items())
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_newly_grown_weights_start_with_the_state_of_a_new_weight(packed):
+    model, optimizer, sparsifier = attached(RigL(0.7, 40, every=4, packed=packed), "adam")
+    train(model, optimizer, range(4))
+    old = sparsifier.masks
+    train(model, optimizer, range(4, 5))
+    for name, mask in sparsifier.masks.items():
+        layer = model.get_submodule(name)
+        for key in ("exp_avg", "exp_avg_sq"):
+            value = optimizer.state[layer.weight][key]
+            value = layer.pattern.unpack(value) if packed else value
+            assert not value[mask & ~old[name]].any()
+            assert bool(value[mask & old[name]].any())
+
+
+def test_rigl_is_the_algorithm_written_out_by_hand():
+    """Algorithm 1 of the paper as a loop of its own, with SGD and momentum written out and sorts for selection."""
+    model, optimizer, sparsifier = attached(RigL(0.7, 40, every=5, packed=False))
+    twin = mlp()
+    layers = {n: twin.get_submodule(n) for n in sparsifier.masks}
+    masks = {n: mask.clone() for n, mask in sparsifier.masks.items()}
+    buffers = {p: torch.zeros_like(p) for p in twin.parameters()}
+    with torch.no_grad():
+        for n, layer in layers.items():
+            layer.weight.mul_(masks[n])
+    for step in range(40):
+        gradients_of(twin, [step])
+        with torch.no_grad():
+            if step in (5, 10, 15, 20, 25):
+                share = 0.15 * (1 + torch.cos(torch.tensor(torch.pi * step / 30, dtype=torch.float64)).item())
+                for n, layer in layers.items():
+                    weight, mask = layer.weight.view(-1), masks[n].view(-1)
+                    count = int(share * int(mask.sum()))
+                    live = sorted(mask.nonzero().flatten().tolist(), key=lambda i: (-abs(weight[i].item()), i))
+                    kept = set(live[: len(live) - count])
+                    others = [i for i in range(len(mask)) if i not in kept]
+                    grad = layer.weight.grad.view(-1)
+                    grown = sorted(others, key=lambda i: (-abs(grad[i].item()), i))[:count]
+                    new = torch.zeros_like(mask)
+                    new[[*kept, *grown]] = True
+                    weight[~(mask & new)] = 0.0
+                    buffers[layer.weight].view(-1)[~(mask & new)] = 0.0
+                    masks[n] = new.view(layer.weight.shape)
+                continue
+            for n, layer in layers.items():
+                layer.weight.grad.mul_(masks[n])
+            for p in twin.parameters():
+                buffers[p].mul_(0.9).add_(p.grad + 1e-2 * p)
+                p.sub_(0.05 * buffers[p])
+    train(model, optimizer, range(40))
+    assert [event["step"] for event in sparsifier.events] == [0, 5, 10, 15, 20, 25]
+    assert all(torch.equal(mask, masks[n]) for n, mask in sparsifier.masks.items())
+    assert_same_state(model, twin, rtol=1e-4, atol=1e-6)
+
+
+def test_accumulated_gradients_choose_the_new_weights():
+    masks = []
+    for split in (False, True):
+        model = nn.Sequential(nn.Linear(12, 24), nn.ReLU(), nn.Linear(24, 4)).double()
+        torch.manual_seed(0)
+        for parameter in model.parameters():
+            nn.init.normal_(parameter, std=0.3)
+        optimizer = optim.SGD(model.parameters(), lr=0.05)
+        sparsifier = RigL(0.7, 40, every=1, end=1).attach(model, optimizer)
+        sparsifier.step, sparsifier.end = 1, 40
+        inputs, labels = batch(0)
+        parts = [(inputs[:16], labels[:16]), (inputs[16:], labels[16:])] if split else [(inputs, labels)]
+        for part, target in parts:
+            (F.cross_entropy(model(part.double()), target, reduction="sum") / 32).backward()
+        optimizer.step()
+        masks.append(sparsifier.masks)
+        assert len(sparsifier.events) == 2
+    assert all(torch.equal(masks[0][name], masks[1][name]) for name in masks[0])
+
+
+def test_masking_before_clipping_does_not_hide_the_gradients_from_the_update():
+    models = []
+    for clip in (True, False):
+        model, optimizer, sparsifier = attached(RigL(0.7, 40, every=4))
+        for step in range(9):
+            gradients_of(model, [step])
+            if clip:
+                sparsifier.mask_gradients()
+                torch.nn.utils.clip_grad_norm_(model.parameters(), 1e6)  # leaves the values as they are
+                sparsifier.mask_gradients()
+            optimizer.step()
+        models.append(model)
+        assert len(sparsifier.events) == 3
+        assert sparsifier.events[-1]["iou"] < 1.0
+    assert_same_state(*models)
+
+
+def test_kept_gradients_of_a_step_that_was_not_taken_are_not_used():
+    model, optimizer, sparsifier = attached(RigL(0.7, 40, every=4))
+    twin, other, second = attached(RigL(0.7, 40, every=4))
+    train(model, optimizer, range(4))
+    train(twin, other, range(4))
+    gradients_of(model, [99])
+    sparsifier.mask_gradients()  # and then the loop decides against this step, as a loss scaler does
+    for net, own in ((model, optimizer), (twin, other)):
+        gradients_of(net, [4])
+        own.step()
+    assert all(torch.equal(mask, second.masks[name]) for name, mask in sparsifier.masks.items())
+
+
+@pytest.mark.parametrize("make", [OPTIMIZERS["momentum"], OPTIMIZERS["adam"]])
+def test_a_closure_is_a_step_like_any_other(make):
+    models = []
+    for closed in (True, False):
+        model = mlp()
+        optimizer = make(model.parameters())
+        sparsifier = RigL(0.7, 40, every=3, packed=True).attach(model, optimizer)
+        for step in range(10):
+
+            def closure(step=step, model=model, optimizer=optimizer):
+                optimizer.zero_grad()
+                inputs, labels = batch(step)
+                loss = F.cross_entropy(model(inputs), labels)
+                loss.backward()
+                return loss
+
+            if closed:
+                assert optimizer.step(closure).item() > 0
+            else:
+                closure()
+                optimizer.step()
+        models.append(model)
+        assert len(sparsifier.events) == 4
+    assert_same_state(*models)
+
+
+@pytest.mark.filterwarnings("ignore::tamis.methods.UnknownStateWarning")  # LBFGS keeps flat state
+def test_a_closure_that_is_called_many_times_updates_once():
+    model = mlp()
+    optimizer = optim.LBFGS(model.parameters(), lr=0.1, max_iter=4)
+    sparsifier = RigL(0.7, 40, every=2, packed=False).attach(model, optimizer)
+
+    def closure():
+        gradients_of(model, [0])
+        return torch.tensor(1.0)
+
+    for _ in range(5):
+        optimizer.step(closure)
+        for name, mask in sparsifier.masks.items():
+            assert not model.get_submodule(name).weight[~mask].any()
+    assert [event["step"] for event in sparsifier.events] == [0, 2, 4]
+
+
+def test_learning_rate_schedules_and_frozen_layers_keep_working():
+    model = mlp()
+    model[0].weight.requires_grad_(False)
+    optimizer = optim.SGD([p for p in model.parameters() if p.requires_grad], 0.1, momentum=0.9)
+    scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, 20)
+    sparsifier = RigL(0.7, 20, every=3).attach(model, optimizer)
+    frozen = sparsifier.masks["0"]
+    train(model, optimizer, range(20), after=lambda step: scheduler.step())
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.0, abs=1e-12)
+    assert torch.equal(sparsifier.masks["0"], frozen)
+    assert sparsifier.events[-1]["layers"]["3"]["mask_change_percent"] > 0
+
+
+def test_an_optimizer_step_without_gradients_updates_nothing():
+    _, optimizer, sparsifier = attached(RigL(0.7, 40, every=1, first_update_at_zero=True))
+    optimizer.step()
+    assert len(sparsifier.events) == 1
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_set_updates_after_the_step_and_never_needs_dense_gradients(packed):
+    model, optimizer, sparsifier = attached(SET(0.7, 40, every=4, packed=packed))
+    before = {}
+    sparsifier.before_change(lambda s: before.update(copy.deepcopy(model.state_dict())))
+    masks = [sparsifier.masks]
+
+    def check(step):
+        assert bool(sparsifier._supports.packed_layers) == packed
+        masks.append(sparsifier.masks)
+
+    train(model, optimizer, range(4), after=check)
+    after, old, new = model.state_dict(), masks[-2], masks[-1]
+    for name in new:
+        assert torch.equal(after[f"{name}.weight"], torch.where(old[name] & new[name], before[f"{name}.weight"], 0.0))
+    twin, other, _ = attached(Static(0.7, packed=packed))
+    train(twin, other, range(4))  # up to the update, SET is static training with the same masks
+    assert all(torch.equal(before[key], value) for key, value in twin.state_dict().items())
+    assert any(bool((old[name] != new[name]).any()) for name in new)
+
+
+def test_two_seeds_grow_other_weights_and_one_seed_the_same():
+    hashes = []
+    for seed in (1, 1, 2):
+        model, optimizer, sparsifier = attached(SET(0.7, 20, every=4, seed=seed))
+        train(model, optimizer, range(9))
+        hashes.append([event["hash"] for event in sparsifier.events])
+    assert hashes[0] == hashes[1]
+    assert hashes[0][0] != hashes[2][0]
+
+
+def test_updates_end_where_they_should_and_layers_rest_packed_then():
+    for make, steps in ((RigL, [0, 4, 8, 12, 16]), (SET, [0, 4, 8, 12, 16]), (SNFS, [0, 4, 8, 12, 16])):
+        model, optimizer, sparsifier = attached(make(0.7, 25, every=4, alpha=1.0, packed=True))
+        assert sparsifier.end == 19
+        seen = []
+        for step in range(25):
+            train(model, optimizer, [step])
+            seen.append(bool(sparsifier._supports.packed_layers))
+        assert [event["step"] for event in sparsifier.events] == steps
+        if make is RigL:
+            assert [not packed for packed in seen] == [step % 4 == 0 and step <= 16 for step in range(1, 26)]
+        elif make is SET:
+            assert all(seen)
+        else:
+            assert seen == [False] * 15 + [True] * 10
+
+
+def test_snfs_grows_where_the_running_mean_of_the_gradient_is_largest():
+    model, optimizer, sparsifier = attached(SNFS(0.7, 40, every=4, decay=0.5))
+    means = {}
+    before = sparsifier.masks
+    for step in range(4):
+        gradients_of(model, [step])
+        for name in before:
+            gradient = model.get_submodule(name).weight.grad
+            means[name] = 0.5 * means.get(name, torch.zeros_like(gradient)) + 0.5 * gradient
+        optimizer.step()
+    for name, mask in sparsifier.masks.items():
+        grown, dead = mask & ~before[name], ~mask & ~before[name]
+        if grown.any() and dead.any():
+            assert means[name].abs()[grown].min() >= means[name].abs()[dead].max()
+    assert sparsifier.events[-1]["iou"] < 1.0
+
+
+@pytest.mark.parametrize("make", [RigL, SET, SNFS])
+@pytest.mark.parametrize("distribution", [ERK(), Uniform(first_dense=True), Global()])
+def test_first_masks_have_exact_counts_under_every_distribution(make, distribution):
+    model, *_, sparsifier = attached(make(0.8, 40, distribution=distribution))
+    shapes = {name: model.get_submodule(name).weight for name in sparsifier.masks}
+    dense = {name: torch.rand(sparsifier._supports.shapes()[name]) for name in shapes}
+    live = {name: int(mask.sum()) for name, mask in sparsifier.masks.items()}
+    if isinstance(distribution, Global):
+        assert sum(live.values()) == keep_count(736, 0.8)
+    else:
+        assert live == distribution.keep_counts(dense, 0.8)
+    if isinstance(distribution, Uniform):
+        assert sparsifier.masks["0"].all()
+
+
+def test_from_zeros_starts_inside_the_support_of_the_model():
+    model = mlp()
+    with torch.no_grad():
+        model[3].weight[:, ::2] = 0.0
+    zeros = model[3].weight.detach() == 0
+    values = model[3].weight.detach().clone()
+    _, _, sparsifier = attached(RigL(0.8, 40, from_zeros=True, initial="magnitude", packed=False), model=model)
+    mask = sparsifier.masks["3"]
+    assert not (mask & zeros).any()
+    assert values.abs()[mask].min() >= values.abs()[~mask].max()
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_random_pruning_keeps_a_random_mask_from_its_step_on(packed):
+    model, optimizer, sparsifier = attached(RandomPruning(0.8, at_step=2, seed=3, packed=packed))
+    train(model, optimizer, range(2))
+    masks = sparsifier.masks
+    assert {name: int(mask.sum()) for name, mask in masks.items()} == {
+        "0": keep_count(288, 0.8), "3": keep_count(384, 0.8), "5": keep_count(64, 0.8)
+    }  # fmt: skip
+    train(model, optimizer, range(2, 6))
+    assert len(sparsifier.events) == 1
+    assert all(torch.equal(mask, sparsifier.masks[name]) for name, mask in masks.items())
+    _, _, other = attached(RandomPruning(0.8, seed=4))
+    assert not torch.equal(other.masks["0"], masks["0"])
+
+
+def test_random_pruning_of_a_sparse_model_keeps_its_zeros():
+    model = mlp()
+    with torch.no_grad():
+        model[3].weight[:, ::2] = 0.0
+    zeros = model[3].weight.detach() == 0
+    _, _, sparsifier = attached(RandomPruning(0.8, from_zeros=True), model=model)
+    assert not (sparsifier.masks["3"] & zeros).any()
+    assert int(sparsifier.masks["3"].sum()) == keep_count(384, 0.8)
+
+
+@pytest.mark.parametrize("pattern", [NM(2, 8), Block(2, 2), FanIn()])
+def test_random_masks_take_every_pattern(pattern):
+    _, _, sparsifier = attached(
+        Static(
+            0.75,
+            distribution=Uniform(first_dense=True),
+            pattern=NM(2, 8, skip=("0",)) if isinstance(pattern, NM) else pattern,
+        )
+    )
+    assert int(sparsifier.masks["3"].sum()) == 96
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_the_ledger_charges_updates_of_rigl_with_dense_gradients(packed):
+    model = convnet()
+    _, optimizer, sparsifier = attached(RigL(0.8, 40, every=4, end=0.5, packed=packed), model=model)
+    train(model, optimizer, range(40), (2, 6, 6))
+    example = torch.zeros(2, 2, 6, 6)
+    costs = measure_layer_costs(model, example)
+    sparse = forward_fraction(costs, {name: int(mask.sum()) for name, mask in sparsifier.masks.items()})
+    rows = {(row["row"], row["count"]): row for row in sparsifier.ledger(example)}
+    assert rows["forward", "mask"]["fraction"] == pytest.approx(sparse, rel=1e-12)
+    updates = len(sparsifier.events) - 1
+    assert updates == 4  # the fifth, at the end of the cosine, exchanges nothing
+    exact = (40 * 3 * sparse + updates * (1 - sparse)) / (40 * 3)
+    assert rows["training", "mask"]["fraction"] == pytest.approx(exact, rel=1e-12)
+    assert rows["training", "published"]["fraction"] == pytest.approx(rigl_cost(sparse, 4, 0.5), rel=1e-12)
+    assert rows["training", "nonzero"]["fraction"] <= exact + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("make", "every_step_dense"),
+    [(lambda: SET(0.8, 40, every=4), 0), (lambda: Static(0.8), 0), (lambda: SNFS(0.8, 40, every=4, end=0.9), 32)],
+)
+def test_the_ledger_of_static_masks_set_and_snfs(make, every_step_dense):
+    model = convnet()
+    _, optimizer, sparsifier = attached(make(), model=model)
+    train(model, optimizer, range(40), (2, 6, 6))
+    example = torch.zeros(2, 2, 6, 6)
+    live = {name: int(mask.sum()) for name, mask in sparsifier.masks.items()}
+    sparse = forward_fraction(measure_layer_costs(model, example), live)
+    rows = {(row["row"], row["count"]): row["fraction"] for row in sparsifier.ledger(example)}
+    exact = (40 * 3 * sparse + every_step_dense * (1 - sparse)) / (40 * 3)
+    assert rows["training", "mask"] == pytest.approx(exact, rel=1e-12)
+    published = (2 * sparse + 1) / 3 if every_step_dense else sparse
+    assert rows["training", "published"] == pytest.approx(published, rel=1e-12)
+    assert ("training", "published") not in {
+        (row["row"], row["count"]) for row in attached(GMP(0.8, 40))[2].ledger(torch.zeros(1, 12))
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"every": 0}, "every must be a whole number"),
+        ({"every": 2.5}, "every must be a whole number"),
+        ({"alpha": 1.5}, "alpha must be a share"),
+        ({"end": 2.5}, "whole number of steps"),
+        ({"end": 101}, "steps up to 100"),
+        ({"end": -0.1}, "share of the run"),
+        ({"anneal": "linear"}, "anneal must be"),
+        ({"initial": "snip"}, "initial must be"),
+        ({"total_steps": 0}, "total_steps must be"),
+        ({"sparsity": 0.75, "pattern": NM(1, 4), "distribution": Uniform()}, "moves single weights.*Static"),
+        ({"pattern": Block(2, 2)}, "moves single weights.*Static"),
+        ({"pattern": FanIn()}, "use SRigL"),
+    ],
+)
+@pytest.mark.parametrize("make", [RigL, SET, SNFS])
+def test_choices_that_do_not_fit_are_refused(make, arguments, message):
+    with pytest.raises(UsageError, match=message):
+        make(**{"sparsity": 0.9, "total_steps": 100, **arguments})
+
+
+def test_other_wrong_choices_are_refused():
+    with pytest.raises(UsageError, match="decay"):
+        SNFS(0.9, 100, decay=1.0)
+    with pytest.raises(UsageError, match="at_step"):
+        RandomPruning(0.9, at_step=-1)

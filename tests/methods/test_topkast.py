@@ -1,0 +1,304 @@
+"""Top-KAST: one mask for the forward pass, a larger one for the gradient, and weights that only wait."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from method_runs import OPTIMIZERS, assert_same_state, batch, convnet, mlp, train
+from torch import nn, optim
+from torch.nn import functional as F
+
+from tamis.errors import UsageError
+from tamis.methods import TopKAST, measure_layer_costs
+from tamis.nn import is_packed
+from tamis.sparsity import ERK, NM, Block, Global, Uniform, forward_fraction, keep_count, topkast_cost
+
+
+def attached(sparsifier, name="momentum", model=None):
+    model = mlp() if model is None else model
+    optimizer = OPTIMIZERS[name](model.parameters())
+    return model, optimizer, sparsifier.attach(model, optimizer)
+
+
+def latent(sparsifier):
+    return sparsifier._latent.all(sparsifier._supports.layers)
+
+
+def small(vector, packed, **options):
+    model = nn.Sequential(nn.Linear(8, 1, bias=False))
+    model[0].weight.data = torch.tensor([vector["w"]])
+    optimizer = optim.SGD(model.parameters(), lr=1.0)
+    sparsifier = TopKAST(0.75, backward_sparsity=0.5, packed=packed, **options).attach(model, optimizer)
+    return model, optimizer, sparsifier
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_masks_and_penalty_are_those_of_the_vectors(pruning_vectors, packed):
+    vector = pruning_vectors["topkast"]
+    model, optimizer, sparsifier = small(vector, packed, strength=vector["lambda"])
+    assert sparsifier.masks["0"].int().tolist() == [vector["A"]]
+    assert sparsifier.gradient_masks["0"].int().tolist() == [vector["B"]]
+    before = torch.tensor([vector["w"]])
+    assert torch.equal(model.state_dict()["0.weight"], before * sparsifier.masks["0"])
+    model(torch.zeros(1, 8)).sum().backward()  # the loss has no gradient, so the penalty is all that acts
+    optimizer.step()
+    step = before - latent(sparsifier)["0"]
+    torch.testing.assert_close(step, torch.tensor([vector["regulariser_grad"]]), rtol=0, atol=1e-7)
+    assert not step[~sparsifier.gradient_masks["0"]].any()  # outside B nothing moves
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_one_step_in_a_small_picture(pruning_vectors, packed):
+    vector = pruning_vectors["topkast"]
+    model, optimizer, sparsifier = small(vector, packed, strength=0.0)
+    inputs = torch.arange(1.0, 9.0)[None]
+    assert model(inputs).item() == pytest.approx(0.9 * 1 - 0.7 * 5)  # A alone
+    (0.01 * model(inputs)).sum().backward()
+    optimizer.step()
+    moved = torch.tensor([vector["w"]]) - 0.01 * inputs * torch.tensor([vector["B"]])
+    torch.testing.assert_close(latent(sparsifier)["0"], moved, rtol=0, atol=1e-7)
+    assert model.state_dict()["0.weight"].count_nonzero() == 2
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_weights_outside_the_gradient_mask_are_frozen_and_the_forward_weights_alone_are_seen(name, packed):
+    model, optimizer, sparsifier = attached(TopKAST(0.8, every=50, packed=packed), name)
+    masks, wide = sparsifier.masks, sparsifier.gradient_masks
+    before = latent(sparsifier)
+
+    def check(step):
+        state = model.state_dict()
+        now = latent(sparsifier)
+        for n, mask in masks.items():
+            assert not state[f"{n}.weight"][~mask].any()
+            assert torch.equal(now[n][mask], state[f"{n}.weight"][mask])
+            assert torch.equal(now[n][~wide[n]], before[n][~wide[n]])
+
+    train(model, optimizer, range(8), after=check)
+    after = latent(sparsifier)
+    assert any(is_packed(layer) for layer in model) == packed
+    for n, mask in masks.items():
+        assert int(mask.sum()) == keep_count(mask.numel(), 0.8)
+        assert int(wide[n].sum()) == keep_count(mask.numel(), 0.6)
+        assert bool((mask <= wide[n]).all())
+        assert bool((after[n] != before[n])[wide[n] & ~mask].any())
+
+
+def test_the_gradient_is_that_of_the_network_with_the_forward_weights():
+    model, optimizer, sparsifier = attached(TopKAST(0.8, every=50, strength=0.0, packed=False), "sgd")
+    optimizer.param_groups[0]["weight_decay"] = 0.0
+    twin = copy.deepcopy(model)
+    before = latent(sparsifier)
+    inputs, labels = batch(0)
+    F.cross_entropy(twin(inputs), labels).backward()
+    train(model, optimizer, range(1))
+    for n, wide in sparsifier.gradient_masks.items():
+        expected = before[n] - 0.05 * twin.get_submodule(n).weight.grad * wide
+        torch.testing.assert_close(latent(sparsifier)[n], expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_weight_that_waited_outside_comes_back_with_its_value_and_a_new_state(packed):
+    model, optimizer, sparsifier = attached(TopKAST(0.8, every=3, packed=packed), "adam")
+    train(model, optimizer, range(2))
+    old = sparsifier.gradient_masks
+    saved = latent(sparsifier)
+    with torch.no_grad():  # the weights of B shrink, so that frozen ones outrank them
+        for layer in (model[0], model[3], model[5]):
+            layer.weight.mul_(0.05)
+    train(model, optimizer, range(2, 3))
+    now = latent(sparsifier)
+    entered = {n: mask & ~old[n] for n, mask in sparsifier.gradient_masks.items()}
+    assert sum(int(mask.sum()) for mask in entered.values()) > 50
+    for n, mask in entered.items():
+        assert torch.equal(now[n][mask], saved[n][mask])
+        layer = model.get_submodule(n)
+        state = optimizer.state[layer.weight]["exp_avg"]
+        state = layer.pattern.unpack(state) if packed else state
+        assert not state[mask].any()
+        assert bool(state[sparsifier.gradient_masks[n] & old[n]].any()) or not bool(
+            (sparsifier.gradient_masks[n] & old[n]).any()
+        )
+
+
+def test_masks_are_the_largest_latent_weights_at_every_refresh():
+    model, optimizer, sparsifier = attached(TopKAST(0.8, every=2, packed=True))
+    for step in range(12):
+        train(model, optimizer, [step])
+        if sparsifier.step % 2 == 0:
+            for n, weight in latent(sparsifier).items():
+                for mask in (sparsifier.masks[n], sparsifier.gradient_masks[n]):
+                    assert weight.abs()[mask].min() >= weight.abs()[~mask].max()
+    assert len(sparsifier.events) == 7
+    assert sparsifier.events[-1]["regrown_share"] > 0.0
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("keep_packed", [True, False])
+def test_the_deployed_model_is_the_forward_mask(packed, keep_packed):
+    model, optimizer, sparsifier = attached(TopKAST(0.8, every=3, packed=packed))
+    train(model, optimizer, range(5))
+    masks, expected = sparsifier.masks, {k: v.clone() for k, v in model.state_dict().items()}
+    inputs, _ = batch(9)
+    model.eval()
+    before = model(inputs)
+    sparsifier.finalize(keep_packed=keep_packed)
+    assert any(is_packed(layer) for layer in model) == (packed and keep_packed)
+    torch.testing.assert_close(model(inputs), before, rtol=1e-5, atol=1e-6)
+    if not (packed and keep_packed):
+        assert all(torch.equal(expected[key], value) for key, value in model.state_dict().items())
+        assert all(not model.get_submodule(n).weight[~mask].any() for n, mask in masks.items())
+    else:
+        assert all(model.get_submodule(n).weight.numel() == int(mask.sum()) for n, mask in masks.items())
+
+
+def test_a_checkpoint_of_a_masked_run_goes_on_packed_and_the_other_way_round(monkeypatch):
+    from tamis.kernels import _native
+
+    monkeypatch.setattr(_native, "serves", lambda *args: False)  # equal arithmetic on both sides
+    for before, after in ((True, False), (False, True)):
+        model, optimizer, first = attached(TopKAST(0.8, every=3, packed=before))
+        train(model, optimizer, range(4))
+        state = copy.deepcopy((first.state_dict(), model.state_dict()))
+        twin, _, second = attached(TopKAST(0.8, every=3, packed=after), model=mlp(seed=5))
+        second.load_state_dict(state[0])
+        twin.load_state_dict(state[1])
+        for n, weight in latent(first).items():
+            assert torch.equal(weight, latent(second)[n])
+            assert torch.equal(first.gradient_masks[n], second.gradient_masks[n])
+
+
+@pytest.mark.parametrize("make", [OPTIMIZERS["momentum"], lambda p: optim.LBFGS(p, lr=0.1, max_iter=3)])
+@pytest.mark.filterwarnings("ignore::tamis.methods.UnknownStateWarning")  # LBFGS keeps flat state
+def test_a_closure_sees_the_forward_weights_alone(make):
+    model = mlp()
+    optimizer = make(model.parameters())
+    sparsifier = TopKAST(0.8, every=3, packed=False).attach(model, optimizer)
+
+    def closure():
+        for n, mask in sparsifier.masks.items():
+            assert not model.get_submodule(n).weight[~mask].any()
+        optimizer.zero_grad()
+        inputs, labels = batch(0)
+        loss = F.cross_entropy(model(inputs), labels)
+        loss.backward()
+        return loss
+
+    for _ in range(6):
+        optimizer.step(closure)
+        for n, mask in sparsifier.masks.items():
+            assert not model.get_submodule(n).weight[~mask].any()
+    if isinstance(optimizer, optim.SGD):  # LBFGS takes several steps, and its curvature is not that of this gradient
+        twin, other, _ = attached(TopKAST(0.8, every=3, packed=False))
+        for _ in range(6):
+            inputs, labels = batch(0)
+            other.zero_grad()
+            F.cross_entropy(twin(inputs), labels).backward()
+            other.step()
+        assert_same_state(model, twin)
+
+
+def test_masking_before_clipping_keeps_the_gradients_of_the_larger_mask():
+    model, _optimizer, sparsifier = attached(TopKAST(0.8, packed=False))
+    inputs, labels = batch(0)
+    F.cross_entropy(model(inputs), labels).backward()
+    sparsifier.mask_gradients()
+    for n, wide in sparsifier.gradient_masks.items():
+        grad = model.get_submodule(n).weight.grad
+        assert not grad[~wide].any()
+        assert bool(grad[wide & ~sparsifier.masks[n]].any())
+
+
+def test_frozen_layers_and_accumulated_gradients_keep_working():
+    models = []
+    for packed in (True, False):
+        model = mlp()
+        model[0].weight.requires_grad_(False)
+        optimizer = optim.SGD([p for p in model.parameters() if p.requires_grad], 0.05, momentum=0.9)
+        sparsifier = TopKAST(0.8, every=3, packed=packed).attach(model, optimizer)
+        start = latent(sparsifier)["0"]
+        for step in range(8):
+            optimizer.zero_grad(set_to_none=False)
+            for part in range(2):
+                inputs, labels = batch(2 * step + part)
+                (F.cross_entropy(model(inputs), labels) / 2).backward()
+            optimizer.step()
+        assert torch.equal(latent(sparsifier)["0"], start)
+        models.append(model)
+    assert_same_state(*models, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("distribution", [Uniform(first_dense=True), ERK(), Global(), Global(floor=0.0)])
+@pytest.mark.parametrize("packed", [True, False])
+def test_counts_are_exact_under_every_distribution(distribution, packed):
+    _, _, sparsifier = attached(
+        TopKAST(0.8, backward_sparsity=0.5, distribution=distribution, packed=packed, on_collapse="warn")
+    )
+    scores = {n: weight.abs() for n, weight in latent(sparsifier).items()}
+    for masks, sparsity in ((sparsifier.masks, 0.8), (sparsifier.gradient_masks, 0.5)):
+        assert {n: int(mask.sum()) for n, mask in masks.items()} == distribution.keep_counts(scores, sparsity)
+
+
+def test_blocks_are_kept_whole():
+    _, _, sparsifier = attached(TopKAST(0.8, backward_sparsity=0.5, pattern=Block(2, 2)))
+    for masks in (sparsifier.masks, sparsifier.gradient_masks):
+        for mask in masks.values():
+            blocks = mask.reshape(mask.shape[0] // 2, 2, -1, 2).sum(dim=(1, 3))
+            assert set(blocks.unique().tolist()) <= {0, 4}
+
+
+@pytest.mark.parametrize("distribution", [Uniform(), Global()])
+@pytest.mark.parametrize("packed", [True, False])
+def test_the_ledger_counts_both_masks(packed, distribution):
+    model = convnet()
+    _, optimizer, sparsifier = attached(
+        TopKAST(0.8, backward_sparsity=0.5, every=4, packed=packed, distribution=distribution), model=model
+    )
+    costs = measure_layer_costs(model, torch.zeros(2, 2, 6, 6))
+    steps = []
+
+    def fractions():
+        return [
+            forward_fraction(costs, {n: int(mask.sum()) for n, mask in masks.items()})
+            for masks in (sparsifier.masks, sparsifier.gradient_masks)
+        ]
+
+    for step in range(10):
+        steps.append(topkast_cost(*fractions()))
+        train(model, optimizer, [step], (2, 6, 6))
+    rows = {(row["row"], row["count"]): row["fraction"] for row in sparsifier.ledger(torch.zeros(2, 2, 6, 6))}
+    assert rows["forward", "mask"] == pytest.approx(fractions()[0], rel=1e-12)
+    assert rows["training", "mask"] == pytest.approx(sum(steps) / len(steps), rel=1e-12)
+    assert rows["training", "published"] == pytest.approx(topkast_cost(*fractions()), rel=1e-12)
+
+
+def test_the_published_rows_follow_from_the_rule(pruning_vectors, monkeypatch):
+    for row in pruning_vectors["train_flops_fraction"]["topkast"]:
+        sparsifier = TopKAST(0.8)
+        monkeypatch.setattr(sparsifier, "_trained_counts", lambda: {"b": 1})
+        cost = sparsifier._published_cost({"a": 1}, lambda counts, row=row: row["f_A"] if "a" in counts else row["f_B"])
+        assert cost == pytest.approx(row["train"], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"backward_sparsity": 0.95}, "must contain the forward mask"),
+        ({"backward_sparsity": 1.0}, r"\[0, 1\)"),
+        ({"every": 0}, "every must be"),
+        ({"strength": -1.0}, "strength must be"),
+        ({"strength": float("nan")}, "strength must be"),
+        ({"sparsity": 0.5, "pattern": NM(2, 4)}, "needs two"),
+    ],
+)
+def test_choices_that_do_not_fit_are_refused(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        TopKAST(**{"sparsity": 0.9, **arguments})
+
+
+def test_the_larger_mask_has_twice_the_weights_unless_told_otherwise():
+    assert TopKAST(0.95).backward_sparsity == pytest.approx(0.9)
+    assert TopKAST(0.3).backward_sparsity == 0.0
