@@ -11,6 +11,10 @@ namespace {
 // Shorter stretches have too large a share of incomplete lines at their ends.
 constexpr int64_t worth_bypassing = 128;
 
+// A matrix is turned in strips of columns. Packing reads a stretch of every row at a time, and what it writes of a strip stays
+// in the nearest caches; unpacking writes one row of the destination after the other, as far as the source goes.
+constexpr int64_t read_strip = 128, write_strip = 16;
+
 int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
 
 // Tensor rows (or columns) that a window may hold: [low, high).
@@ -94,6 +98,42 @@ LanesArgs one_stretch(const float* src, float* dst, int64_t length, int64_t ahea
   return {src, dst, &no_offset, &no_offset, 1, length, length, ahead, bypass};
 }
 
+// Pixels of one image that lie apart, channel by channel. Their lines are fetched a channel ahead: too short for the
+// hardware to see a pattern.
+void pick(const float* src, const Images& t, const PixelMap& map, int64_t channel_floats, int64_t channels, float* panel) {
+  const int64_t step = t.col_step;
+  constexpr int64_t line = 16;
+  for (int64_t c = 0; c < channels; ++c) {
+    const float* const from = src + c * t.channel_step;
+    float* const to = panel + c * channel_floats;
+    const bool more = c + 1 < channels;
+    for (const PixelMap::Run& run : map.runs) {
+      const float* const a = from + map.pixel[size_t(run.first)];
+      const int64_t* const place = map.place.data() + run.first;
+      if (more)
+        for (int64_t i = 0; i < run.length * step; i += line) __builtin_prefetch(a + t.channel_step + i, 0, 2);
+      if (!run.straight) {
+        for (int64_t i = 0; i < run.length; ++i)
+          if (place[i] >= 0) to[place[i]] = a[i * step];
+      } else if (step == 2) {
+        float* const b = to + place[0];
+        for (int64_t i = 0; i < run.length; ++i) b[i] = a[2 * i];
+      } else {
+        float* const b = to + place[0];
+        for (int64_t i = 0; i < run.length; ++i) b[i] = a[i * step];
+      }
+    }
+  }
+}
+
+// How far ahead of a channel a copy fetches what a later channel keeps at the same place, in floats from the one to the other;
+// 0 where there is none. `stretch` floats are read of each channel.
+int64_t fetch_ahead(const Images& t, int64_t channel, int64_t stretch) {
+  constexpr int64_t worth = 1536;  // fewer floats are copied before memory has answered
+  const int64_t channels = std::max<int64_t>(1, worth / std::max<int64_t>(stretch, 1));
+  return channel + channels < t.channels ? channels * t.channel_step : 0;
+}
+
 bool channels_innermost(const Images& t) { return t.channel_step == 1 && (t.col_step != 1 || t.cols == 1); }
 
 }  // namespace
@@ -124,6 +164,10 @@ void pack(const Images& src, const PixelMap& map, int64_t lanes_per_col, int64_t
     return;
   }
   const bool by_channel = channels_innermost(src);
+  if (lanes_per_col == 1 && src.col_step != 1 && !by_channel) {
+    pick(src.data + base, src, map, channel_floats, channels, panel);
+    return;
+  }
   if (by_channel) steps(offsets.channels, channels, channel_floats);
   std::vector<int64_t>& columns = offsets.images;  // in the columns layout there is one image, so its table is free
   for (const PixelMap::Run& run : map.runs) {
@@ -132,7 +176,7 @@ void pack(const Images& src, const PixelMap& map, int64_t lanes_per_col, int64_t
     if (by_channel && lanes_per_col == 1 && run.straight) {
       steps(columns, run.length, src.col_step);
       TransposeArgs a{src.data + start, panel + place[0], columns.data(), offsets.channels.data(), run.length, channels,
-                      run.length, floats - start - columns.back(), 0, 0};
+                      run.length, floats - start - columns.back(), 0, read_strip, 0};
       level.transpose(&a);
     } else if (by_channel) {
       if (lanes_per_col == 1) steps(offsets.images, images, src.image_step);
@@ -140,7 +184,7 @@ void pack(const Images& src, const PixelMap& map, int64_t lanes_per_col, int64_t
         if (place[i] < 0) continue;
         const int64_t at = start + i * src.col_step;
         TransposeArgs a{src.data + at, panel + place[i], offsets.images.data(), offsets.channels.data(), images, channels,
-                        lanes_per_col, floats - at - offsets.images.back(), 0, 0};
+                        lanes_per_col, floats - at - offsets.images.back(), 0, read_strip, 0};
         level.transpose(&a);
       }
     } else {
@@ -148,11 +192,12 @@ void pack(const Images& src, const PixelMap& map, int64_t lanes_per_col, int64_t
         const int64_t at = start + c * src.channel_step;
         float* const to = panel + c * channel_floats;
         if (src.col_step == 1 && lanes_per_col == 1 && run.straight) {
-          const LanesArgs a = one_stretch(src.data + at, to + place[0], run.length, c + 1 < channels ? src.channel_step : 0, 0);
+          const LanesArgs a = one_stretch(src.data + at, to + place[0], run.length,
+                                          fetch_ahead(src, first_channel + c, run.length), 0);
           level.lanes(&a);
         } else if (src.col_step == 1 && lanes_per_col > 1) {
           TransposeArgs a{src.data + at, to, offsets.images.data(), place, images, run.length, lanes_per_col,
-                          floats - at - offsets.images.back(), c + 1 < channels ? src.channel_step : 0, 0};
+                          floats - at - offsets.images.back(), c + 1 < channels ? src.channel_step : 0, read_strip, 0};
           level.transpose(&a);
         } else {
           for (int64_t p = 0; p < run.length; ++p) {
@@ -192,13 +237,13 @@ void copy_out(const float* tile, const PixelMap& map, int64_t lanes_per_col, int
     if (by_channel && lanes_per_col == 1 && run.straight) {
       steps(columns, run.length, dst.col_step);
       TransposeArgs a{tile + place[0], start, offsets.channels.data(), columns.data(), channels, run.length, channels,
-                      run.length, 0, 0};
+                      run.length, 0, write_strip, 0};
       level.transpose(&a);
     } else if (by_channel) {
       if (lanes_per_col == 1) steps(offsets.images, images, dst.image_step);
       for (int64_t i = 0; i < run.length; ++i) {
         TransposeArgs a{tile + place[i], start + i * dst.col_step, offsets.channels.data(), offsets.images.data(), channels,
-                        images, channels, lanes_per_col, 0, bypass};
+                        images, channels, lanes_per_col, 0, write_strip, bypass};
         level.transpose(&a);
       }
     } else {
@@ -209,7 +254,7 @@ void copy_out(const float* tile, const PixelMap& map, int64_t lanes_per_col, int
           const LanesArgs a = one_stretch(from + place[0], to, run.length, 0, bypass && run.length >= worth_bypassing);
           level.lanes(&a);
         } else if (dst.col_step == 1 && lanes_per_col > 1) {
-          TransposeArgs a{from, to, place, offsets.images.data(), run.length, images, run.length, lanes_per_col, 0, bypass};
+          TransposeArgs a{from, to, place, offsets.images.data(), run.length, images, run.length, lanes_per_col, 0, write_strip, bypass};
           level.transpose(&a);
         } else {
           for (int64_t p = 0; p < run.length; ++p) {

@@ -37,7 +37,27 @@ Product flatten_pointwise(const Product& p) {
   return flat;
 }
 
+namespace {
+
+// The pixels of x that a 1x1 convolution with a stride reads, as images of their own.
+Images every_other(const Images& x, const Geometry& g) {
+  return {x.data, x.images, x.channels, g.out_rows, g.out_cols, x.image_step, x.channel_step, x.row_step * g.stride_rows,
+          x.col_step * g.stride_cols};
+}
+
+bool picks_pixels(const Geometry& g) {
+  return g.taps() == 1 && g.phases() > 1 && g.pad_top == 0 && g.pad_left == 0 &&
+         (g.out_rows - 1) * g.stride_rows < g.in_rows && (g.out_cols - 1) * g.stride_cols < g.in_cols;
+}
+
+}  // namespace
+
 Product forward_product(const Geometry& g, const Images& x, const Images& y) {
+  if (picks_pixels(g)) {
+    Geometry plain = g;
+    plain.in_rows = g.out_rows, plain.in_cols = g.out_cols, plain.stride_rows = plain.stride_cols = 1;
+    return forward_product(plain, every_other(x, g), y);
+  }
   Product p{x, y, g.stride_rows, g.stride_cols, 1, 1, g.groups, g.taps(), {}};
   Phase phase{0, 0, g.out_rows, g.out_cols, 0, {}};
   for (int64_t i = 0; i < g.tap_rows; ++i)

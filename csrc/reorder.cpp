@@ -33,6 +33,7 @@ void reorder(const Reorder& r, const Level& level, const Parallel& parallel) {
                     r.rows,
                     r.cols - first,
                     0,
+                    piece,
                     0};
     level.transpose(&a);
   });

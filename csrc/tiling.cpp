@@ -74,6 +74,8 @@ bool images_pay(const Product& p, int64_t columns, const Reach& reach, int64_t l
   const bool images_innermost = p.src.image_step == 1 && p.dst.image_step == 1;
   // Columns would be picked one by one.
   if (strided || images_innermost) return true;
+  // Pixels apart in memory cannot be turned a vector at a time.
+  if (p.src.col_step != 1 && p.src.channel_step != 1 && p.src.image_step != 1) return false;
   const bool pointwise = reach.row_low == reach.row_high && reach.col_low == reach.col_high;
   const double cols = double(columns), channels = double(p.src.channels + p.dst.channels);
   const double pairs = double(p.dst.channels) * double(p.src.channels) / double(p.groups), vectors = pairs * live_per_pair;

@@ -66,6 +66,7 @@ struct TransposeArgs {
   int64_t padded_rows;        // at least rows
   int64_t readable;           // floats that may be read from the start of every row, at least cols
   int64_t ahead;              // floats from src to what the next call will read, fetched into the cache meanwhile; or 0
+  int64_t strip;              // columns that are turned for all rows before the next columns are, a multiple of LANES
   int32_t bypass;             // 1: results go past the caches, for large results that are not read soon; other threads
                               // see them only after a store fence, which is left to the caller
 };

@@ -104,30 +104,33 @@ TAMIS_INLINE void edge(const TransposeArgs& a, int64_t i, int64_t j, int rows, i
 
 template <bool AHEAD, bool BYPASS>
 void transpose_all(const TransposeArgs& a) {
-  const int64_t whole = a.cols - a.cols % LANES;
-  int64_t i = 0;
-  for (; i + LANES <= a.rows; i += LANES) {
-    const float* from[LANES];
-    for (int r = 0; r < LANES; ++r) from[r] = a.src + a.src_offset[i + r];
-    for (int64_t j = 0; j < whole; j += LANES) {
-      vec m[LANES];
+  const int64_t whole_rows = a.rows - a.rows % LANES, whole_cols = a.cols - a.cols % LANES;
+  for (int64_t first = 0; first < whole_cols; first += a.strip) {
+    const int64_t end = first + a.strip < whole_cols ? first + a.strip : whole_cols;
+    for (int64_t i = 0; i < whole_rows; i += LANES) {
+      const float* from[LANES];
+      for (int r = 0; r < LANES; ++r) from[r] = a.src + a.src_offset[i + r];
+      for (int64_t j = first; j < end; j += LANES) {
+        vec m[LANES];
 #pragma GCC unroll 16
-      for (int r = 0; r < LANES; ++r) m[r] = load(from[r] + j);
-      if (AHEAD) {
+        for (int r = 0; r < LANES; ++r) m[r] = load(from[r] + j);
+        if (AHEAD) {
 #pragma GCC unroll 16
-        for (int r = 0; r < LANES; ++r) __builtin_prefetch(from[r] + j + a.ahead, 0, 2);  // not the nearest cache: rows may share its sets
-      }
-      turn(m);
+          for (int r = 0; r < LANES; ++r) __builtin_prefetch(from[r] + j + a.ahead, 0, 2);  // not the nearest cache: rows may share its sets
+        }
+        turn(m);
 #pragma GCC unroll 16
-      for (int c = 0; c < LANES; ++c) {
-        if (a.dst_offset[j + c] < 0) continue;
-        if (BYPASS) stream(a.dst + a.dst_offset[j + c] + i, m[c]);
-        else store(a.dst + a.dst_offset[j + c] + i, m[c]);
+        for (int c = 0; c < LANES; ++c) {
+          if (a.dst_offset[j + c] < 0) continue;
+          if (BYPASS) stream(a.dst + a.dst_offset[j + c] + i, m[c]);
+          else store(a.dst + a.dst_offset[j + c] + i, m[c]);
+        }
       }
     }
-    if (whole < a.cols) edge(a, i, whole, LANES, (int)(a.cols - whole));
   }
-  for (; i < a.padded_rows; i += LANES) {
+  if (whole_cols < a.cols)
+    for (int64_t i = 0; i < whole_rows; i += LANES) edge(a, i, whole_cols, LANES, (int)(a.cols - whole_cols));
+  for (int64_t i = whole_rows; i < a.padded_rows; i += LANES) {
     const int rows = i >= a.rows ? 0 : (int)(a.rows - i);
     for (int64_t j = 0; j < a.cols; j += LANES)
       edge(a, i, j, rows, (int)(a.cols - j < LANES ? a.cols - j : LANES));

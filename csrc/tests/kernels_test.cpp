@@ -146,7 +146,7 @@ void transpose(const tamis::Level& level, int64_t rows, int64_t cols, Random& ra
   for (int64_t i = 0; i < rows; ++i) from.push_back((rows - 1 - i) * src_step);
   for (int64_t j = 0; j < cols; ++j) to.push_back(random.below(5) ? (cols - 1 - j) * dst_step : -1);
   TransposeArgs a{src.data(), dst.data(), from.data(), to.data(), rows, cols, padded, src_step,
-                  random.below(2) ? random.below(100) : 0, int32_t(random.below(2))};
+                  random.below(2) ? random.below(100) : 0, 16 + 16 * random.below(5), int32_t(random.below(2))};
   level.transpose(&a);
   for (int64_t j = 0; j < cols; ++j)
     for (int64_t i = 0; i < dst_step; ++i) {

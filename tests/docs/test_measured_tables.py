@@ -44,3 +44,10 @@ def test_the_topkast_table_is_that_of_the_csv():
     for row in rows:
         masks = f"{float(row['forward_sparsity']):g} / {float(row['gradient_sparsity']):g}"
         assert f"| {row['layer']} | {masks} | {row['packed_ms']} | {row['masked_ms']} | {row['dense_ms']} |" in page
+
+
+def test_the_tables_of_the_readme_are_those_of_the_results():
+    script = runpy.run_path(str(ROOT / "benchmarks" / "readme_tables.py"))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(script["REGION"].findall(readme)) == 3
+    assert script["updated"](readme) == readme

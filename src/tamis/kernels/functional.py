@@ -12,6 +12,8 @@ from tamis.kernels._geometry import ConvGeometry
 from tamis.kernels._inner import InnerPattern
 from tamis.kernels._pattern import PackedPattern
 
+_ONE_PIXEL = ConvGeometry()
+
 
 def sparse_linear(
     x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern, inner: InnerPattern | None = None
@@ -40,8 +42,8 @@ def sparse_linear(
     _check_operands(x, values, bias, pattern, inner)
     if not _native.serves(x, values):
         return reference.linear(x, values, bias, pattern, inner)
-    flat = x.reshape(-1, pattern.row_length)[:, :, None, None]
-    y = _native.sparse_conv2d(flat, values, bias, pattern, ConvGeometry(), inner)
+    flat = x.reshape(-1, pattern.row_length, 1, 1)
+    y = _native.sparse_conv2d(flat, values, bias, pattern, _ONE_PIXEL, inner)
     return y.reshape(*x.shape[:-1], pattern.shape[0])
 
 
