@@ -496,3 +496,18 @@ def test_other_wrong_choices_are_refused():
         SNFS(0.9, 100, decay=1.0)
     with pytest.raises(UsageError, match="at_step"):
         RandomPruning(0.9, at_step=-1)
+
+
+def test_published_rows_of_the_ledger_are_those_of_the_vectors(pruning_vectors):
+    rows = pruning_vectors["train_flops_fraction"]["rows"]
+    assert len(rows) == 6
+    for row in rows:
+
+        def cost(sparsifier, sparse=row["f_S"]):
+            return sparsifier._published_cost({}, lambda live: sparse)
+
+        assert cost(Static(0.9)) == cost(SET(0.9, 32_000)) == row["static_or_SET"]
+        assert cost(SNFS(0.9, 32_000)) == pytest.approx(row["SNFS"], rel=1e-7)
+        for make in (RigL, SRigL):
+            assert cost(make(0.9, 32_000, end=1.0)) == pytest.approx(row["RigL_dT100_all_steps"], rel=1e-7)
+            assert cost(make(0.9, 32_000, end=25_000)) == pytest.approx(row["RigL_dT100_stop_25k_of_32k"], rel=1e-7)
