@@ -175,4 +175,4 @@ def test_the_rule_sees_where_in_the_run_a_stretch_lies():
     rows = by_count(run(Looks(0.75, 40, events=4), steps=36))
     assert seen[:5] == [(0, 8), (8, 16), (16, 24), (24, 32), (32, 36)]
     assert rows["training", "mask"]["fraction"] == 1.0
-    assert Stretch(0, 1, 0.5, 0.5).trained == 0.5
+    assert Stretch(0, 1, 0.5, 0.5, {}).trained == 0.5

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tamis.errors import FileError, UsageError
-from tamis.methods import OneShot
+from tamis.methods import OneShot, TopKAST
 from tamis.nn import is_packed, sparsify
 from tamis.train import load_checkpoint, load_weights, restore, save_checkpoint
 
@@ -17,10 +17,10 @@ def network() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 4 * 4, 3))
 
 
-def trained(packed: bool | str = "auto"):
+def trained(packed: bool | str = "auto", method=OneShot):
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    sparsifier = OneShot(0.75, packed=packed).attach(model, optimizer)
+    sparsifier = method(0.75, packed=packed).attach(model, optimizer)
     for _ in range(3):
         optimizer.zero_grad()
         model(torch.randn(5, 2, 6, 6)).square().sum().backward()
@@ -172,3 +172,18 @@ def test_a_sparsified_model_without_sparsifier_is_stored_packed(tmp_path):
     file = save_checkpoint(tmp_path / "c.safetensors", sparsify(model))
     stored = load_checkpoint(file).model
     assert all(torch.equal(stored[key], before[key]) for key in before)
+
+
+def test_a_layer_with_two_patterns_is_stored_as_its_forward_pass_sees_it(tmp_path):
+    model, optimizer, sparsifier = trained(True, TopKAST)
+    assert sparsifier.masks["0"].sum() < sparsifier.gradient_masks["0"].sum()
+    shown = {key: value.clone() for key, value in model.state_dict().items()}
+    file = save_checkpoint(tmp_path / "c.safetensors", model, optimizer, sparsifier, method="topkast", sparsity=0.75)
+    checkpoint = load_checkpoint(file)
+    assert torch.equal(checkpoint.model["0.weight"] != 0, sparsifier.masks["0"])
+    assert all(torch.equal(checkpoint.model[key], shown[key]) for key in shown)
+    again = network()
+    fresh = torch.optim.SGD(again.parameters(), lr=0.1, momentum=0.9)
+    second = TopKAST(0.75, packed=True).attach(again, fresh)
+    restore(checkpoint, again, fresh, second)
+    assert torch.equal(again[0].weight, model[0].weight)  # the latent weights too

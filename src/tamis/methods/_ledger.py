@@ -124,7 +124,8 @@ def ledger_rows(
         Rows with ``row`` (``"forward"`` or ``"training"``), ``count`` (``"mask"``: weights that may live;
         ``"nonzero"``: weights that are not exactly zero at the end of each interval, as the published AC/DC code
         counts; ``"published"``: the published rule at the live weights of the last mask change; ``"cpu time"`` and
-        ``"wall time"``: measured), ``flops`` per sample, ``dense_flops``, ``fraction``, ``rule``, ``denominator`` (what ``fraction`` is relative to, in words) and ``seconds``.  FLOPs of measured rows
+        ``"wall time"``: measured), ``flops`` per sample, ``dense_flops``, ``fraction``, ``rule``, ``denominator`` (what
+        ``fraction`` is relative to, in words) and ``seconds``.  FLOPs of measured rows
         and seconds of counted ones are None, and so is the fraction of time in a run without a dense phase.
     """
     costs = measure_layer_costs(model, example)

@@ -198,7 +198,8 @@ def packed_tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, list[
             layer: Any = module
             prefix = f"{name}." if name else ""
             state.pop(f"{prefix}weight", None)  # shown by a sparsifier's hooks
-            arrays = (layer.weight.detach(), layer.pattern.indices, layer.pattern.row_ptr)
+            pattern = layer.forward_pattern
+            arrays = (layer.forward_values().detach(), pattern.indices, pattern.row_ptr)
             state |= {prefix + key: array for key, array in zip(PACKED_KEYS, arrays, strict=True)}
             shapes[name] = list(layer.pattern.shape)
     return state, shapes
