@@ -3,8 +3,11 @@
 from tamis.methods._acdc import ACDC
 from tamis.methods._checkpoint import SparsifierState
 from tamis.methods._collapse import CollapseWarning
+from tamis.methods._dpf import DPF
 from tamis.methods._examples import Examples
 from tamis.methods._gmp import GMP
+from tamis.methods._latent import LatentSparsifier
+from tamis.methods._latent_weights import Reparameterisation
 from tamis.methods._ledger import ledger_rows, measure_layer_costs
 from tamis.methods._memorisation import MemorisationProbe
 from tamis.methods._one_shot import KeepZeros, OneShot
@@ -13,17 +16,24 @@ from tamis.methods._pair import DensePair
 from tamis.methods._returning import Ramp, ReturnAsSaved, ReturnAsZero, ReturnAtRandom
 from tamis.methods._snapshot import Snapshot
 from tamis.methods._sparsifier import Sparsifier
+from tamis.methods._sr_ste import SRSTE
+from tamis.methods._ste import STE
 
 __all__ = [
     "ACDC",
+    "DPF",
     "GMP",
+    "SRSTE",
+    "STE",
     "CollapseWarning",
     "DensePair",
     "Examples",
     "KeepZeros",
+    "LatentSparsifier",
     "MemorisationProbe",
     "OneShot",
     "Ramp",
+    "Reparameterisation",
     "ReturnAsSaved",
     "ReturnAsZero",
     "ReturnAtRandom",

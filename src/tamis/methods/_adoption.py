@@ -53,19 +53,20 @@ def register_hooks(
 
 
 def with_masked_closure(
-    args: tuple[Any, ...], kwargs: dict[str, Any], zero_gradients: Callable[[], None]
+    args: tuple[Any, ...], kwargs: dict[str, Any], before: Callable[[], None], after: Callable[[], None]
 ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-    """Arguments of ``optimizer.step`` whose closure, if there is one, masks the gradients that it computes.
+    """Arguments of ``optimizer.step`` whose closure, if there is one, is enclosed by ``before`` and ``after``.
 
-    Optimizers such as LBFGS compute gradients inside the step, where a hook before it comes too early.
+    Optimizers such as LBFGS compute gradients inside the step, where a hook before it comes too early to mask them.
     """
     closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
     if not callable(closure):
         return None
 
     def masked_closure() -> Any:
+        before()
         loss = closure()
-        zero_gradients()
+        after()
         return loss
 
     if "closure" in kwargs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tamis.errors import UsageError
 from tamis.nn import is_packed, prunable_modules
-from tamis.sparsity import LayerCost, forward_flops, forward_fraction, measured_cost
+from tamis.sparsity import LayerCost, forward_flops, forward_fraction, measured_cost, static_cost
 
 
 @torch.no_grad()
@@ -60,18 +60,24 @@ def measure_layer_costs(model: nn.Module, example: Tensor) -> tuple[LayerCost, .
 
 
 def ledger_rows(
-    model: nn.Module, example: Tensor, history: Sequence[Mapping[str, Any]], live: Mapping[str, int]
+    model: nn.Module,
+    example: Tensor,
+    history: Sequence[Mapping[str, Any]],
+    live: Mapping[str, int],
+    training_cost: Callable[[float], float] = static_cost,
 ) -> list[dict[str, Any]]:
     """FLOPs per sample of inference and of the training so far, against the dense model.
 
-    Convolutions and linear layers only, 1 MAC = 2 FLOPs, a training step costs three forward passes.  Layers that no
-    sparsifier governs count as dense.
+    Convolutions and linear layers only, 1 MAC = 2 FLOPs, a dense training step costs three forward passes.  Layers that
+    no sparsifier governs count as dense.
 
     Args:
         model: the attached model.
         example: one input batch.
         history: rows of :class:`~tamis.methods._history.History`.
         live: live weights by layer of the last mask change; layers that it does not name are dense.
+        training_cost: the method's rule: the cost of a training step as a share of a dense one, from the share that
+            its forward pass costs; by default the same share, for gradients of live weights alone.
 
     Returns:
         Rows with ``row``, ``count`` (``"mask"``: weights that may live; ``"nonzero"``: weights that are not exactly
@@ -84,9 +90,9 @@ def ledger_rows(
     inference = {name: count for name, count in live.items() if name in names}
     rows = [_row("forward", "mask", forward_fraction(costs, inference), dense)]
     for count, key in (("mask", "live"), ("nonzero", "nonzero")):
+        forwards = [forward_fraction(costs, {n: c for n, c in row[key].items() if n in names}) for row in history]
         stretches = [
-            (row["end"] - row["start"], forward_fraction(costs, {n: c for n, c in row[key].items() if n in names}))
-            for row in history
+            (row["end"] - row["start"], training_cost(forward)) for row, forward in zip(history, forwards, strict=True)
         ]
         if stretches:
             rows.append(_row("training", count, measured_cost(stretches), 3 * dense))

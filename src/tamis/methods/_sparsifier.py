@@ -15,6 +15,7 @@ from tamis.methods._checkpoint import SparsifierState, load_common, save_common
 from tamis.methods._collapse import check_collapse
 from tamis.methods._examples import Examples
 from tamis.methods._history import History
+from tamis.methods._latent_weights import LatentWeights, Reparameterisation
 from tamis.methods._ledger import ledger_rows
 from tamis.methods._optimizer_state import clear_moments, reset_regrown_state
 from tamis.methods._records import MaskRecorder
@@ -32,6 +33,7 @@ from tamis.sparsity import (
     nested_scores,
     select_masks,
     sparsity_of,
+    static_cost,
 )
 
 _GLOBAL, _UNSTRUCTURED = Global(), Unstructured()
@@ -71,6 +73,8 @@ class Sparsifier(ABC):
             shape of their parameter, so exponential averages of weights and the like need False.
         on_collapse: ``"error"`` raises CollapseError before a layer would lose its last weight, ``"warn"`` goes on.
         examples: training batches and loss, for the methods that look at data by themselves (``needs_examples``).
+        reparameterise: what the optimizer trains in place of the weights, such as
+            :class:`~tamis.methods.PowerPropagation`; None trains the weights.
 
     Attributes:
         step: optimizer steps done since the first attach.
@@ -93,6 +97,7 @@ class Sparsifier(ABC):
         packed: Packed = "auto",
         on_collapse: Literal["error", "warn"] = "error",
         examples: Examples | None = None,
+        reparameterise: Reparameterisation | None = None,
     ) -> None:
         self.sparsity = check_combination(sparsity, distribution, pattern)
         self.distribution = distribution
@@ -106,6 +111,7 @@ class Sparsifier(ABC):
         self.packed = packed
         self.on_collapse = on_collapse
         self.examples = examples
+        self.reparameterise = reparameterise
         self.step = 0
         self._model: nn.Module | None = None
         self._optimizer: optim.Optimizer | None = None
@@ -113,6 +119,7 @@ class Sparsifier(ABC):
         self._handles: list[Any] = []
         self._recorder = MaskRecorder()
         self._history = History()
+        self._latents = LatentWeights(reparameterise)
         self._callbacks: list[Callable[[Sparsifier], Any]] = []
         self._pending: SparsifierState | None = None
 
@@ -140,6 +147,10 @@ class Sparsifier(ABC):
 
     def _load_own_state(self, tensors: Mapping[str, Tensor], json: Mapping[str, Any]) -> None:  # noqa: B027
         """Take back what :meth:`_own_state` returned (nothing, by default)."""
+
+    def _training_cost(self, forward: float) -> float:
+        """Cost of a training step as a share of a dense one, from the share that the forward pass costs."""
+        return static_cost(forward)
 
     # ---- adoption ----------------------------------------------------------------------------------------------
 
@@ -197,6 +208,7 @@ class Sparsifier(ABC):
         for handle in self._handles:
             handle.remove()
         self._handles = []
+        self._latents.forget()
         self._supports = None
         self._optimizer = None
 
@@ -229,11 +241,21 @@ class Sparsifier(ABC):
             for group in optimizer.param_groups:
                 for parameter in group["params"]:
                     parameter.grad = None  # torch's optimizers leave such parameters and their state alone
-        supports.zero_gradients()
-        return with_masked_closure(args, kwargs, supports.zero_gradients)
+        self.mask_gradients()
+        wrapped = with_masked_closure(args, kwargs, self._before_closure, self._after_closure)
+        self._latents.to_optimizer(supports.layers, gradients=wrapped is None)
+        return wrapped
+
+    def _before_closure(self) -> None:
+        self._latents.to_model(self._attached().layers)
+
+    def _after_closure(self) -> None:
+        self.mask_gradients()
+        self._latents.to_optimizer(self._attached().layers)
 
     def _after_step(self, optimizer: optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         supports = self._attached()
+        self._latents.to_model(supports.layers)
         supports.zero_weights()
         self.step += 1
         if self._ends_epoch(self.step):
@@ -326,7 +348,9 @@ class Sparsifier(ABC):
         if self._model is None:
             raise UsageError("the ledger measures layers of the model; call attach(model, optimizer) first")
         live = {name: row["live"] for name, row in self.events[-1]["layers"].items()} if self.events else {}
-        return ledger_rows(self._model, example, self._history.rows(self.step, self._supports), live)
+        return ledger_rows(
+            self._model, example, self._history.rows(self.step, self._supports), live, self._training_cost
+        )
 
     # ---- checkpoints -------------------------------------------------------------------------------------------
 
@@ -350,4 +374,5 @@ class Sparsifier(ABC):
             self._pending = state
             return
         load_common(self, state)
+        self._latents.load(state["tensors"], self._supports.layers)
         self._load_own_state(state["tensors"], state["json"]["own"])
