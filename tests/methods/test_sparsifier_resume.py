@@ -10,7 +10,20 @@ import torch
 from method_runs import OPTIMIZERS, SHORT, assert_same_state, mlp, train
 
 from tamis.errors import FileError, UsageError
-from tamis.methods import ACDC, GMP, KeepZeros, OneShot, Ramp, ReturnAsSaved, ReturnAtRandom
+from tamis.methods import (
+    ACDC,
+    DPF,
+    GMP,
+    SRSTE,
+    STE,
+    STR,
+    KeepZeros,
+    OneShot,
+    PowerPropagation,
+    Ramp,
+    ReturnAsSaved,
+    ReturnAtRandom,
+)
 from tamis.nn import is_packed
 
 STEPS = 16
@@ -24,6 +37,14 @@ METHODS = {
     "gmp from zeros": lambda **o: GMP(0.8, STEPS, from_zeros=True, **o),
     "one shot": lambda **o: OneShot(0.8, at_step=3, **o),
     "keep zeros": lambda **o: KeepZeros(**o),
+    "ste": lambda packed: STE(0.8, STEPS, start=0.2, end=0.5, record_every=3),
+    "dpf": lambda packed: DPF(0.8, STEPS, every=3),
+    "sr ste": lambda packed: SRSTE(0.5, STEPS, strength=0.01, record_every=5),
+    "str": lambda packed: STR(0.8, STEPS, initial_logit=-4.0),
+    "gmp power": lambda **o: GMP(0.8, STEPS, initial=0.2, events=6, reparameterise=PowerPropagation(3.0), **o),
+    "acdc power": lambda **o: ACDC(
+        0.8, STEPS, schedule=SHORT, returning=ReturnAsSaved(), reparameterise=PowerPropagation(2.0), **o
+    ),
 }
 
 
@@ -43,7 +64,16 @@ def through_json(state):
 
 @pytest.mark.parametrize(("packed", "stop"), [(True, 2), (True, 6), (False, 4)])
 @pytest.mark.parametrize(
-    ("method", "name"), [*((m, "momentum") for m in METHODS), ("acdc", "adamw"), ("gmp revive", "adamw")]
+    ("method", "name"),
+    [
+        *((m, "momentum") for m in METHODS),
+        ("acdc", "adamw"),
+        ("gmp revive", "adamw"),
+        ("dpf", "adamw"),
+        ("str", "adamw"),
+        ("str", "adagrad"),
+        ("gmp power", "adamw"),
+    ],
 )
 def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(method, name, packed, stop):
     model, optimizer, whole = start(method, name, packed)

@@ -14,7 +14,7 @@ from torch import nn, optim
 from torch.nn import functional as F
 
 from tamis.errors import UsageError
-from tamis.methods import ACDC, GMP, OneShot, Ramp, ReturnAtRandom
+from tamis.methods import ACDC, DPF, GMP, STE, OneShot, PowerPropagation, Ramp, ReturnAtRandom
 from tamis.methods._bitmap import from_bitmap, to_bitmap
 from tamis.sparsity import ERK, NM, Global, Phase, Uniform, acdc_phases, keep_count, mask_hash
 
@@ -61,7 +61,15 @@ def methods(draw):
     """A maker of sparsifiers; the maker takes ``packed``."""
     sparsity, distribution = draw(sparsities), draw(distributions)
     options = {"sparsity": sparsity, "distribution": distribution, "on_collapse": "warn"}
-    kind = draw(st.sampled_from(["acdc", "ramp", "random", "gmp", "revive", "oneshot"]))
+    kind = draw(st.sampled_from(["acdc", "ramp", "random", "gmp", "revive", "oneshot", "ste", "dpf"]))
+    if kind in ("ste", "dpf"):
+        start = draw(st.floats(0.0, 0.5))
+        times = {"start": start, "end": draw(st.floats(start, 1.0)), "initial": draw(st.floats(0.0, 1.0)) * sparsity}
+        extra = {"every": draw(st.integers(1, 6))} if kind == "dpf" else {"record_every": draw(st.integers(1, 6))}
+        make = partial(DPF if kind == "dpf" else STE, total_steps=STEPS, **times, **extra, **options)
+        return lambda packed: make()
+    if kind in ("gmp", "oneshot") and draw(st.booleans()):
+        options["reparameterise"] = PowerPropagation(draw(st.sampled_from([1.0, 1.5, 2.0])))
     if kind == "oneshot":
         return partial(OneShot, at_step=draw(st.integers(0, 5)), **options)
     if kind in ("gmp", "revive"):

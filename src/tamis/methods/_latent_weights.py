@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from tamis.errors import UsageError
+
 
 class Reparameterisation(Protocol):
     """How effective weights are made from latent ones; all tensors have the shape that the parameter has now."""
@@ -98,9 +100,18 @@ class LatentWeights:
         return {f"latent/{name}": latent.clone() for name, latent in self.take(layers).items()}
 
     def load(self, tensors: Mapping[str, Tensor], layers: Mapping[str, Any]) -> None:
-        """Take back what :meth:`tensors` returned, on the devices of the layers; other names are ignored."""
+        """Take back what :meth:`tensors` returned, on the devices of the layers; other names are ignored.
+
+        Raises:
+            UsageError: the latent weights of a layer are missing; nothing is changed then.
+        """
+        if self._made is None:
+            return
+        missing = [name for name in layers if f"latent/{name}" not in tensors]
+        if missing:
+            raise UsageError(
+                f"the sparsifier's state lacks the latent weights of {missing}; the checkpoint is incomplete"
+            )
         self._latent = {
-            name: tensors[f"latent/{name}"].to(layer.weight.device, copy=True)
-            for name, layer in layers.items()
-            if f"latent/{name}" in tensors
+            name: tensors[f"latent/{name}"].to(layer.weight.device, copy=True) for name, layer in layers.items()
         }

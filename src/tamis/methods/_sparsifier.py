@@ -125,6 +125,9 @@ class Sparsifier(ABC):
 
     # ---- what a method decides ---------------------------------------------------------------------------------
 
+    def _prepare(self) -> None:  # noqa: B027
+        """Set up what the method needs for the layers that :meth:`attach` found (nothing, by default)."""
+
     @abstractmethod
     def _enter(self, step: int) -> None:
         """Do what is due before optimizer step number ``step``: nothing, or change the masks."""
@@ -185,6 +188,7 @@ class Sparsifier(ABC):
         supports.release()
         self._handles = register_hooks(plain, layers, optimizer, self._before_step, self._after_step)
         try:
+            self._prepare()
             if self._pending is not None:
                 pending, self._pending = self._pending, None
                 self.load_state_dict(pending)

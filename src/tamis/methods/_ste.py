@@ -1,6 +1,6 @@
 """Magnitude pruning with the straight-through estimator.
 
-A new mask at every step; the gradient of the masked weights is applied to the dense ones (Bengio, Leonard and Courville,
+A new mask at every step; the gradient of the masked weights is applied to the dense ones (Bengio, Leonard, Courville,
 "Estimating or propagating gradients through stochastic neurons for conditional computation", 2013; as a pruning
 baseline ``magnitude_ste`` in JaxPruner, Lee et al., 2023).
 """

@@ -1,0 +1,25 @@
+"""Powerpropagation: weights as signed powers of what is trained.
+
+Schwarz, Jayakumar, Pascanu, Latham, Teh, "Powerpropagation: A sparsity inducing weight reparameterisation" (NeurIPS
+2021), equations 1 and 2.  Exponent 1 is the identity, bit for bit, in all three functions.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def signed_power(latent: Tensor, alpha: float) -> Tensor:
+    """``latent * |latent| ** (alpha - 1)``; rising, so magnitudes are ranked as those of ``latent``."""
+    return latent * latent.abs().pow(alpha - 1.0)
+
+
+def signed_root(weight: Tensor, alpha: float) -> Tensor:
+    """The latent weights whose :func:`signed_power` is ``weight``: ``sign(w) * |w| ** (1 / alpha)``."""
+    return torch.copysign(weight.abs().pow(1.0 / alpha), weight)
+
+
+def signed_power_gradient(latent: Tensor, alpha: float, upstream: Tensor) -> Tensor:
+    """``upstream * alpha * |latent| ** (alpha - 1)``; 0 where the latent weight is 0 and ``alpha > 1``."""
+    return upstream * (alpha * latent.abs().pow(alpha - 1.0))
