@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, optim
 
 from tamis.errors import UsageError
 from tamis.methods._latent import LatentSparsifier
@@ -66,6 +66,9 @@ class StraightThrough(LatentSparsifier):
         total_steps: optimizer steps of the whole run.
         start, end, every, initial: see :class:`MaskTimetable` and its ``of_shares``.
         **options: see :class:`LatentSparsifier`.
+
+    Raises:
+        UsageError: the choices do not fit each other; the optimizer is LBFGS (at :meth:`attach`).
     """
 
     def __init__(
@@ -80,6 +83,14 @@ class StraightThrough(LatentSparsifier):
                     f"end={end}; give both the same value"
                 )
             check_combination(self.timetable.initial, self.distribution, self.pattern)
+
+    def _prepare(self) -> None:
+        # Its curvature comes from differences of gradients; those of a mask that moves made it diverge to NaN.
+        if isinstance(self._optimizer, optim.LBFGS):
+            raise UsageError(
+                "a straight-through gradient is not the gradient of any function, which LBFGS needs; use another "
+                "optimizer, such as SGD or Adam"
+            )
 
     def effective(self, name: str, latent: Tensor) -> Tensor:
         """``latent`` where the mask of the layer is True, else 0."""
