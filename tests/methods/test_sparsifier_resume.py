@@ -38,7 +38,7 @@ METHODS = {
     "one shot": lambda **o: OneShot(0.8, at_step=3, **o),
     "keep zeros": lambda **o: KeepZeros(**o),
     "ste": lambda packed: STE(0.8, STEPS, start=0.2, end=0.5, record_every=3),
-    "dpf": lambda packed: DPF(0.8, STEPS, every=3),
+    "dpf": lambda **o: DPF(0.8, STEPS, every=3, **o),
     "sr ste": lambda packed: SRSTE(0.5, STEPS, strength=0.01, record_every=5),
     "str": lambda packed: STR(0.8, STEPS, initial_logit=-4.0),
     "gmp power": lambda **o: GMP(0.8, STEPS, initial=0.2, events=6, reparameterise=PowerPropagation(3.0), **o),

@@ -8,7 +8,9 @@ from method_runs import OPTIMIZERS, assert_same_state, convnet, mlp, train
 from torch import nn, optim
 
 from tamis.errors import UsageError
+from tamis.kernels import native_available
 from tamis.methods import ACDC, DPF, GMP, SRSTE, STE, OneShot
+from tamis.nn import computes_sparsely
 from tamis.sparsity import NM, Global, keep_count, select_masks
 
 ROWS = Global(floor=0.0)
@@ -182,3 +184,37 @@ def test_two_of_four_keeps_the_two_largest_of_each_group_of_the_latent_weights()
         assert all(torch.equal(mask, expected[name]) for name, mask in sparsifier.masks.items())
 
     train(model, optimizer, range(6), after=check)
+
+
+@pytest.mark.parametrize(("network", "shape"), [(mlp, (12,)), (convnet, (2, 6, 6))])
+def test_dpf_on_the_sparse_kernels_trains_as_masked(network, shape):
+    models = []
+    for packed in (True, False):
+        model = network()
+        optimizer = OPTIMIZERS["momentum"](model.parameters())
+        sparsifier = DPF(0.7, 16, every=4, end=0.25, packed=packed).attach(model, optimizer)
+        names = list(sparsifier.masks)
+
+        def check(step, model=model, sparsifier=sparsifier, names=names, packed=packed):
+            assert [name for name in names if computes_sparsely(model.get_submodule(name))] == names * packed
+            assert all(tuple(model.get_submodule(n).weight.shape) == tuple(sparsifier.masks[n].shape) for n in names)
+
+        train(model, optimizer, range(16), shape, after=check)
+        assert sparsifier.events[-1]["packed"] == names * packed
+        models.append(model)
+        sparsifier.finalize()
+        assert not any(computes_sparsely(module) for module in model.modules())
+    assert_same_state(*models, rtol=1e-3, atol=1e-4)  # float32 sums in another order over 16 steps
+
+
+def test_dpf_packs_by_itself_what_is_worth_it():
+    model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 4))
+    optimizer = OPTIMIZERS["momentum"](model.parameters())
+    sparsifier = DPF(0.9, 16, end=0.0).attach(model, optimizer)
+    assert sparsifier.events[-1]["packed"] == (["0"] if native_available() else [])
+    with pytest.raises(UsageError, match="may change at every step"):
+        DPF(0.9, 16, every=1, packed=True)
+    shared = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
+    shared[1].weight = shared[0].weight
+    with pytest.raises(UsageError, match="no layer is a float32 CPU Linear or Conv2d that shares no weight"):
+        DPF(0.5, 16, packed=True).attach(shared, OPTIMIZERS["sgd"](shared.parameters()))

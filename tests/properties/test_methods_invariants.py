@@ -65,8 +65,10 @@ def methods(draw):
     if kind in ("ste", "dpf"):
         start = draw(st.floats(0.0, 0.5))
         times = {"start": start, "end": draw(st.floats(start, 1.0)), "initial": draw(st.floats(0.0, 1.0)) * sparsity}
-        extra = {"every": draw(st.integers(1, 6))} if kind == "dpf" else {"record_every": draw(st.integers(1, 6))}
-        make = partial(DPF if kind == "dpf" else STE, total_steps=STEPS, **times, **extra, **options)
+        extra = {"every": draw(st.integers(2, 6))} if kind == "dpf" else {"record_every": draw(st.integers(1, 6))}
+        if kind == "dpf":
+            return partial(DPF, total_steps=STEPS, **times, **extra, **options)
+        make = partial(STE, total_steps=STEPS, **times, **extra, **options)
         return lambda packed: make()
     if kind in ("gmp", "oneshot") and draw(st.booleans()):
         options["reparameterise"] = PowerPropagation(draw(st.sampled_from([1.0, 1.5, 2.0])))

@@ -57,12 +57,20 @@ def serves(x: Tensor, values: Tensor) -> bool:
 
 
 def sparse_conv2d(
-    x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern, geometry: ConvGeometry
+    x: Tensor,
+    values: Tensor,
+    bias: Tensor | None,
+    pattern: PackedPattern,
+    geometry: ConvGeometry,
+    weight: Tensor | None = None,
 ) -> Tensor:
-    """The native convolution with gradients; arguments are those of :func:`tamis.kernels.sparse_conv2d`, checked."""
+    """The native convolution with gradients; arguments are those of :func:`tamis.kernels.sparse_conv2d`, checked.
+
+    With ``weight``, the dense weight that ``values`` were detached from, its gradient is computed in full.
+    """
     key = "" if torch.compiler.is_compiling() else choices.key(x, pattern, geometry, isa())
     values, bias = values.contiguous(), None if bias is None else bias.contiguous()
-    return _SparseConv.apply(x, values, bias, pattern.row_ptr, pattern.indices, pattern, geometry, key)
+    return _SparseConv.apply(x, values, bias, pattern.row_ptr, pattern.indices, pattern, geometry, key, weight)
 
 
 def conv2d_without_gradients(
@@ -86,12 +94,15 @@ def conv2d_without_gradients(
 
 
 class _SparseConv(torch.autograd.Function):
-    """Forward, gradient of the input and gradient of the live weights, each native or dense as measured."""
+    """Forward, gradient of the input and gradient of the live weights, each native or dense as measured.
+
+    The gradient of a dense ``weight``, where one is given, is always computed densely.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, values: Tensor, bias: Tensor | None, row_ptr: Tensor, indices: Tensor,
-                pattern: PackedPattern, geometry: ConvGeometry, key: str) -> Tensor:  # fmt: skip
-        needs_x, needs_values = ctx.needs_input_grad[:2]
+                pattern: PackedPattern, geometry: ConvGeometry, key: str, weight: Tensor | None) -> Tensor:  # fmt: skip
+        needs_x, needs_values = ctx.needs_input_grad[0], ctx.needs_input_grad[1] or ctx.needs_input_grad[8]
         # What nobody needs is not kept: a frozen weight needs no input, a first layer no weight.
         ctx.save_for_backward(x if needs_values else None, values if needs_x else None, row_ptr, indices)
         ctx.pattern, ctx.geometry, ctx.key = pattern, geometry, key
@@ -108,7 +119,7 @@ class _SparseConv(torch.autograd.Function):
         x, values, row_ptr, indices = ctx.saved_tensors
         geometry, pattern, key = ctx.geometry, ctx.pattern, ctx.key
         shape = (pattern.shape[0], pattern.row_length // geometry.taps, *geometry.kernel)
-        grad_x = grad_values = grad_bias = None
+        grad_x = grad_values = grad_bias = grad_weight = None
         if ctx.needs_input_grad[0]:
             transposed = _transposed(row_ptr, indices, pattern, geometry, ctx.channels)
             grad_x = choices.run(
@@ -128,7 +139,9 @@ class _SparseConv(torch.autograd.Function):
             )
         if ctx.needs_input_grad[2]:
             grad_bias = grad.sum((0, 2, 3))
-        return grad_x, grad_values, grad_bias, None, None, None, None, None
+        if ctx.needs_input_grad[8]:
+            grad_weight = reference.conv2d_grad_weight(grad, x, shape, geometry).reshape(pattern.shape)
+        return grad_x, grad_values, grad_bias, None, None, None, None, None, grad_weight
 
 
 def _transposed(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,8 +29,9 @@ class LatentSparsifier(Sparsifier):
       others keep theirs.
     - After :meth:`detach` or :meth:`finalize` the model keeps the sparse weights and the latent ones are gone;
       :class:`~tamis.methods.KeepZeros` trains on with those zeros.
-    - Layers never run packed, because gradients of all weights are needed; ``finalize(keep_packed=True)`` packs
-      nothing here, use :func:`tamis.sparsify` on the finished model.
+    - Layers keep their dense weights, because all of them are trained.  Where the support rests for some steps
+      (``rests``), ``packed`` lets their forward pass and input gradient run on the sparse kernels; the gradient of the
+      weight stays dense.  ``finalize(keep_packed=True)`` packs nothing here, use :func:`tamis.sparsify` on the result.
 
     Supports may change at every step.  Of these changes only some are recorded as events, announced to
     :meth:`before_change` callbacks and checked for collapse: the first, one in every ``record_every`` steps, the last.
@@ -39,24 +40,40 @@ class LatentSparsifier(Sparsifier):
         sparsity: see :class:`Sparsifier`.
         total_steps: optimizer steps of the whole run.
         record_every: steps between two events; None records about a hundred in a run.
+        rests: whether the support stays the same for several steps; the method's to say, not the user's.
         **options: see :class:`Sparsifier`.
 
     Raises:
-        UsageError: ``packed=True`` or another reparameterisation was asked for, or a number is out of range.
+        UsageError: ``packed=True`` where the support does not rest, another reparameterisation was asked for, or a
+            number is out of range.
     """
 
-    def __init__(self, sparsity: float, total_steps: int, *, record_every: int | None = None, **options: Any) -> None:
+    dense_gradients: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        sparsity: float,
+        total_steps: int,
+        *,
+        record_every: int | None = None,
+        rests: bool = False,
+        **options: Any,
+    ) -> None:
         super().__init__(sparsity, **options)
         name = type(self).__name__
         if isinstance(total_steps, bool) or not isinstance(total_steps, int) or total_steps < 1:
             raise UsageError(f"total_steps must be a whole number of at least 1; got {total_steps!r}")
         if record_every is not None and record_every < 1:
             raise UsageError(f"record_every must be at least 1 step; got {record_every}")
-        if self.packed is True:
-            raise UsageError(f"packed=True stores live weights alone, but {name} trains all of them; use packed='auto'")
+        if self.packed is True and not rests:
+            raise UsageError(
+                f"packed=True, but the support of {name} may change at every step, and packing it anew costs more than "
+                "the sparse kernels gain; use packed='auto'"
+            )
         if self.reparameterise is not None:
             raise UsageError(f"{name} is a reparameterisation itself; got reparameterise={self.reparameterise!r} too")
-        self.packed = False
+        if not rests:
+            self.packed = False
         self.total_steps = total_steps
         self.record_every = math.ceil(total_steps / 100) if record_every is None else record_every
         self._latents = LatentWeights(self)

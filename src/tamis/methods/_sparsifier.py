@@ -85,6 +85,7 @@ class Sparsifier(ABC):
 
     method: ClassVar[str]
     needs_examples: ClassVar[bool] = False
+    dense_gradients: ClassVar[bool] = False  # whether all weights are trained while a mask is in force
 
     def __init__(
         self,
@@ -182,7 +183,7 @@ class Sparsifier(ABC):
         layers = prunable_modules(plain, self.include, self.exclude)
         check_model_and_optimizer(plain, layers, optimizer)
         dense_layers(list(layers), self.distribution, self.pattern)  # refuses names that do not exist
-        supports = LayerSupports(plain, layers, optimizer, self.packed)
+        supports = LayerSupports(plain, layers, optimizer, self.packed, dense_gradients=self.dense_gradients)
         claim_all(layers)
         self._model, self._optimizer, self._supports = plain, optimizer, supports
         supports.release()

@@ -69,7 +69,7 @@ class STR(LatentSparsifier):
         trim: bool = False,
         **options: Any,
     ) -> None:
-        super().__init__(sparsity, total_steps, **options)
+        super().__init__(sparsity, total_steps, rests=False, **options)
         if not isinstance(self.pattern, Unstructured):
             raise UsageError(f"a threshold knows no pattern; got pattern={self.pattern!r}, use Unstructured()")
         if not abs(initial_logit) < float("inf"):

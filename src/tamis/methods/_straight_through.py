@@ -74,7 +74,7 @@ class StraightThrough(LatentSparsifier):
     def __init__(
         self, sparsity: float, total_steps: int, *, start: float, end: float, every: int, initial: float, **options: Any
     ) -> None:
-        super().__init__(sparsity, total_steps, **options)
+        super().__init__(sparsity, total_steps, rests=every > 1, **options)
         self.timetable = MaskTimetable.of_shares(self.total_steps, start, end, every, initial, self.sparsity)
         if self.timetable.first < self.timetable.last:
             if isinstance(self.pattern, NM):
