@@ -81,7 +81,11 @@ class LatentWeights:
         """Take the latent weights back from the parameters, and write the effective ones."""
         if self._made is not None:
             for name, layer in layers.items():
-                self._latent[name] = layer.weight.detach().clone()
+                known = self._latent.get(name)
+                if known is None or known.shape != layer.weight.shape:
+                    self._latent[name] = layer.weight.detach().clone()
+                else:
+                    known.copy_(layer.weight)
             self.show(layers)
 
     @torch.no_grad()

@@ -11,6 +11,7 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tamis.errors import UsageError
 from tamis.methods._checkpoint import SparsifierState
@@ -20,7 +21,6 @@ from tamis.methods._optimizer_companions import add_companion, remove_companion
 from tamis.sparsity import (
     Unstructured,
     masks_from_zeros,
-    soft_threshold,
     soft_threshold_gradients,
     sparsity_of,
     static_cost,
@@ -95,7 +95,8 @@ class STR(LatentSparsifier):
 
     def effective(self, name: str, latent: Tensor) -> Tensor:
         """``sign(w) * relu(|w| - sigmoid(s))``."""
-        return soft_threshold(latent, self.logits[name].detach())
+        # torch's fused form of sparsity.soft_threshold, equal to the bit and much faster where no gradient is wanted
+        return F.softshrink(latent, float(torch.sigmoid(self.logits[name].detach())))
 
     def latent(self, name: str, effective: Tensor) -> Tensor:
         """``sign(w) * (|w| + sigmoid(s))``, and 0 for 0."""

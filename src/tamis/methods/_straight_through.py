@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, optim
 
 from tamis.errors import UsageError
@@ -94,8 +93,7 @@ class StraightThrough(LatentSparsifier):
 
     def effective(self, name: str, latent: Tensor) -> Tensor:
         """``latent`` where the mask of the layer is True, else 0."""
-        mask = self._mask(name)
-        return latent if mask is None else torch.where(mask, latent, torch.zeros_like(latent))
+        return self._attached().masked(name, latent)
 
     def _mask(self, name: str) -> Tensor | None:
         return held_mask(self._attached().layers[name])

@@ -152,6 +152,13 @@ class LayerSupports:
         if self._masked is not None:
             self._masked.zero_weights()
 
+    def masked(self, name: str, weight: Tensor) -> Tensor:
+        """``weight``, of the dense shape of layer ``name``, times the layer's mask; itself in a dense phase.
+
+        The layer must not be packed.
+        """
+        return weight if self._masked is None else self._masked.apply(name, weight)
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Dense shape of each governed weight."""
         return {

@@ -1,7 +1,8 @@
 """Powerpropagation: weights as signed powers of what is trained.
 
 Schwarz, Jayakumar, Pascanu, Latham, Teh, "Powerpropagation: A sparsity inducing weight reparameterisation" (NeurIPS
-2021), equations 1 and 2.  Exponent 1 is the identity, bit for bit, in all three functions.
+2021), equations 1 and 2.  Exponent 1 is the identity, bit for bit, in all three functions.  They work in place on their
+own temporaries, so they are not for autograd.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from torch import Tensor
 
 def signed_power(latent: Tensor, alpha: float) -> Tensor:
     """``latent * |latent| ** (alpha - 1)``; rising, so magnitudes are ranked as those of ``latent``."""
-    return latent * latent.abs().pow(alpha - 1.0)
+    return _magnitude_power(latent, alpha - 1.0).mul_(latent)
 
 
 def signed_root(weight: Tensor, alpha: float) -> Tensor:
@@ -22,4 +23,9 @@ def signed_root(weight: Tensor, alpha: float) -> Tensor:
 
 def signed_power_gradient(latent: Tensor, alpha: float, upstream: Tensor) -> Tensor:
     """``upstream * alpha * |latent| ** (alpha - 1)``; 0 where the latent weight is 0 and ``alpha > 1``."""
-    return upstream * (alpha * latent.abs().pow(alpha - 1.0))
+    return _magnitude_power(latent, alpha - 1.0).mul_(alpha).mul_(upstream)
+
+
+def _magnitude_power(tensor: Tensor, exponent: float) -> Tensor:
+    magnitude = tensor.detach().abs()
+    return magnitude if exponent == 1.0 else magnitude.pow(exponent)  # pow does not know that 1 needs no work
