@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 # public name -> room that defines it
 _PUBLIC = {
     "ACDC": "tamis.methods",
+    "DPF": "tamis.methods",
     "GMP": "tamis.methods",
     "Examples": "tamis.methods",
     "OneShot": "tamis.methods",
@@ -23,6 +24,10 @@ _PUBLIC = {
     "SRigL": "tamis.methods",
     "Static": "tamis.methods",
     "TopKAST": "tamis.methods",
+    "PowerPropagation": "tamis.methods",
+    "SRSTE": "tamis.methods",
+    "STE": "tamis.methods",
+    "STR": "tamis.methods",
     "Sparsifier": "tamis.methods",
     "Global": "tamis.sparsity",
     "Uniform": "tamis.sparsity",

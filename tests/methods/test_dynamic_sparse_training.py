@@ -11,7 +11,7 @@ from torch import nn, optim
 from torch.nn import functional as F
 
 from tamis.errors import UsageError
-from tamis.methods import GMP, SET, SNFS, RandomPruning, RigL, SRigL, Static, measure_layer_costs
+from tamis.methods import GMP, SET, SNFS, PowerPropagation, RandomPruning, RigL, SRigL, Static, measure_layer_costs
 from tamis.sparsity import ERK, NM, Block, FanIn, Global, Uniform, forward_fraction, keep_count, rigl_cost
 
 
@@ -472,6 +472,7 @@ def test_the_ledger_of_static_masks_set_and_snfs(make, every_step_dense):
     ("arguments", "message"),
     [
         ({"every": 0}, "every must be a whole number"),
+        ({"reparameterise": PowerPropagation(2.0)}, "grows weights from 0"),
         ({"every": 2.5}, "every must be a whole number"),
         ({"alpha": 1.5}, "alpha must be a share"),
         ({"end": 2.5}, "whole number of steps"),

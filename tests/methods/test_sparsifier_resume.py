@@ -12,11 +12,16 @@ from method_runs import OPTIMIZERS, SHORT, assert_same_state, mlp, train
 from tamis.errors import FileError, UsageError
 from tamis.methods import (
     ACDC,
+    DPF,
     GMP,
     SET,
     SNFS,
+    SRSTE,
+    STE,
+    STR,
     KeepZeros,
     OneShot,
+    PowerPropagation,
     Ramp,
     RandomPruning,
     ReturnAsSaved,
@@ -47,6 +52,14 @@ METHODS = {
     "random": lambda **o: RandomPruning(0.8, at_step=3, **o),
     "static": lambda **o: Static(0.8, **o),
     "topkast": lambda **o: TopKAST(0.8, every=3, strength=0.1, **o),
+    "ste": lambda packed: STE(0.8, STEPS, start=0.2, end=0.5, record_every=3),
+    "dpf": lambda **o: DPF(0.8, STEPS, every=3, **o),
+    "sr ste": lambda packed: SRSTE(0.5, STEPS, strength=0.01, record_every=5),
+    "str": lambda packed: STR(0.8, STEPS, initial_logit=-4.0),
+    "gmp power": lambda **o: GMP(0.8, STEPS, initial=0.2, events=6, reparameterise=PowerPropagation(3.0), **o),
+    "acdc power": lambda **o: ACDC(
+        0.8, STEPS, schedule=SHORT, returning=ReturnAsSaved(), reparameterise=PowerPropagation(2.0), **o
+    ),
 }
 
 
@@ -67,7 +80,14 @@ def through_json(state):
 @pytest.mark.parametrize(("packed", "stop"), [(True, 2), (True, 6), (False, 4)])
 @pytest.mark.parametrize(
     ("method", "name"),
-    [*((m, "momentum") for m in METHODS), *((m, "adamw") for m in ("acdc", "gmp revive", "rigl", "set", "topkast"))],
+    [
+        *((m, "momentum") for m in METHODS),
+        *((m, "adamw") for m in ("acdc", "gmp revive", "rigl", "set", "topkast")),
+        ("dpf", "adamw"),
+        ("str", "adamw"),
+        ("str", "adagrad"),
+        ("gmp power", "adamw"),
+    ],
 )
 def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(method, name, packed, stop):
     model, optimizer, whole = start(method, name, packed)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from tamis.errors import UsageError
 from tamis.kernels import native_available
-from tamis.methods import TopKAST, measure_layer_costs
+from tamis.methods import PowerPropagation, TopKAST, measure_layer_costs
 from tamis.nn import is_packed
 from tamis.sparsity import ERK, NM, Block, Global, Uniform, forward_fraction, keep_count, topkast_cost
 
@@ -24,7 +24,7 @@ def attached(sparsifier, name="momentum", model=None):
 
 
 def latent(sparsifier):
-    return sparsifier._latent.all(sparsifier._supports.layers)
+    return sparsifier._dormant.all(sparsifier._supports.layers)
 
 
 def small(vector, packed, **options):
@@ -304,6 +304,7 @@ def test_the_published_rows_follow_from_the_rule(pruning_vectors, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"reparameterise": PowerPropagation(2.0)}, "latent weights of its own"),
         ({"backward_sparsity": 0.95}, "must contain the forward mask"),
         ({"backward_sparsity": 1.0}, r"\[0, 1\)"),
         ({"every": 0}, "every must be"),

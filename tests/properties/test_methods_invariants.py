@@ -14,7 +14,20 @@ from torch import nn, optim
 from torch.nn import functional as F
 
 from tamis.errors import UsageError
-from tamis.methods import ACDC, GMP, SET, SNFS, OneShot, Ramp, ReturnAtRandom, RigL, TopKAST
+from tamis.methods import (
+    ACDC,
+    DPF,
+    GMP,
+    SET,
+    SNFS,
+    STE,
+    OneShot,
+    PowerPropagation,
+    Ramp,
+    ReturnAtRandom,
+    RigL,
+    TopKAST,
+)
 from tamis.methods._bitmap import from_bitmap, to_bitmap
 from tamis.sparsity import ERK, NM, Global, Phase, Uniform, acdc_phases, keep_count, mask_hash
 
@@ -62,9 +75,8 @@ def methods(draw):
     """A maker of sparsifiers; the maker takes ``packed``."""
     sparsity, distribution = draw(sparsities), draw(distributions)
     options = {"sparsity": sparsity, "distribution": distribution, "on_collapse": "warn"}
-    kind = draw(
-        st.sampled_from(["acdc", "ramp", "random", "gmp", "revive", "oneshot", "topkast", "set", "rigl", "snfs"])
-    )
+    kinds = ["acdc", "ramp", "random", "gmp", "revive", "oneshot", "topkast", "set", "rigl", "snfs", "ste", "dpf"]
+    kind = draw(st.sampled_from(kinds))
     if kind == "topkast":
         backward = draw(st.floats(0.0, 1.0)) * sparsity
         return partial(TopKAST, backward_sparsity=backward, every=draw(st.integers(1, 6)), strength=0.1, **options)
@@ -72,6 +84,16 @@ def methods(draw):
         schedule = {"every": draw(st.integers(1, 6)), "alpha": draw(st.floats(0.0, 1.0)), "end": draw(st.floats(0, 1))}
         start = {"anneal": draw(st.sampled_from(["cosine", "constant"])), "first_update_at_zero": draw(st.booleans())}
         return partial(DYNAMIC[kind], total_steps=STEPS, **schedule, **start, **options)
+    if kind in ("ste", "dpf"):
+        start = draw(st.floats(0.0, 0.5))
+        times = {"start": start, "end": draw(st.floats(start, 1.0)), "initial": draw(st.floats(0.0, 1.0)) * sparsity}
+        extra = {"every": draw(st.integers(2, 6))} if kind == "dpf" else {"record_every": draw(st.integers(1, 6))}
+        if kind == "dpf":
+            return partial(DPF, total_steps=STEPS, **times, **extra, **options)
+        make = partial(STE, total_steps=STEPS, **times, **extra, **options)
+        return lambda packed: make()
+    if kind in ("gmp", "oneshot") and draw(st.booleans()):
+        options["reparameterise"] = PowerPropagation(draw(st.sampled_from([1.0, 1.5, 2.0])))
     if kind == "oneshot":
         return partial(OneShot, at_step=draw(st.integers(0, 5)), **options)
     if kind in ("gmp", "revive"):

@@ -10,7 +10,14 @@ from tamis.kernels._pattern import PackedPattern
 from tamis.kernels._pool import max_pool2d
 from tamis.kernels._processor import processor_name
 from tamis.kernels.choose import choices
-from tamis.kernels.functional import sparse_conv1d, sparse_conv2d, sparse_conv2d_inference, sparse_linear
+from tamis.kernels.functional import (
+    live_conv2d,
+    live_linear,
+    sparse_conv1d,
+    sparse_conv2d,
+    sparse_conv2d_inference,
+    sparse_linear,
+)
 
 __all__ = [
     "ConvGeometry",
@@ -22,6 +29,8 @@ __all__ = [
     "format_of",
     "in_format",
     "isa",
+    "live_conv2d",
+    "live_linear",
     "max_pool2d",
     "memory_state",
     "native_available",

@@ -59,9 +59,12 @@ def serves(x: Tensor, values: Tensor) -> bool:
 
 def sparse_conv2d(
     x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern, geometry: ConvGeometry,
-    inner: InnerPattern | None = None,
+    inner: InnerPattern | None = None, weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """The native convolution with gradients; arguments are those of :func:`tamis.kernels.sparse_conv2d`, checked."""
+    """The native convolution with gradients; arguments are those of :func:`tamis.kernels.sparse_conv2d`, checked.
+
+    With ``weight``, the dense weight that ``values`` were detached from, its gradient is computed in full.
+    """
 
     def key(of: PackedPattern) -> str:
         return "" if torch.compiler.is_compiling() else choices.key(x, of, geometry, isa())
@@ -69,7 +72,7 @@ def sparse_conv2d(
     values, bias = values.contiguous(), None if bias is None else bias.contiguous()
     outer = (pattern.row_ptr, pattern.indices, pattern)
     if inner is None:
-        return _SparseConv.apply(x, values, bias, *outer, geometry, key(pattern))
+        return _SparseConv.apply(x, values, bias, *outer, geometry, key(pattern), weight)
     within = (inner.positions, inner.pattern.row_ptr, inner.pattern.indices, inner.pattern)
     return _NestedConv.apply(x, values, bias, *outer, *within, geometry, key(inner.pattern), key(pattern))
 
@@ -95,12 +98,15 @@ def conv2d_without_gradients(
 
 
 class _SparseConv(torch.autograd.Function):
-    """Forward, gradient of the input and gradient of the live weights, each native or dense as measured."""
+    """Forward, gradient of the input and gradient of the live weights, each native or dense as measured.
+
+    The gradient of a dense ``weight``, where one is given, is always computed densely.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, values: Tensor, bias: Tensor | None, row_ptr: Tensor, indices: Tensor,
-                pattern: PackedPattern, geometry: ConvGeometry, key: str) -> Tensor:  # fmt: skip
-        needs_x, needs_values = ctx.needs_input_grad[:2]
+                pattern: PackedPattern, geometry: ConvGeometry, key: str, weight: Tensor | None) -> Tensor:  # fmt: skip
+        needs_x, needs_values = ctx.needs_input_grad[0], ctx.needs_input_grad[1] or ctx.needs_input_grad[8]
         # What nobody needs is not kept: a frozen weight needs no input, a first layer no weight.
         ctx.save_for_backward(x if needs_values else None, values if needs_x else None, row_ptr, indices)
         ctx.pattern, ctx.geometry, ctx.key = pattern, geometry, key
@@ -115,7 +121,11 @@ class _SparseConv(torch.autograd.Function):
         grad_x = _grad_input(grad, values, *how, ctx.channels) if ctx.needs_input_grad[0] else None
         grad_values = _grad_values(grad, x, *how) if ctx.needs_input_grad[1] else None
         grad_bias = grad.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
-        return grad_x, grad_values, grad_bias, None, None, None, None, None
+        grad_weight = None
+        if ctx.needs_input_grad[8]:
+            shape = _as_conv2d(ctx.pattern, ctx.geometry)
+            grad_weight = reference.conv2d_grad_weight(grad, x, shape, ctx.geometry).reshape(ctx.pattern.shape)
+        return grad_x, grad_values, grad_bias, None, None, None, None, None, grad_weight
 
 
 class _NestedConv(torch.autograd.Function):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from tamis.errors import UsageError
 from tamis.kernels import _native, reference
@@ -79,6 +80,48 @@ def sparse_conv2d(
     if not _native.serves(x, values):
         return reference.conv2d(x, values, bias, pattern, geometry, inner)
     return _native.sparse_conv2d(x, values, bias, pattern, geometry, inner)
+
+
+def live_linear(x: Tensor, weight: Tensor, bias: Tensor | None, pattern: PackedPattern) -> Tensor:
+    """``F.linear(x, weight, bias)`` for a dense ``weight`` that is zero outside ``pattern``, which is not looked at.
+
+    Result and gradient of the input come from the sparse kernels, the gradient of ``weight`` ``(O, I)`` is dense and
+    complete.  Arguments otherwise as :func:`sparse_linear`, and so the errors.
+    """
+    if _under_autocast(x):
+        with torch.autocast(x.device.type, enabled=False):
+            x, weight, bias = _as_float32(x, weight, bias)
+            return live_linear(x, weight, bias, pattern)
+    if not _native.serves(x, weight):
+        return F.linear(x, weight, bias)
+    if x.dim() < 1 or x.shape[-1] != pattern.row_length:
+        raise UsageError(f"live_linear: expected (..., {pattern.row_length}) features, got shape {tuple(x.shape)}")
+    values = pattern.pack(weight.detach())
+    _check_operands(x, values, bias, pattern)
+    flat = x.reshape(-1, pattern.row_length, 1, 1)
+    y = _native.sparse_conv2d(flat, values, bias, pattern, _ONE_PIXEL, weight=weight)
+    return y.reshape(*x.shape[:-1], pattern.shape[0])
+
+
+def live_conv2d(
+    x: Tensor, weight: Tensor, bias: Tensor | None, pattern: PackedPattern, geometry: ConvGeometry
+) -> Tensor:
+    """:func:`sparse_conv2d` of a dense ``weight`` that is zero outside ``pattern``, with its complete gradient.
+
+    See :func:`live_linear`; ``weight`` has the shape of ``pattern``.
+    """
+    if _under_autocast(x):
+        with torch.autocast(x.device.type, enabled=False):
+            x, weight, bias = _as_float32(x, weight, bias)
+            return live_conv2d(x, weight, bias, pattern, geometry)
+    _check_geometry(x, pattern, geometry)
+    if not _native.serves(x, weight):
+        top, bottom, left, right = geometry.padding
+        x = F.pad(x, (left, right, top, bottom))
+        return F.conv2d(x, weight, bias, geometry.stride, 0, geometry.dilation, geometry.groups)
+    values = pattern.pack(weight.detach())
+    _check_operands(x, values, bias, pattern)
+    return _native.sparse_conv2d(x, values, bias, pattern, geometry, weight=weight)
 
 
 def sparse_conv2d_inference(

@@ -3,14 +3,19 @@
 from tamis.methods._acdc import ACDC
 from tamis.methods._checkpoint import SparsifierState
 from tamis.methods._collapse import CollapseWarning
+from tamis.methods._decay_search import DecaySearch, DecayTrial
+from tamis.methods._dpf import DPF
 from tamis.methods._dynamic import DynamicSparse
 from tamis.methods._examples import Examples
 from tamis.methods._gmp import GMP
+from tamis.methods._latent import LatentSparsifier
+from tamis.methods._latent_weights import Reparameterisation
 from tamis.methods._ledger import ledger_rows, measure_layer_costs
 from tamis.methods._memorisation import MemorisationProbe
 from tamis.methods._one_shot import KeepZeros, OneShot
 from tamis.methods._optimizer_state import UnknownStateWarning
 from tamis.methods._pair import DensePair
+from tamis.methods._powerpropagation import PowerPropagation
 from tamis.methods._random_masks import RandomPruning, Static
 from tamis.methods._returning import Ramp, ReturnAsSaved, ReturnAsZero, ReturnAtRandom
 from tamis.methods._rigl import RigL
@@ -18,7 +23,10 @@ from tamis.methods._set import SET
 from tamis.methods._snapshot import Snapshot
 from tamis.methods._snfs import SNFS
 from tamis.methods._sparsifier import Sparsifier
+from tamis.methods._sr_ste import SRSTE
 from tamis.methods._srigl import SRigL
+from tamis.methods._ste import STE
+from tamis.methods._str import STR
 from tamis.methods._topkast import TopKAST
 
 METHODS: dict[str, type[Sparsifier]] = {kind.method: kind for kind in (ACDC, GMP, OneShot)}
@@ -26,19 +34,28 @@ METHODS: dict[str, type[Sparsifier]] = {kind.method: kind for kind in (ACDC, GMP
 
 __all__ = [
     "ACDC",
+    "DPF",
     "GMP",
     "METHODS",
     "SET",
     "SNFS",
+    "SRSTE",
+    "STE",
+    "STR",
     "CollapseWarning",
+    "DecaySearch",
+    "DecayTrial",
     "DensePair",
     "DynamicSparse",
     "Examples",
     "KeepZeros",
+    "LatentSparsifier",
     "MemorisationProbe",
     "OneShot",
+    "PowerPropagation",
     "Ramp",
     "RandomPruning",
+    "Reparameterisation",
     "ReturnAsSaved",
     "ReturnAsZero",
     "ReturnAtRandom",

@@ -85,6 +85,11 @@ class ACDC(Sparsifier):
                     "use packed='auto' (then masked) or reset_momentum=True"
                 )
             self.packed = False
+        if getattr(self.reparameterise, "zeros_are_stuck", False) and isinstance(returning, ReturnAsZero):
+            raise UsageError(
+                f"weights that return as zeros get no gradient under {self.reparameterise!r} and would stay there: use "
+                "returning=ReturnAsSaved() or returning=ReturnAtRandom()"
+            )
         self.phases = _in_steps(schedule, total_steps, steps_per_epoch)
         self.total_steps = self.phases[-1].end
         self.steps_per_epoch = steps_per_epoch

@@ -32,6 +32,8 @@ def describe(sparsifier: Any) -> dict[str, Any]:
         "pattern": repr(sparsifier.pattern),
         **sparsifier._configuration(),
     }
+    if sparsifier.reparameterise is not None:
+        choices["reparameterise"] = repr(sparsifier.reparameterise)
     return {"method": sparsifier.method, **choices}
 
 
@@ -41,6 +43,7 @@ def save_common(sparsifier: Any) -> SparsifierState:
     recorder = sparsifier._recorder
     tensors = {f"mask/{name}": to_bitmap(mask) for name, mask in supports.masks.items()}
     tensors |= {f"previous/{name}": bits for name, bits in recorder.previous.items()}
+    tensors |= sparsifier._latents.tensors(supports.layers)
     return {
         "tensors": tensors,
         "json": {

@@ -46,7 +46,7 @@ def check_collapse(
             f"at sparsity {sparsity:g} no weight survives in {', '.join(empty)} (step {step}); give the distribution "
             "a floor, such as Global(floor=0.2), exclude the layer, or pass on_collapse='warn'"
         )
-    shares = uniform_shares(live, total, sparsity)
+    shares = uniform_shares(live, total, sparsity) if sparsity < 1.0 else dict.fromkeys(live, 0.0)
     starved = [f"{name} ({live[name]} of {total[name]})" for name, share in shares.items() if share < STARVED_SHARE]
     if starved:
         warnings.warn(

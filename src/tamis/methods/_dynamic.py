@@ -77,6 +77,11 @@ class DynamicSparse(Sparsifier):
         **options: Any,
     ) -> None:
         super().__init__(sparsity, **{"distribution": _ERK, **options})
+        if self.reparameterise is not None:
+            raise UsageError(
+                f"{type(self).__name__} grows weights from 0, where {self.reparameterise!r} gives them no gradient; leave "
+                "reparameterise out"
+            )
         if not isinstance(self.pattern, self._moves):
             raise UsageError(
                 f"{type(self).__name__} moves single weights, which would leave {self.pattern!r}; "

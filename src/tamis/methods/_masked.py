@@ -31,7 +31,8 @@ class MaskedWeights:
         sparse = [name for name, mask in self._masks.items() if not bool(mask.all())]
         self._weights = [parameters[name] for name in sparse]
         # Multiplying by floats is five times faster than by bools, which torch converts again at every step.
-        self._factors = [self._masks[name].to(parameters[name].dtype) for name in sparse]
+        self._factor_of = {name: self._masks[name].to(parameters[name].dtype) for name in sparse}
+        self._factors = list(self._factor_of.values())
         self._gradient_factors = (
             self._factors if gradients is None else [gradients[name].to(parameters[name]) for name in sparse]
         )
@@ -53,3 +54,8 @@ class MaskedWeights:
         """Set the pruned weights to zero (a negative weight becomes -0.0, which counts as zero)."""
         if self._weights:
             torch._foreach_mul_(self._weights, self._factors)
+
+    def apply(self, name: str, weight: Tensor) -> Tensor:
+        """``weight``, of the shape of layer ``name``, with zeros where its mask is False; itself if that is nowhere."""
+        factor = self._factor_of.get(name)
+        return weight if factor is None else weight * factor

@@ -36,7 +36,7 @@ class MaskRecorder:
     - ``mask_change_percent``, ``iou`` and ``regrown_share`` against the masks before (for AC/DC those of the previous
       sparse phase; None the first time), as :func:`tamis.sparsity.mask_change` defines them;
     - ``effective_nnz``: live weights on a path from input to output, where the model is one chain of layers, else None;
-    - ``packed``: the layers that run packed, and ``hash``: :func:`tamis.sparsity.mask_hash`.
+    - ``packed``: the layers that run on the sparse kernels, and ``hash``: :func:`tamis.sparsity.mask_hash`.
 
     Events of a decompression have no masks: only ``step``, ``event``, ``target``, ``sparsity``, ``layers`` (with the
     exactly zero weights as ``zeros``) and ``packed``.
@@ -85,7 +85,7 @@ class MaskRecorder:
                 "iou": change.iou if change else None,
                 "regrown_share": change.regrown_share if change else None,
                 "effective_nnz": chain_paths(list(current.values())).effective if is_chain(model, current) else None,
-                "packed": supports.packed_layers,
+                "packed": supports.sparse_layers,
                 "hash": mask_hash(current),
             }
         )

@@ -15,6 +15,7 @@ from tamis.methods._checkpoint import SparsifierState, load_common, save_common
 from tamis.methods._collapse import check_collapse
 from tamis.methods._examples import Examples
 from tamis.methods._history import History
+from tamis.methods._latent_weights import LatentWeights, Reparameterisation
 from tamis.methods._ledger import ForwardFraction, Stretch, ledger_rows, masked_gradients_cost
 from tamis.methods._optimizer_state import clear_moments, reset_regrown_state
 from tamis.methods._records import MaskRecorder
@@ -72,6 +73,8 @@ class Sparsifier(ABC):
             shape of their parameter, so exponential averages of weights and the like need False.
         on_collapse: ``"error"`` raises CollapseError before a layer would lose its last weight, ``"warn"`` goes on.
         examples: training batches and loss, for the methods that look at data by themselves (``needs_examples``).
+        reparameterise: what the optimizer trains in place of the weights, such as
+            :class:`~tamis.methods.PowerPropagation`; None trains the weights.
 
     Attributes:
         step: optimizer steps done since the first attach.
@@ -83,6 +86,7 @@ class Sparsifier(ABC):
     method: ClassVar[str]
     needs_examples: ClassVar[bool] = False
     cost_rule: ClassVar[str] = "3 f(live)"
+    dense_gradients: ClassVar[bool] = False  # whether all weights are trained while a mask is in force
 
     def __init__(
         self,
@@ -95,6 +99,7 @@ class Sparsifier(ABC):
         packed: Packed = "auto",
         on_collapse: Literal["error", "warn"] = "error",
         examples: Examples | None = None,
+        reparameterise: Reparameterisation | None = None,
     ) -> None:
         self.sparsity = check_combination(sparsity, distribution, pattern)
         self.distribution = distribution
@@ -108,6 +113,7 @@ class Sparsifier(ABC):
         self.packed = packed
         self.on_collapse = on_collapse
         self.examples = examples
+        self.reparameterise = reparameterise
         self.step = 0
         self._model: nn.Module | None = None
         self._optimizer: optim.Optimizer | None = None
@@ -116,10 +122,14 @@ class Sparsifier(ABC):
         self._recorder = MaskRecorder()
         self._history = History()
         self._times = StepTimes()
+        self._latents = LatentWeights(reparameterise)
         self._callbacks: list[Callable[[Sparsifier], Any]] = []
         self._pending: SparsifierState | None = None
 
     # ---- what a method decides ---------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:  # noqa: B027
+        """Set up what the method needs for the layers that :meth:`attach` found (nothing, by default)."""
 
     @abstractmethod
     def _enter(self, step: int) -> None:
@@ -192,12 +202,13 @@ class Sparsifier(ABC):
         layers = prunable_modules(plain, self.include, self.exclude)
         check_model_and_optimizer(plain, layers, optimizer)
         dense_layers(list(layers), self.distribution, self.pattern)  # refuses names that do not exist
-        supports = LayerSupports(plain, layers, optimizer, self.packed)
+        supports = LayerSupports(plain, layers, optimizer, self.packed, dense_gradients=self.dense_gradients)
         claim_all(layers)
         self._model, self._optimizer, self._supports = plain, optimizer, supports
         supports.release()
         self._handles = register_hooks(plain, layers, optimizer, self._before_step, self._after_step)
         try:
+            self._prepare()
             if self._pending is not None:
                 pending, self._pending = self._pending, None
                 self.load_state_dict(pending)
@@ -221,6 +232,7 @@ class Sparsifier(ABC):
         for handle in self._handles:
             handle.remove()
         self._handles = []
+        self._latents.forget()
         self._supports = None
         self._optimizer = None
 
@@ -248,20 +260,31 @@ class Sparsifier(ABC):
     # ---- hooks -------------------------------------------------------------------------------------------------
 
     def _before_step(self, optimizer: optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        layers = self._attached().layers
+
+        def before_closure() -> None:
+            self._latents.to_model(layers)
+            self._before_closure()
+
         def after_backward() -> None:
             if self._on_gradients():
                 for group in optimizer.param_groups:
                     for parameter in group["params"]:
                         parameter.grad = None  # torch's optimizers leave such parameters and their state alone
-            self._attached().zero_gradients()
+            if not self.dense_gradients:
+                self._attached().zero_gradients()
+            self._latents.to_optimizer(layers)
 
-        closed = with_closure(args, kwargs, self._before_closure, after_backward)
+        closed = with_closure(args, kwargs, before_closure, after_backward)
         if closed is None:
             after_backward()
+        else:
+            self._latents.to_optimizer(layers, gradients=False)  # an optimizer may look at weights before its closure
         return closed
 
     def _after_step(self, optimizer: optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         supports = self._attached()
+        self._latents.to_model(supports.layers)
         supports.zero_weights()
         self.step += 1
         self._times.step_ended()
@@ -402,4 +425,5 @@ class Sparsifier(ABC):
             self._pending = state
             return
         load_common(self, state)
+        self._latents.load(state["tensors"], self._supports.layers)
         self._load_own_state(state["tensors"], state["json"]["own"])

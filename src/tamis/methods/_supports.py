@@ -14,7 +14,15 @@ from tamis.methods._masked import MaskedWeights
 from tamis.methods._optimizer_state import is_elementwise
 from tamis.methods._packed import pack_with_state, unpack_with_state
 from tamis.methods._state_hooks import hold
-from tamis.nn import can_pack, is_packed, worth_packing
+from tamis.nn import (
+    can_compute_sparsely,
+    can_pack,
+    compute_densely,
+    compute_sparsely,
+    computes_sparsely,
+    is_packed,
+    worth_packing,
+)
 
 Packed = Literal["auto"] | bool
 
@@ -30,17 +38,32 @@ class LayerSupports:
         optimizer: the optimizer that trains them.
         packed: ``"auto"`` packs what the native kernels can serve and what is worth it, True whatever can be packed,
             False nothing.
+        dense_gradients: all weights are trained, so instead of packing, layers keep their weights and
+            :func:`tamis.nn.compute_sparsely`.
 
     Raises:
         UsageError: ``packed=True`` with an optimizer that is not known to update each weight by itself, with no layer
             that can be packed, or in a distributed job.
     """
 
-    def __init__(self, model: nn.Module, layers: Mapping[str, Any], optimizer: optim.Optimizer, packed: Packed) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Mapping[str, Any],
+        optimizer: optim.Optimizer,
+        packed: Packed,
+        *,
+        dense_gradients: bool = False,
+    ) -> None:
         self.layers = dict(layers)
         self._optimizer = optimizer
         self._forced = packed is True
-        self._packable = {name for name, layer in layers.items() if can_pack(layer, within=model)}
+        self._dense_gradients = dense_gradients
+        self._packable = {
+            name
+            for name, layer in layers.items()
+            if can_pack(layer, within=model) and (not dense_gradients or can_compute_sparsely(layer))
+        }
         refusal = self._why_not()
         if packed is True and refusal:
             raise UsageError(f"packed=True, but {refusal}; use packed='auto' or packed=False")
@@ -49,6 +72,8 @@ class LayerSupports:
         self._masked: MaskedWeights | None = None
 
     def _why_not(self) -> str:
+        if self._dense_gradients:
+            return "" if self._packable else "no layer is a float32 CPU Linear or Conv2d that shares no weight"
         if not is_elementwise(self._optimizer):
             return f"{type(self._optimizer).__name__} is not known to update every weight by itself"
         if (
@@ -82,6 +107,11 @@ class LayerSupports:
         """Names of the layers that are packed now."""
         return [name for name, layer in self.layers.items() if is_packed(layer)]
 
+    @property
+    def sparse_layers(self) -> list[str]:
+        """Names of the layers that run on the sparse kernels now, packed or with dense weight gradients."""
+        return [name for name, layer in self.layers.items() if is_packed(layer) or computes_sparsely(layer)]
+
     @torch.no_grad()
     def hold(
         self,
@@ -99,7 +129,11 @@ class LayerSupports:
         self.release()
         for name, layer in self.layers.items():
             stored = masks[name] if gradients is None else gradients[name]
-            if packed and self._worth_packing(name, stored):
+            if not packed or not self._worth_packing(name, stored):
+                continue
+            if self._dense_gradients:
+                compute_sparsely(layer, masks[name])
+            else:
                 pack_with_state(layer, masks[name], self._optimizer, None if gradients is None else stored)
                 hold(layer, None)
         dense = {name: layer.weight for name, layer in self.layers.items() if not is_packed(layer)}
@@ -119,6 +153,7 @@ class LayerSupports:
         for layer in self.layers.values():
             if is_packed(layer):
                 unpack_with_state(layer, self._optimizer)
+            compute_densely(layer)
             hold(layer, None)
         self._masked = None
 
@@ -131,6 +166,13 @@ class LayerSupports:
         """Set the pruned weights to zero (packed layers have none)."""
         if self._masked is not None:
             self._masked.zero_weights()
+
+    def masked(self, name: str, weight: Tensor) -> Tensor:
+        """``weight``, of the dense shape of layer ``name``, times the layer's mask; itself in a dense phase.
+
+        The layer must not be packed.
+        """
+        return weight if self._masked is None else self._masked.apply(name, weight)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Dense shape of each governed weight."""

@@ -14,7 +14,7 @@ from torch import Tensor, optim
 from tamis.errors import UsageError
 from tamis.methods._bitmap import from_bitmap, to_bitmap
 from tamis.methods._checkpoint import SparsifierState
-from tamis.methods._latent import LatentWeights
+from tamis.methods._dormant import DormantWeights
 from tamis.methods._ledger import ForwardFraction, Stretch
 from tamis.methods._sparsifier import Sparsifier
 from tamis.nn import is_packed
@@ -76,6 +76,8 @@ class TopKAST(Sparsifier):
         **options: Any,
     ) -> None:
         super().__init__(sparsity, **{"distribution": _UNIFORM, **options})
+        if self.reparameterise is not None:
+            raise UsageError(f"TopKAST keeps latent weights of its own; got reparameterise={self.reparameterise!r} too")
         if isinstance(self.pattern, NM):
             raise UsageError(f"{self.pattern!r} has one sparsity, but TopKAST needs two; use another pattern")
         backward = max(0.0, 2.0 * self.sparsity - 1.0) if backward_sparsity is None else backward_sparsity
@@ -92,12 +94,12 @@ class TopKAST(Sparsifier):
         self.backward_sparsity = backward
         self.every = every
         self.strength = float(strength)
-        self._latent = LatentWeights()
+        self._dormant = DormantWeights()
 
     @property
     def gradient_masks(self) -> dict[str, Tensor]:
         """The masks B, bool by layer name; ``masks`` are the masks A."""
-        return {name: masks.backward for name, masks in self._latent.masks.items()}
+        return {name: masks.backward for name, masks in self._dormant.masks.items()}
 
     def _enter(self, step: int) -> None:
         if step % self.every == 0:
@@ -108,7 +110,7 @@ class TopKAST(Sparsifier):
         self._announce()
         supports = self._attached()
         before = self.gradient_masks
-        weights = self._latent.all(supports.layers) if before else _copies(supports.weights())
+        weights = self._dormant.all(supports.layers) if before else _copies(supports.weights())
         scores = {name: magnitude_score(weight) for name, weight in weights.items()}
         forward = self._choose(scores, self.sparsity, {})
         wide = select_masks(scores, self.backward_sparsity, self.distribution, self.pattern)
@@ -122,33 +124,33 @@ class TopKAST(Sparsifier):
         """Give dense layers their latent weights, and keep what holding them to the masks is about to hide."""
         for name, layer in self._attached().layers.items():
             layer.weight.copy_(weights[name])
-        self._latent.remember(weights, masks)
+        self._dormant.remember(weights, masks)
 
     # ---- one optimizer step --------------------------------------------------------------------------------------
 
     def _before_closure(self) -> None:
-        self._latent.take_back(self._attached().layers)
+        self._dormant.take_back(self._attached().layers)
 
     @torch.no_grad()
     def _on_gradients(self) -> bool:
         layers = self._attached().layers
-        self._latent.show(layers)
+        self._dormant.show(layers)
         for name, layer in layers.items() if self.strength > 0.0 else ():
             if layer.weight.grad is not None:
                 layer.weight.grad.add_(self._penalty(name, layer))
         return False
 
     def _penalty(self, name: str, layer: Any) -> Tensor:
-        masks = self._latent.masks[name]
+        masks = self._dormant.masks[name]
         if is_packed(layer):
             among = layer.pattern.remember("among", lambda: layer.inner.among(layer.pattern))
             masks = TopKastMasks(among, torch.ones_like(among))
-        weights = self._latent.masks[name].forward.numel()
+        weights = self._dormant.masks[name].forward.numel()
         layer_sparsity = 1.0 - int(masks.forward.sum()) / weights
         return topkast_penalty_gradient(layer.weight, masks, layer_sparsity, self.strength)
 
     def _after_step(self, optimizer: optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._latent.take_back(self._attached().layers)
+        self._dormant.take_back(self._attached().layers)
         super()._after_step(optimizer, args, kwargs)
 
     # ---- ledger and checkpoints ----------------------------------------------------------------------------------
@@ -157,7 +159,7 @@ class TopKAST(Sparsifier):
         return topkast_cost(stretch.forward, stretch.trained)
 
     def _trained_counts(self) -> dict[str, int] | None:
-        return live_counts(self.gradient_masks) if self._latent.masks else None
+        return live_counts(self.gradient_masks) if self._dormant.masks else None
 
     def _published_cost(self, live: Mapping[str, int], fraction: ForwardFraction) -> float | None:
         trained = self._trained_counts()
@@ -167,16 +169,16 @@ class TopKAST(Sparsifier):
         return {"backward_sparsity": self.backward_sparsity, "every": self.every, "strength": self.strength}
 
     def _own_state(self) -> SparsifierState:
-        latent = self._latent.all(self._attached().layers)
+        latent = self._dormant.all(self._attached().layers)
         masks = self._attached().masks
-        tensors = {f"latent/{name}": weight.masked_fill(masks[name], 0.0) for name, weight in latent.items()}
+        tensors = {f"dormant/{name}": weight.masked_fill(masks[name], 0.0) for name, weight in latent.items()}
         tensors |= {f"gradient/{name}": to_bitmap(mask) for name, mask in self.gradient_masks.items()}
         return {"tensors": tensors, "json": {}}
 
     @torch.no_grad()
     def _load_own_state(self, tensors: Mapping[str, Tensor], json: Mapping[str, Any]) -> None:
         supports = self._attached()
-        weights = {name: weight + tensors[f"latent/{name}"].to(weight) for name, weight in supports.weights().items()}
+        weights = {name: weight + tensors[f"dormant/{name}"].to(weight) for name, weight in supports.weights().items()}
         masks = {
             name: TopKastMasks(forward, from_bitmap(tensors[f"gradient/{name}"], forward.shape).to(forward.device))
             for name, forward in supports.masks.items()

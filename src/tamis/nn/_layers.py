@@ -100,13 +100,33 @@ class SparseLinear(PackedWeight, nn.Linear):
         return sparse_linear(input, self.weight, self.bias, self.pattern, self.inner)
 
 
-class _PackedConv(PackedWeight):
+class PaddedConv(nn.Module):
+    """Pads the input of a convolution where the kernels do not; not a layer by itself."""
+
     def _padded(self, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
         # _reversed_padding_repeated_twice is (left, right[, top, bottom]) and knows what "same" means.
         around = tuple(self._reversed_padding_repeated_twice)  # type: ignore[arg-type]
         if self.padding_mode == "zeros":
             return x, around
         return F.pad(x, around, mode=self.padding_mode), (0,) * len(around)  # type: ignore[arg-type]
+
+
+def conv2d_geometry(layer: Any, input: Tensor) -> tuple[Tensor, ConvGeometry]:
+    """``input`` ``(N, C, H, W)``, padded unless the kernels do it, and the geometry of its convolution by ``layer``."""
+    _check_input(layer, input, 4)
+    x, (left, right, top, bottom) = layer._padded(input)
+    return x, ConvGeometry(
+        size=(x.shape[2], x.shape[3]),
+        kernel=pair(layer.kernel_size),
+        stride=pair(layer.stride),
+        padding=(top, bottom, left, right),
+        dilation=pair(layer.dilation),
+        groups=layer.groups,
+    )
+
+
+class _PackedConv(PackedWeight, PaddedConv):
+    """What packed convolutions share."""
 
 
 class SparseConv1d(_PackedConv, nn.Conv1d):
@@ -163,16 +183,7 @@ class SparseConv2d(_PackedConv, nn.Conv2d):
 
     def prepared(self, input: Tensor) -> tuple[Tensor, ConvGeometry]:
         """``input`` ``(N, C, H, W)``, padded unless the kernels do it, and the geometry of its convolution."""
-        _check_input(self, input, 4)
-        x, (left, right, top, bottom) = self._padded(input)
-        return x, ConvGeometry(
-            size=(x.shape[2], x.shape[3]),
-            kernel=pair(self.kernel_size),
-            stride=pair(self.stride),
-            padding=(top, bottom, left, right),
-            dilation=pair(self.dilation),
-            groups=self.groups,
-        )
+        return conv2d_geometry(self, input)
 
 
 def _check_input(layer: Any, x: Tensor, dimensions: int) -> None:

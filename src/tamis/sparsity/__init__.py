@@ -57,11 +57,13 @@ from tamis.sparsity._phases import (
     phase_at,
     scale_phases,
 )
+from tamis.sparsity._powers import signed_power, signed_power_gradient, signed_root
 from tamis.sparsity._presets import PRESETS, Preset, preset, step_decay, warmup_cosine
 from tamis.sparsity._ramps import PruneEvent, cosine_decay, cubic, exponential_ramp, gmp_events, power_decay, step_of
 from tamis.sparsity._scores import grasp_score, magnitude_score, random_score, snip_score, synflow_masks, synflow_score
 from tamis.sparsity._select_masks import check_combination, dense_layers, nested_scores, select_masks
 from tamis.sparsity._selection import top_k_mask, top_k_masks_global
+from tamis.sparsity._threshold_decay import decay_for_logit, decayed_logit, logit_for_sparsity
 from tamis.sparsity._training_cost import (
     acdc_cost,
     dense_gradient_cost,
@@ -109,6 +111,8 @@ __all__ = [
     "compress_at",
     "cosine_decay",
     "cubic",
+    "decay_for_logit",
+    "decayed_logit",
     "decompress_at",
     "default_phases",
     "dense_gradient_cost",
@@ -128,6 +132,7 @@ __all__ = [
     "iterative_counts",
     "keep_count",
     "live_counts",
+    "logit_for_sparsity",
     "magnitude_score",
     "mask_change",
     "mask_changes",
@@ -148,6 +153,9 @@ __all__ = [
     "rigl_cost",
     "scale_phases",
     "select_masks",
+    "signed_power",
+    "signed_power_gradient",
+    "signed_root",
     "small_operation_flops",
     "snip_score",
     "soft_threshold",

@@ -47,9 +47,10 @@ def soft_threshold_gradients(weight: Tensor, logit: Tensor, upstream: Tensor) ->
         upstream: gradient with respect to the thresholded weights, of the weight's shape.
     """
     threshold = torch.sigmoid(logit)
-    passed = torch.where(torch.abs(weight) > threshold, upstream, torch.zeros_like(upstream))
     slope = threshold * (1.0 - threshold)
-    return SoftThresholdGradients(passed, -slope * (torch.sign(weight) * passed).sum())
+    # sign(w) where |w| exceeds the threshold, else 0; products in place are much faster than torch.where
+    side = torch.hardshrink(weight.detach(), float(threshold.detach())).sign_()
+    return SoftThresholdGradients(logit=-slope * (upstream * side).sum(), weight=side.abs_().mul_(upstream))
 
 
 @dataclass(frozen=True)
@@ -123,4 +124,4 @@ def sr_ste_gradient(upstream: Tensor, weight: Tensor, mask: Tensor, strength: fl
         mask: bool mask of the forward pass.
         strength: lambda; pulls dead weights towards 0, so that masks settle.
     """
-    return upstream + strength * weight.detach().masked_fill(mask, 0.0)
+    return weight.detach().masked_fill(mask, 0.0).mul_(strength).add_(upstream)
