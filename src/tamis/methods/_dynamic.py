@@ -79,8 +79,8 @@ class DynamicSparse(Sparsifier):
         super().__init__(sparsity, **{"distribution": _ERK, **options})
         if self.reparameterise is not None:
             raise UsageError(
-                f"{type(self).__name__} grows weights from 0, where {self.reparameterise!r} gives them no gradient; leave "
-                "reparameterise out"
+                f"{type(self).__name__} grows weights from 0, where {self.reparameterise!r} gives them no gradient; "
+                "leave reparameterise out"
             )
         if not isinstance(self.pattern, self._moves):
             raise UsageError(
