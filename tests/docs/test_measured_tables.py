@@ -24,6 +24,17 @@ def test_the_collapse_table_is_that_of_the_csv():
         assert f"| {' | '.join(cells)} |" in page
 
 
+def test_the_table_of_latent_steps_is_that_of_the_csv():
+    page = (ROOT / "docs" / "dpf.md").read_text(encoding="utf-8")
+    methods: dict[str, list[str]] = {}
+    with (RESULTS / "latent_steps.csv").open(newline="") as file:
+        for row in csv.DictReader(line for line in file if not line.startswith("#")):
+            methods.setdefault(row["method"], []).append(row["times_dense"])
+    assert len(methods) == 8
+    for method, cells in methods.items():
+        assert f"| {method} | {' | '.join(cells)} |" in page
+
+
 def test_the_layer_table_is_read_from_a_csv_of_bench(tmp_path):
     layer_table = runpy.run_path(str(ROOT / "docs" / "_measured.py"))["layer_table"]
     assert "is committed yet" in layer_table(tmp_path / "absent.csv")

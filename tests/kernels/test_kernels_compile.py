@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tamis.nn import SparseConv1d, SparseConv2d, SparseLinear, sparsify
+from tamis.nn import SparseConv1d, SparseConv2d, SparseLinear, compute_sparsely, sparsify
 
 # torch's own tracing raises these while it inspects code.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
@@ -92,3 +92,19 @@ def test_a_compiled_layer_serves_other_batch_sizes():
     for images in (2, 5, 17):
         x = torch.randn(images, 4, 6, 6)
         assert torch.equal(compiled(x), layer(x))
+
+
+@pytest.mark.parametrize("make", [lambda: nn.Linear(12, 8), lambda: nn.Conv2d(3, 8, (2, 2))])
+def test_a_dense_layer_that_computes_sparsely_is_one_graph_for_every_mask(make):
+    layer = make()
+    x = torch.randn(4, 12) if isinstance(layer, nn.Linear) else torch.randn(4, 3, 5, 5)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    for share in (0.3, 0.6, 0.5):
+        compute_sparsely(layer, torch.rand(layer.weight.shape) < share)
+        results = []
+        for run in (compiled, layer):
+            layer.zero_grad()
+            y = run(x)
+            y.square().sum().backward()
+            results.append((y.detach(), layer.weight.grad.clone(), layer.bias.grad.clone()))
+        assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))

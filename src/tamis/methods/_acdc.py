@@ -27,7 +27,6 @@ from tamis.sparsity import (
     compress_at,
     decompress_at,
     default_phases,
-    exponential_ramp,
     preset,
     scale_phases,
 )
@@ -108,8 +107,8 @@ class ACDC(Sparsifier):
         ends = {phase.start: phase.end for phase in self.phases}
         targets: dict[int, float] = {}
         for start in compress_at(self.phases):
-            progress = {start: 1.0} if self.ramp is None else self.ramp.targets(start, ends[start])
-            targets |= {step: exponential_ramp(u, self.sparsity) for step, u in progress.items()}
+            plain = {start: self.sparsity}
+            targets |= plain if self.ramp is None else self.ramp.sparsities(start, ends[start], self.sparsity)
         for target in set(targets.values()):
             check_combination(target, self.distribution, self.pattern)
         return targets

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tamis.errors import UsageError
+from tamis.sparsity import exponential_ramp
 
 
 @dataclass(frozen=True)
@@ -61,3 +62,11 @@ class Ramp:
         last = min(start + length, end - 1)
         span, n = last - start, self.updates
         return {start + (2 * span * i + n) // (2 * n): i / n for i in range(n + 1)}  # boundaries round half up
+
+    def sparsities(self, start: int, end: int, final: float) -> dict[int, float]:
+        """Step -> sparsity for a phase ``[start, end)`` that ends at exactly ``final``, the fraction of zeros.
+
+        >>> Ramp(share=0.5, updates=2).sparsities(0, 8, 0.9)
+        {0: 0.0, 2: 0.792717..., 4: 0.9}
+        """
+        return {step: exponential_ramp(progress, final) for step, progress in self.targets(start, end).items()}

@@ -1,7 +1,7 @@
 """SR-STE: sparse-refined straight-through training of N:M networks.
 
 Zhou, Ma, Zhu, Liu, Zhang, Yuan, Sun, Li, "Learning N:M Fine-grained Structured Sparse Neural Networks From Scratch"
-(ICLR 2021), equation 9.
+(ICLR 2021).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """STR: a learned soft threshold per layer.
 
 Kusupati, Ramanujan, Somani, Wortsman, Jain, Kakade, Farhadi, "Soft Threshold Weight Reparameterization for Learnable
-Sparsity" (ICML 2020), equations 3 to 5, with the sigmoid of the released code.
+Sparsity" (ICML 2020), with the sigmoid of the released code.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tamis.errors import UsageError
+from tamis.errors import CollapseError, UsageError
 from tamis.methods._checkpoint import SparsifierState
 from tamis.methods._collapse import check_collapse
 from tamis.methods._latent import LatentSparsifier
@@ -123,8 +123,17 @@ class STR(LatentSparsifier):
         record = self._is_recorded(step)
         if record:
             self._announce()
+            self._refuse_empty(masks, step)
             check_collapse(masks, sparsity_of(masks), step, self.on_collapse)
         self._put_in_force(masks, record=record)
+
+    def _refuse_empty(self, masks: Mapping[str, Tensor], step: int) -> None:
+        empty = [name for name, mask in masks.items() if mask.numel() and not bool(mask.any())]
+        if empty and self.on_collapse == "error":
+            raise CollapseError(
+                f"step {step}: no weight survives the threshold in {', '.join(empty)}, for good: use "
+                "less weight decay or a smaller initial_logit, exclude the layer, or pass on_collapse='warn'"
+            )
 
     def _target(self) -> float:
         return sparsity_of(masks_from_zeros(self._attached().weights()))

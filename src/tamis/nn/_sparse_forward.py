@@ -87,6 +87,7 @@ def compute_sparsely(module: nn.Module, mask: Tensor) -> None:
     if tuple(mask.shape) != tuple(layer.weight.shape):
         raise UsageError(f"mask of shape {tuple(mask.shape)} for a weight of shape {tuple(layer.weight.shape)}")
     layer.pattern = PackedPattern.from_mask(mask)
+    layer.pattern.flat_positions()  # now, so that torch.compile finds them and need not trace their making
     if not computes_sparsely(layer):
         layer.__class__ = _SPARSE_FORWARD[type(layer)]
 

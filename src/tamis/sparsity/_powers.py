@@ -1,7 +1,7 @@
 """Powerpropagation: weights as signed powers of what is trained.
 
 Schwarz, Jayakumar, Pascanu, Latham, Teh, "Powerpropagation: A sparsity inducing weight reparameterisation" (NeurIPS
-2021), equations 1 and 2.  Exponent 1 is the identity, bit for bit, in all three functions.  They work in place on their
+2021).  Exponent 1 is the identity, bit for bit, in all three functions.  They work in place on their
 own temporaries, so they are not for autograd.
 """
 
