@@ -7,13 +7,28 @@ import json
 
 import pytest
 import torch
-from method_runs import OPTIMIZERS, SHORT, assert_same_state, mlp, train
+from method_runs import OPTIMIZERS, SHORT, assert_same_state, batch, mlp, train
 
 from tamis.errors import FileError, UsageError
-from tamis.methods import ACDC, GMP, KeepZeros, OneShot, Ramp, ReturnAsSaved, ReturnAtRandom
+from tamis.methods import (
+    ACDC,
+    GMP,
+    LRR,
+    SNIP,
+    Examples,
+    GraSP,
+    KeepZeros,
+    LotteryTicket,
+    OneShot,
+    Ramp,
+    ReturnAsSaved,
+    ReturnAtRandom,
+    SynFlow,
+)
 from tamis.nn import is_packed
 
 STEPS = 16
+EXAMPLES = Examples(lambda: [batch(step) for step in range(100, 110)])
 METHODS = {
     "acdc": lambda **o: ACDC(0.8, STEPS, schedule=SHORT, steps_per_epoch=5, **o),
     "acdc ramp": lambda **o: ACDC(0.8, STEPS, schedule=SHORT, ramp=Ramp(1.0, 2), **o),
@@ -24,6 +39,13 @@ METHODS = {
     "gmp from zeros": lambda **o: GMP(0.8, STEPS, from_zeros=True, **o),
     "one shot": lambda **o: OneShot(0.8, at_step=3, **o),
     "keep zeros": lambda **o: KeepZeros(**o),
+    "lottery ticket": lambda **o: LotteryTicket(0.7, steps_per_level=4, first_steps=3, rewind_step=1, **o),
+    "lottery ticket from zeros": lambda **o: LotteryTicket(0.7, STEPS, fraction=0.5, from_zeros=True, **o),
+    "learning-rate rewinding": lambda **o: LRR(0.7, steps_per_level=3, **o),
+    "learning-rate rewinding, momentum kept": lambda **o: LRR(0.7, steps_per_level=3, reset_optimizer=False, **o),
+    "snip": lambda **o: SNIP(0.7, examples=EXAMPLES, **o),
+    "grasp": lambda **o: GraSP(0.7, examples=EXAMPLES, **o),
+    "synflow": lambda **o: SynFlow(0.7, input_shape=(12,), rounds=5, **o),
 }
 
 
@@ -43,7 +65,8 @@ def through_json(state):
 
 @pytest.mark.parametrize(("packed", "stop"), [(True, 2), (True, 6), (False, 4)])
 @pytest.mark.parametrize(
-    ("method", "name"), [*((m, "momentum") for m in METHODS), ("acdc", "adamw"), ("gmp revive", "adamw")]
+    ("method", "name"),
+    [*((m, "momentum") for m in METHODS), ("acdc", "adamw"), ("gmp revive", "adamw"), ("lottery ticket", "adagrad")],
 )
 def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(method, name, packed, stop):
     model, optimizer, whole = start(method, name, packed)

@@ -14,7 +14,7 @@ from torch import nn, optim
 from torch.nn import functional as F
 
 from tamis.errors import UsageError
-from tamis.methods import ACDC, GMP, OneShot, Ramp, ReturnAtRandom
+from tamis.methods import ACDC, GMP, LRR, LotteryTicket, OneShot, Ramp, ReturnAtRandom
 from tamis.methods._bitmap import from_bitmap, to_bitmap
 from tamis.sparsity import ERK, NM, Global, Phase, Uniform, acdc_phases, keep_count, mask_hash
 
@@ -61,9 +61,13 @@ def methods(draw):
     """A maker of sparsifiers; the maker takes ``packed``."""
     sparsity, distribution = draw(sparsities), draw(distributions)
     options = {"sparsity": sparsity, "distribution": distribution, "on_collapse": "warn"}
-    kind = draw(st.sampled_from(["acdc", "ramp", "random", "gmp", "revive", "oneshot"]))
+    kind = draw(st.sampled_from(["acdc", "ramp", "random", "gmp", "revive", "oneshot", "ticket", "lrr"]))
     if kind == "oneshot":
         return partial(OneShot, at_step=draw(st.integers(0, 5)), **options)
+    if kind in ("ticket", "lrr"):
+        times = {"steps_per_level": draw(st.integers(2, 4)), "first_steps": draw(st.integers(2, 4))}
+        more = {"rewind_step": draw(st.integers(0, 1)), "fraction": draw(st.floats(0.6, 0.95))}
+        return partial({"ticket": LotteryTicket, "lrr": LRR}[kind], **times, **more, **options)
     if kind in ("gmp", "revive"):
         start = draw(st.integers(0, 8))
         end = draw(st.integers(start, STEPS))
@@ -110,7 +114,7 @@ def test_pruned_weights_are_zero_and_counts_exact_after_every_step(make, optimiz
         else:
             assert 0 <= sum(live.values()) - keep_count(136, event["target"]) < 2 * len(SIZES)
     pruned = [event for event in sparsifier.events if event["event"] != "decompress"]
-    if isinstance(sparsifier, (GMP, OneShot)) and pruned:
+    if isinstance(sparsifier, (GMP, OneShot, LotteryTicket, LRR)) and pruned:
         assert pruned[-1]["target"] == sparsifier.sparsity
 
 
