@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from itertools import accumulate
 
 import pytest
@@ -293,3 +294,54 @@ def test_the_preset_for_transfer_has_nineteen_levels_without_a_floor():
 def test_choices_of_levels_that_do_not_fit_are_refused(method, arguments, message):
     with pytest.raises(UsageError, match=message):
         method(**{"sparsity": 0.9, "total_steps": 1200, **arguments})
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("method", [LotteryTicket, LRR])
+def test_keys_never_change_and_copies_are_independent(method, packed):
+    model, optimizer, sparsifier = attached(method(0.6, steps_per_level=3, packed=packed), "adam")
+    keys = {key: value.shape for key, value in mlp().state_dict().items()}
+    seen = []
+
+    def check(step):
+        seen.append({key: value.shape for key, value in model.state_dict().items()} == keys)
+
+    train(model, optimizer, range(5), after=check)
+    twin = copy.deepcopy(model)
+    frozen = {key: value.clone() for key, value in twin.state_dict().items()}
+    assert_same_state(model, twin)
+    train(model, optimizer, range(5, sparsifier.total_steps), after=check)
+    assert seen == [True] * sparsifier.total_steps
+    assert all(torch.equal(frozen[key], value) for key, value in twin.state_dict().items())
+    dense = {key: value.clone() for key, value in model.state_dict().items()}
+    sparsifier.finalize()
+    assert all(torch.equal(dense[key], value) for key, value in model.state_dict().items())
+
+
+def test_the_copy_to_go_back_to_comes_from_the_checkpoint_also_before_attach():
+    def make():
+        return LotteryTicket(0.5, steps_per_level=4, rewind_step=2)
+
+    model, optimizer, first = attached(make())
+    train(model, optimizer, range(3))
+    saved = first.state_dict()
+    twin = mlp(seed=3)
+    other = OPTIMIZERS["momentum"](twin.parameters())
+    second = make()
+    second.load_state_dict({"tensors": dict(saved["tensors"]), "json": json.loads(json.dumps(saved["json"]))})
+    second.attach(twin, other)
+    twin.load_state_dict(model.state_dict())
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for step in range(3, first.total_steps):
+        train(model, optimizer, [step])
+        train(twin, other, [step])
+        assert_same_state(model, twin)
+
+
+def test_the_ledger_charges_each_level_by_its_mask():
+    model, optimizer, sparsifier = attached(LotteryTicket(0.5, steps_per_level=5, first_steps=10, rewind_step=1))
+    train(model, optimizer, range(sparsifier.total_steps))
+    rows = {(row["row"], row["count"]): row for row in sparsifier.ledger(torch.zeros(1, 12))}
+    weighted = 10 * 736 + 4 * sum(live_counts(sparsifier))
+    assert rows["training", "mask"]["fraction"] == pytest.approx(weighted / (736 * sparsifier.total_steps), rel=1e-12)
+    assert rows["training", "cpu time"]["fraction"] > 0

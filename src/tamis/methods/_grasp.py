@@ -79,11 +79,12 @@ class GraSP(AtInit):
         gradient = [torch.zeros_like(weight) for weight in weights.values()]
         for inputs, targets in batches:
             share = len(inputs) / samples
-            for total, part in zip(gradient, self._gradient(twin, weights, examples, inputs, targets), strict=True):
-                total += part.detach() * share
+            parts = self._gradient(twin, weights, examples, inputs, targets, twice=False)
+            for total, part in zip(gradient, parts, strict=True):
+                total += part * share
         product = [torch.zeros_like(weight) for weight in weights.values()]
         for inputs, targets in batches:
-            again = self._gradient(twin, weights, examples, inputs, targets)
+            again = self._gradient(twin, weights, examples, inputs, targets, twice=True)
             dot = torch.stack([(g * part).sum() for g, part in zip(gradient, again, strict=True)]).sum()
             parts = torch.autograd.grad(
                 dot * (len(inputs) / samples), list(weights.values()), allow_unused=True, materialize_grads=True
@@ -95,11 +96,19 @@ class GraSP(AtInit):
         return self._choose(scores, self.sparsity, within)
 
     def _gradient(
-        self, twin: nn.Module, weights: Mapping[str, Tensor], examples: Examples, inputs: Tensor, targets: Tensor
+        self,
+        twin: nn.Module,
+        weights: Mapping[str, Tensor],
+        examples: Examples,
+        inputs: Tensor,
+        targets: Tensor,
+        *,
+        twice: bool,
     ) -> tuple[Tensor, ...]:
+        """Gradients of the mean loss of one batch; ``twice``: they can be differentiated again."""
         loss = examples.loss(twin(inputs) / self.temperature, targets)
         return torch.autograd.grad(
-            loss, list(weights.values()), create_graph=True, allow_unused=True, materialize_grads=True
+            loss, list(weights.values()), create_graph=twice, allow_unused=True, materialize_grads=True
         )
 
     @torch.no_grad()
