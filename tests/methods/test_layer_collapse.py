@@ -33,8 +33,12 @@ def test_the_phases_of_the_toy_are_those_that_were_measured(toy):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("floor", "accuracy", "collapsed"), [(0.0, 0.10, True), (0.2, 0.981, False)])
-def test_at_98_percent_a_network_collapses_without_the_floor_and_learns_with_it(toy, floor, accuracy, collapsed):
+@pytest.mark.parametrize(("floor", "row", "collapsed"), [(0.0, "global", True), (0.2, "global, floor 0.2", False)])
+def test_at_98_percent_a_network_collapses_without_the_floor_and_learns_with_it(
+    toy, floor, row, collapsed, pruning_vectors
+):
+    rows = pruning_vectors["measured_layer_collapse"]["rows"]
+    accuracy = next(seeds[0] for sparsity, name, seeds, *_ in rows if (sparsity, name) == (0.98, row))
     outcome = toy.run(0.98, Global(floor=floor), seed=0)
     assert outcome.collapsed == collapsed
     assert (outcome.live_share[-1] == 0.0) == collapsed

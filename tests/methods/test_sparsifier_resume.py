@@ -7,19 +7,24 @@ import json
 
 import pytest
 import torch
-from method_runs import OPTIMIZERS, SHORT, assert_same_state, mlp, train
+from method_runs import OPTIMIZERS, SHORT, assert_same_state, batch, mlp, train
 
 from tamis.errors import FileError, UsageError
 from tamis.methods import (
     ACDC,
     DPF,
     GMP,
+    LRR,
     SET,
     SNFS,
+    SNIP,
     SRSTE,
     STE,
     STR,
+    Examples,
+    GraSP,
     KeepZeros,
+    LotteryTicket,
     OneShot,
     PowerPropagation,
     Ramp,
@@ -29,11 +34,13 @@ from tamis.methods import (
     RigL,
     SRigL,
     Static,
+    SynFlow,
     TopKAST,
 )
 from tamis.nn import is_packed
 
 STEPS = 16
+EXAMPLES = Examples(lambda: [batch(step) for step in range(100, 110)])
 METHODS = {
     "acdc": lambda **o: ACDC(0.8, STEPS, schedule=SHORT, steps_per_epoch=5, **o),
     "acdc ramp": lambda **o: ACDC(0.8, STEPS, schedule=SHORT, ramp=Ramp(1.0, 2), **o),
@@ -60,6 +67,13 @@ METHODS = {
     "acdc power": lambda **o: ACDC(
         0.8, STEPS, schedule=SHORT, returning=ReturnAsSaved(), reparameterise=PowerPropagation(2.0), **o
     ),
+    "lottery ticket": lambda **o: LotteryTicket(0.7, steps_per_level=4, first_steps=3, rewind_step=1, **o),
+    "lottery ticket from zeros": lambda **o: LotteryTicket(0.7, STEPS, fraction=0.5, from_zeros=True, **o),
+    "learning-rate rewinding": lambda **o: LRR(0.7, steps_per_level=3, **o),
+    "learning-rate rewinding, momentum kept": lambda **o: LRR(0.7, steps_per_level=3, reset_optimizer=False, **o),
+    "snip": lambda **o: SNIP(0.7, examples=EXAMPLES, **o),
+    "grasp": lambda **o: GraSP(0.7, examples=EXAMPLES, **o),
+    "synflow": lambda **o: SynFlow(0.7, input_shape=(12,), rounds=5, **o),
 }
 
 
@@ -87,6 +101,7 @@ def through_json(state):
         ("str", "adamw"),
         ("str", "adagrad"),
         ("gmp power", "adamw"),
+        ("lottery ticket", "adagrad"),
     ],
 )
 def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(method, name, packed, stop):

@@ -18,9 +18,11 @@ from tamis.methods import (
     ACDC,
     DPF,
     GMP,
+    LRR,
     SET,
     SNFS,
     STE,
+    LotteryTicket,
     OneShot,
     PowerPropagation,
     Ramp,
@@ -76,6 +78,7 @@ def methods(draw):
     sparsity, distribution = draw(sparsities), draw(distributions)
     options = {"sparsity": sparsity, "distribution": distribution, "on_collapse": "warn"}
     kinds = ["acdc", "ramp", "random", "gmp", "revive", "oneshot", "topkast", "set", "rigl", "snfs", "ste", "dpf"]
+    kinds += ["ticket", "lrr"]
     kind = draw(st.sampled_from(kinds))
     if kind == "topkast":
         backward = draw(st.floats(0.0, 1.0)) * sparsity
@@ -96,6 +99,10 @@ def methods(draw):
         options["reparameterise"] = PowerPropagation(draw(st.sampled_from([1.0, 1.5, 2.0])))
     if kind == "oneshot":
         return partial(OneShot, at_step=draw(st.integers(0, 5)), **options)
+    if kind in ("ticket", "lrr"):
+        times = {"steps_per_level": draw(st.integers(2, 4)), "first_steps": draw(st.integers(2, 4))}
+        more = {"rewind_step": draw(st.integers(0, 1)), "fraction": draw(st.floats(0.6, 0.95))}
+        return partial({"ticket": LotteryTicket, "lrr": LRR}[kind], **times, **more, **options)
     if kind in ("gmp", "revive"):
         start = draw(st.integers(0, 8))
         end = draw(st.integers(start, STEPS))
@@ -145,7 +152,7 @@ def test_pruned_weights_are_zero_and_counts_exact_after_every_step(make, optimiz
         kept = [{name: row["live"] for name, row in event["layers"].items()} for event in sparsifier.events]
         assert all(counts == kept[0] for counts in kept)
     pruned = [event for event in sparsifier.events if event["event"] != "decompress"]
-    if isinstance(sparsifier, (GMP, OneShot)) and pruned:
+    if isinstance(sparsifier, (GMP, OneShot, LotteryTicket, LRR)) and pruned:
         assert pruned[-1]["target"] == sparsifier.sparsity
 
 

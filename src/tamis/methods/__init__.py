@@ -8,9 +8,12 @@ from tamis.methods._dpf import DPF
 from tamis.methods._dynamic import DynamicSparse
 from tamis.methods._examples import Examples
 from tamis.methods._gmp import GMP
+from tamis.methods._grasp import GraSP
 from tamis.methods._latent import LatentSparsifier
 from tamis.methods._latent_weights import Reparameterisation
-from tamis.methods._ledger import ledger_rows, measure_layer_costs
+from tamis.methods._ledger import Stretch, ledger_rows, measure_layer_costs
+from tamis.methods._lottery_ticket import LTHT, LotteryTicket
+from tamis.methods._lrr import LRR
 from tamis.methods._memorisation import MemorisationProbe
 from tamis.methods._one_shot import KeepZeros, OneShot
 from tamis.methods._optimizer_state import UnknownStateWarning
@@ -22,11 +25,13 @@ from tamis.methods._rigl import RigL
 from tamis.methods._set import SET
 from tamis.methods._snapshot import Snapshot
 from tamis.methods._snfs import SNFS
+from tamis.methods._snip import SNIP
 from tamis.methods._sparsifier import Sparsifier
 from tamis.methods._sr_ste import SRSTE
 from tamis.methods._srigl import SRigL
 from tamis.methods._ste import STE
 from tamis.methods._str import STR
+from tamis.methods._synflow import SynFlow
 from tamis.methods._topkast import TopKAST
 
 METHODS: dict[str, type[Sparsifier]] = {kind.method: kind for kind in (ACDC, GMP, OneShot)}
@@ -36,9 +41,12 @@ __all__ = [
     "ACDC",
     "DPF",
     "GMP",
+    "LRR",
+    "LTHT",
     "METHODS",
     "SET",
     "SNFS",
+    "SNIP",
     "SRSTE",
     "STE",
     "STR",
@@ -48,8 +56,10 @@ __all__ = [
     "DensePair",
     "DynamicSparse",
     "Examples",
+    "GraSP",
     "KeepZeros",
     "LatentSparsifier",
+    "LotteryTicket",
     "MemorisationProbe",
     "OneShot",
     "PowerPropagation",
@@ -65,6 +75,8 @@ __all__ = [
     "Sparsifier",
     "SparsifierState",
     "Static",
+    "Stretch",
+    "SynFlow",
     "TopKAST",
     "UnknownStateWarning",
     "ledger_rows",

@@ -8,7 +8,10 @@ left alone.
 
 from __future__ import annotations
 
+import copy
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, optim
@@ -97,6 +100,23 @@ def clear_moments(optimizer: optim.Optimizer) -> None:
                     state[key].fill_(values[key])
                 elif state[key] is not None:
                     state[key] = type(state[key])(values[key])
+
+
+def state_by_position(optimizer: optim.Optimizer) -> dict[str, Any]:
+    """A copy of the optimizer's state by position of the parameter, written as text for JSON; {} for a new SGD."""
+    state: dict[str, Any] = copy.deepcopy(optimizer.state_dict()["state"])
+    return {str(position): values for position, values in state.items()}
+
+
+def restart(optimizer: optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Forget everything that the optimizer learnt: all parameters get ``state`` of :func:`state_by_position`.
+
+    Parameter groups stay as they are, learning rates included.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    optimizer.state.clear()
+    for position, values in state.items():
+        optimizer.state[parameters[int(position)]] = copy.deepcopy(values)
 
 
 def _is_array(value: object) -> bool:

@@ -57,8 +57,10 @@ def synflow_masks(
     flow: Callable[[Mapping[str, Tensor]], Tensor],
     sparsity: float,
     rounds: int = 100,
+    select: Callable[[Mapping[str, Tensor], float], Mapping[str, Tensor]] | None = None,
+    within: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """Iterative synaptic-flow pruning: ``rounds`` global cuts to the live fraction ``(1 - sparsity) ** (k / rounds)``.
+    """Iterative synaptic-flow pruning: ``rounds`` cuts to the live fraction ``(1 - sparsity) ** (k / rounds)``.
 
     The scores are computed anew before every cut.  One round is not SynFlow and can empty layers; a hundred keep every
     layer alive (Tanaka et al., "Pruning neural networks without any data by iteratively conserving synaptic flow",
@@ -70,9 +72,12 @@ def synflow_masks(
             all-ones input with normalisation layers in evaluation mode.
         sparsity: target over all layers, in [0, 1).
         rounds: number of cuts, at least 1.
+        select: maps scores and a sparsity to masks; one ranking over all layers by default, as published.
+        within: bool masks outside of which no weight may live; None lets all live.
 
     Returns:
-        Layer name -> bool mask, ``keep_count(n, sparsity)`` True in total.
+        Layer name -> bool mask, with the default selection ``keep_count(n, sparsity)`` True in total (fewer if
+        ``within`` has fewer).
 
     Raises:
         UsageError: the sparsity or the number of rounds is out of range, or a score is NaN.
@@ -80,13 +85,20 @@ def synflow_masks(
     check_sparsity(sparsity)
     if rounds < 1:
         raise UsageError(f"SynFlow needs at least one round; got {rounds}")
-    total = sum(weight.numel() for weight in weights.values())
+    choose = _global_masks if select is None else select
     magnitudes = {name: weight.detach().abs().double() for name, weight in weights.items()}
-    masks = {name: torch.ones(weight.shape, dtype=torch.bool, device=weight.device) for name, weight in weights.items()}
+    masks = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in weights.items()}
+    masks |= within or {}
     for k in range(1, rounds + 1):
         live = {name: (magnitudes[name] * masks[name]).requires_grad_() for name in weights}
         gradients = torch.autograd.grad(flow(live), list(live.values()))
         scores = {name: synflow_score(live[name], g) for name, g in zip(live, gradients, strict=True)}
         reached = sparsity if k == rounds else 1.0 - (1.0 - sparsity) ** (k / rounds)
-        masks = top_k_masks_global(nested_scores(scores, masks), keep_count(total, reached))
+        chosen = choose(nested_scores(scores, masks), reached)
+        masks = {name: mask & masks[name] for name, mask in chosen.items()}
     return masks
+
+
+def _global_masks(scores: Mapping[str, Tensor], sparsity: float) -> dict[str, Tensor]:
+    total = sum(tensor.numel() for tensor in scores.values())
+    return top_k_masks_global(scores, keep_count(total, sparsity))
