@@ -12,6 +12,7 @@ from tamis.methods._grasp import GraSP
 from tamis.methods._latent import LatentSparsifier
 from tamis.methods._latent_weights import Reparameterisation
 from tamis.methods._ledger import Stretch, ledger_rows, measure_layer_costs
+from tamis.methods._levels import Levels
 from tamis.methods._lottery_ticket import LTHT, LotteryTicket
 from tamis.methods._lrr import LRR
 from tamis.methods._memorisation import MemorisationProbe
@@ -59,6 +60,7 @@ __all__ = [
     "GraSP",
     "KeepZeros",
     "LatentSparsifier",
+    "Levels",
     "LotteryTicket",
     "MemorisationProbe",
     "OneShot",

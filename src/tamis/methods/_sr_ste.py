@@ -36,7 +36,7 @@ class SRSTE(StraightThrough):
             message says how to leave those layers dense).
     """
 
-    method = "sr_ste"
+    method = "srste"
 
     def __init__(
         self,

@@ -39,12 +39,12 @@ def train(run: Run, log: MetricsLog, checkpoints: Path, stop: StopRequest) -> No
         save(run, log, checkpoints)  # so that there is something to resume from at any time
     with tqdm(total=options.epochs * run.steps_per_epoch, initial=run.progress.step, unit="step", disable=None) as bar:
         while run.progress.epoch < options.epochs:
-            rate = learning_rate(run.recipe.schedule, run.recipe.optimizer.lr, run.progress.epoch, options.epochs)
-            set_learning_rate(run.optimizer, rate)
             phase, run.clock = run.phase, StepClock()
             bar.set_description(f"epoch {run.progress.epoch + 1}/{options.epochs} {phase}")
             run.model.train()
             for images, labels in epoch_batches(run.recipe, run.data, run.progress.epoch, run.progress.totals.batches):
+                rate = learning_rate(run.recipe.schedule, run.recipe.optimizer.lr, run.schedule_epoch, options.epochs)
+                set_learning_rate(run.optimizer, rate)
                 with run.clock.step():
                     loss, logits = train_step(run.model, run.optimizer, images, labels, options.label_smoothing)
                 count(run, loss, logits, labels)
@@ -54,7 +54,7 @@ def train(run: Run, log: MetricsLog, checkpoints: Path, stop: StopRequest) -> No
                     raise Interrupted(f"stopped after step {run.progress.step}")
             # The step that ends a phase also begins the next one, so the phase was looked at before that.
             seen = run.phase_end or look_at(run)
-            log.append(epoch_row(run, phase, rate, seen, run.clock))
+            log.append(epoch_row(run, phase, run.optimizer.param_groups[0]["lr"], seen, run.clock))
             for row in new_mask_rows(run):
                 log.append(row)
             for row in run.probe_rows():

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from tamis.errors import UsageError
-from tamis.methods import METHODS, Ramp
+from tamis.methods import METHODS, Examples, Ramp
 from tamis.sparsity import (
     ERK,
     NM,
@@ -21,7 +21,8 @@ from tamis.sparsity import (
     acdc_phases,
     default_phases,
 )
-from tamis.train._options_magnitude import PHASE_LENGTHS, ACDCOptions, OneShotOptions
+from tamis.train._options_magnitude import PHASE_LENGTHS, ACDCOptions
+from tamis.train._options_second_order import FisherOptions
 from tamis.train._recipe import Recipe
 from tamis.train._recipe_method import Distribution, Pattern
 
@@ -31,12 +32,13 @@ DEFAULT = object()
 PACKED: dict[str, Any] = {"auto": "auto", "always": True, "never": False}
 
 
-def build_sparsifier(recipe: Recipe, steps_per_epoch: int) -> Any:
+def build_sparsifier(recipe: Recipe, steps_per_epoch: int, examples: Examples | None = None) -> Any:
     """The sparsifier of a recipe, not attached yet; None for ``method = "dense"``.
 
     Args:
         recipe: the choices; lengths in epochs and shares of the run become steps here.
         steps_per_epoch: optimizer steps of one pass over the training data.
+        examples: training data for the methods that look at some by themselves.
 
     Raises:
         UsageError: phases that do not add up, or a pattern that does not fit the sparsity or the distribution.
@@ -49,6 +51,7 @@ def build_sparsifier(recipe: Recipe, steps_per_epoch: int) -> Any:
         "pattern": build_pattern(recipe.pattern),
         "exclude": recipe.exclude,
         "packed": PACKED[recipe.train.packed],
+        "examples": examples,
         **_values(options),
     }
     if isinstance(options, ACDCOptions):
@@ -57,10 +60,12 @@ def build_sparsifier(recipe: Recipe, steps_per_epoch: int) -> Any:
         keywords["schedule"] = phases_in_steps(options, recipe.train.epochs, steps_per_epoch)
         keywords["steps_per_epoch"] = steps_per_epoch
         keywords["ramp"] = Ramp() if options.ramp else None
-    if isinstance(options, OneShotOptions):
+    if "epoch" in keywords:
         keywords["at_step"] = keywords.pop("epoch") * steps_per_epoch
     if "total_steps" in inspect.signature(kind).parameters:
-        keywords["total_steps"] = recipe.train.epochs * steps_per_epoch
+        total = recipe.train.epochs * steps_per_epoch
+        # Without training, the methods of the Fisher matrix prune once.
+        keywords["total_steps"] = None if total == 0 and isinstance(options, FisherOptions) else total
     return kind(recipe.sparsity, **{name: value for name, value in keywords.items() if value is not DEFAULT})
 
 

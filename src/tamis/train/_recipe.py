@@ -12,7 +12,6 @@ from typing import Literal
 
 from tamis.errors import UsageError
 from tamis.train._options import MethodOptions
-from tamis.train._options_magnitude import OneShotOptions
 from tamis.train._options_registry import OPTIONS, Method
 from tamis.train._recipe_checks import at_least, folder_name, fraction_of_zeros, increasing, positive, within
 from tamis.train._recipe_method import Distribution, Pattern
@@ -190,9 +189,8 @@ class Recipe:
                 f"schedule.warmup_epochs = {self.schedule.warmup_epochs}: expected less than train.epochs = "
                 f"{self.train.epochs}"
             )
-        if isinstance(self.options, OneShotOptions) and self.options.epoch and self.options.epoch >= self.train.epochs:
-            raise UsageError(
-                f"options.epoch = {self.options.epoch}: expected less than train.epochs = {self.train.epochs}"
-            )
+        epoch = getattr(self.options, "epoch", 0)
+        if epoch and not 0 < epoch < self.train.epochs:
+            raise UsageError(f"options.epoch = {epoch}: expected at least 0 and less than train.epochs = {self.train.epochs}")
         if self.train.dense_twin_epochs and self.method != "acdc":
             raise UsageError(f'train.dense_twin_epochs needs method = "acdc", this recipe has "{self.method}"')

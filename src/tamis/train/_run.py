@@ -12,10 +12,11 @@ from torch import nn
 
 from tamis.data import ImageData, load_data, normalise
 from tamis.errors import FileError, UsageError
-from tamis.methods import MemorisationProbe
+from tamis.methods import Levels, MemorisationProbe
 from tamis.models import create_model
 from tamis.train._checkpoint import Checkpoint, load_weights, restore, save_checkpoint
 from tamis.train._diary import Snapshot, look_at
+from tamis.train._examples import training_examples
 from tamis.train._learning_rate import build_optimizer
 from tamis.train._method import build_sparsifier
 from tamis.train._recipe import Recipe
@@ -82,7 +83,7 @@ class Run:
         if weights is not None:
             load_weights(self.model, weights)
         self.optimizer = build_optimizer(recipe.optimizer, self.model.parameters())
-        self.sparsifier = build_sparsifier(recipe, self.steps_per_epoch)
+        self.sparsifier = build_sparsifier(recipe, self.steps_per_epoch, training_examples(recipe, self.data))
         if self.sparsifier is not None:
             self.sparsifier.attach(self.model, self.optimizer)
             self.sparsifier.before_change(self._keep_phase_end)
@@ -91,6 +92,17 @@ class Run:
     def phase(self) -> str:
         """``dense`` or ``sparse``: which state of the model trains now."""
         return self.sparsifier.phase if self.sparsifier is not None else "dense"
+
+    @property
+    def schedule_epoch(self) -> int:
+        """The epoch that the learning rate depends on: that of the run, or of a method's own schedule.
+
+        Methods that rewind run the whole schedule of the recipe in every level, compressed to the level's length.
+        """
+        if not isinstance(self.sparsifier, Levels):
+            return self.progress.epoch
+        epochs = self.recipe.train.epochs
+        return min(epochs - 1, self.sparsifier.schedule_step * epochs // self.sparsifier.schedule_steps)
 
     def _keep_phase_end(self, sparsifier: Any) -> None:
         # Called inside the last step of a phase.  Only where an epoch ends too is there a row to write.
