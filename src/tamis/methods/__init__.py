@@ -1,25 +1,34 @@
 """Sparsifiers: published methods that attach to any model, any torch optimizer and any training loop."""
 
 from tamis.methods._acdc import ACDC
+from tamis.methods._cap import CAP
 from tamis.methods._checkpoint import SparsifierState
 from tamis.methods._collapse import CollapseWarning
 from tamis.methods._examples import Examples
+from tamis.methods._fisher_pruning import FisherPruning
 from tamis.methods._gmp import GMP
 from tamis.methods._ledger import ledger_rows, measure_layer_costs
 from tamis.methods._memorisation import MemorisationProbe
+from tamis.methods._mfac import MFAC
+from tamis.methods._obert import OBERT
 from tamis.methods._one_shot import KeepZeros, OneShot
 from tamis.methods._optimizer_state import UnknownStateWarning
 from tamis.methods._pair import DensePair
 from tamis.methods._returning import Ramp, ReturnAsSaved, ReturnAsZero, ReturnAtRandom
 from tamis.methods._snapshot import Snapshot
 from tamis.methods._sparsifier import Sparsifier
+from tamis.methods._wood_fisher import WoodFisher
 
 __all__ = [
     "ACDC",
+    "CAP",
     "GMP",
+    "MFAC",
+    "OBERT",
     "CollapseWarning",
     "DensePair",
     "Examples",
+    "FisherPruning",
     "KeepZeros",
     "MemorisationProbe",
     "OneShot",
@@ -31,6 +40,7 @@ __all__ = [
     "Sparsifier",
     "SparsifierState",
     "UnknownStateWarning",
+    "WoodFisher",
     "ledger_rows",
     "measure_layer_costs",
 ]

@@ -6,6 +6,20 @@ a bool tensor of the weight's shape, True where a weight lives.
 """
 
 from tamis.sparsity._agreement import PairMetrics, pair_metrics
+from tamis.sparsity._block_inverse import (
+    BlockInverse,
+    ExplicitInverse,
+    FactoredInverse,
+    block_fisher,
+    explicit_inverse,
+    factored_inverse,
+)
+from tamis.sparsity._block_obs import (
+    block_elimination,
+    block_independent_update,
+    block_joint_update,
+    block_saliency,
+)
 from tamis.sparsity._counts import check_sparsity, iterative_counts, keep_count, nominal_sparsity, update_count
 from tamis.sparsity._dense_gradients import (
     SoftThresholdGradients,
@@ -57,7 +71,16 @@ from tamis.sparsity._phases import (
     scale_phases,
 )
 from tamis.sparsity._presets import PRESETS, Preset, preset, step_decay, warmup_cosine
-from tamis.sparsity._ramps import PruneEvent, cosine_decay, cubic, exponential_ramp, gmp_events, power_decay
+from tamis.sparsity._ramps import (
+    PruneEvent,
+    cosine_decay,
+    cubic,
+    exponential_ramp,
+    gmp_events,
+    power_decay,
+    recomputation_targets,
+    spread_events,
+)
 from tamis.sparsity._scores import grasp_score, magnitude_score, random_score, snip_score, synflow_masks, synflow_score
 from tamis.sparsity._select_masks import check_combination, dense_layers, nested_scores, select_masks
 from tamis.sparsity._selection import top_k_mask, top_k_masks_global
@@ -77,11 +100,14 @@ __all__ = [
     "PRESETS",
     "AchievedSparsity",
     "Block",
+    "BlockInverse",
     "Budget",
     "ChainPaths",
     "Distribution",
     "Elimination",
     "ErkSolution",
+    "ExplicitInverse",
+    "FactoredInverse",
     "FanIn",
     "Global",
     "LayerCost",
@@ -99,6 +125,11 @@ __all__ = [
     "acdc_cost",
     "acdc_phases",
     "achieved_sparsity",
+    "block_elimination",
+    "block_fisher",
+    "block_independent_update",
+    "block_joint_update",
+    "block_saliency",
     "carry_over",
     "chain_paths",
     "check_combination",
@@ -113,7 +144,9 @@ __all__ = [
     "dense_layers",
     "diagonal_saliency",
     "drop_and_grow",
+    "explicit_inverse",
     "exponential_ramp",
+    "factored_inverse",
     "fisher_inverse",
     "fisher_rank_one_update",
     "forward_flops",
@@ -142,6 +175,7 @@ __all__ = [
     "preset",
     "quadratic_loss_increase",
     "random_score",
+    "recomputation_targets",
     "rigl_cost",
     "scale_phases",
     "select_masks",
@@ -150,6 +184,7 @@ __all__ = [
     "soft_threshold",
     "soft_threshold_gradients",
     "sparsity_of",
+    "spread_events",
     "sr_ste_gradient",
     "static_cost",
     "step_decay",
