@@ -35,19 +35,22 @@ ROOT = Path(__file__).resolve().parents[1]
 EPOCHS, BATCH = 20, 64
 SPARSITIES = (0.8, 0.9, 0.95)
 SAMPLES = 1257  # training images; the estimates ask for no more, so that the numbers of gradients below are true
+# The median diagonal entry of the empirical Fisher matrix of these trained networks is near 4e-9, so published dampings
+# of 1e-5 leave little of it.  One value below the median is used for all methods beside the published ones.
+SMALL = 1e-9
 METHODS: dict[str, tuple[type[Sparsifier], dict[str, Any]]] = {
     "magnitude": (OneShot, {}),
-    "woodfisher, B=32 m=400": (WoodFisher, {}),
-    "woodfisher, B=32 m=1257": (WoodFisher, {"gradients": SAMPLES}),
-    "woodfisher, B=32 m=400, 16 cuts": (WoodFisher, {"recomputations": 16}),
-    "mfac, B=128 m=64, 1 cut": (MFAC, {"recomputations": 1}),
-    "mfac, B=128 m=64, 16 cuts": (MFAC, {}),
-    "mfac, B=full m=64, 16 cuts": (MFAC, {"block": "full"}),
-    "obert, B=50 m=1024": (OBERT, {}),
-    "obert, B=50 m=1024, 16 cuts": (OBERT, {"recomputations": 16}),
-    "cap, B=50 m=1257": (CAP, {"gradients": SAMPLES, "block": 50}),
-    "cap, B=256 m=1257": (CAP, {"gradients": SAMPLES}),
-    "cap independent, B=256 m=1257": (CAP, {"gradients": SAMPLES, "update": "independent"}),
+    "woodfisher": (WoodFisher, {}),
+    "woodfisher, small damping": (WoodFisher, {"damping": SMALL}),
+    "mfac": (MFAC, {}),
+    "mfac, small damping": (MFAC, {"damping": SMALL}),
+    "mfac, full block, small damping": (MFAC, {"damping": SMALL, "block": "full"}),
+    "obert": (OBERT, {}),
+    "obert, small damping": (OBERT, {"damping": SMALL}),
+    "cap": (CAP, {"gradients": SAMPLES}),
+    "cap, small damping": (CAP, {"gradients": SAMPLES, "damping": SMALL}),
+    "cap independent, small damping": (CAP, {"gradients": SAMPLES, "damping": SMALL, "update": "independent"}),
+    "woodfisher, small damping, 16 cuts": (WoodFisher, {"damping": SMALL, "recomputations": 16}),
 }
 
 
@@ -145,7 +148,7 @@ def main(run: Callable[..., dict[str, Any]] = in_own_process) -> None:
                     row = {"method": name, "sparsity": sparsity, "seed": seed, "dense_accuracy": round(dense, 4)}
                     rows.append({**row, **found})
                     print(*rows[-1].values(), sep="\t", file=sys.stderr)
-    print(write_csv(options.csv, rows, machine))
+            print(write_csv(options.csv, rows, machine))
     print(render_table(rows))
 
 

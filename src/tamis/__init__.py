@@ -20,6 +20,8 @@ _PUBLIC = {
     "MFAC": "tamis.methods",
     "OBERT": "tamis.methods",
     "CAP": "tamis.methods",
+    "Wanda": "tamis.methods",
+    "SparseGPT": "tamis.methods",
     "Sparsifier": "tamis.methods",
     "Global": "tamis.sparsity",
     "Uniform": "tamis.sparsity",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
+from functools import partial
 
 import pytest
 import torch
-from method_runs import OPTIMIZERS, SHORT, assert_same_state, mlp, train
+from method_runs import OPTIMIZERS, SHORT, SURGEONS, assert_same_state, mlp, train
 
 from tamis.errors import FileError, UsageError
 from tamis.methods import ACDC, GMP, KeepZeros, OneShot, Ramp, ReturnAsSaved, ReturnAtRandom
@@ -24,6 +25,7 @@ METHODS = {
     "gmp from zeros": lambda **o: GMP(0.8, STEPS, from_zeros=True, **o),
     "one shot": lambda **o: OneShot(0.8, at_step=3, **o),
     "keep zeros": lambda **o: KeepZeros(**o),
+    **{name: partial(make, 0.8, STEPS) for name, make in SURGEONS.items()},
 }
 
 

@@ -1,6 +1,7 @@
 """Sparsifiers: published methods that attach to any model, any torch optimizer and any training loop."""
 
 from tamis.methods._acdc import ACDC
+from tamis.methods._calibration import CalibrationPruning
 from tamis.methods._cap import CAP
 from tamis.methods._checkpoint import SparsifierState
 from tamis.methods._collapse import CollapseWarning
@@ -16,7 +17,9 @@ from tamis.methods._optimizer_state import UnknownStateWarning
 from tamis.methods._pair import DensePair
 from tamis.methods._returning import Ramp, ReturnAsSaved, ReturnAsZero, ReturnAtRandom
 from tamis.methods._snapshot import Snapshot
+from tamis.methods._sparse_gpt import SparseGPT
 from tamis.methods._sparsifier import Sparsifier
+from tamis.methods._wanda import Wanda
 from tamis.methods._wood_fisher import WoodFisher
 
 __all__ = [
@@ -25,6 +28,7 @@ __all__ = [
     "GMP",
     "MFAC",
     "OBERT",
+    "CalibrationPruning",
     "CollapseWarning",
     "DensePair",
     "Examples",
@@ -37,9 +41,11 @@ __all__ = [
     "ReturnAsZero",
     "ReturnAtRandom",
     "Snapshot",
+    "SparseGPT",
     "Sparsifier",
     "SparsifierState",
     "UnknownStateWarning",
+    "Wanda",
     "WoodFisher",
     "ledger_rows",
     "measure_layer_costs",

@@ -34,6 +34,7 @@ from tamis.sparsity._distributions import Budget, Distribution, Global, Uniform
 from tamis.sparsity._drop_grow import MaskUpdate, carry_over, drop_and_grow
 from tamis.sparsity._erk import ERK, ErkSolution
 from tamis.sparsity._flops import LayerCost, forward_flops, forward_fraction, small_operation_flops
+from tamis.sparsity._layerwise import row_balanced_mask, sparsegpt_prune, wanda_score
 from tamis.sparsity._mask_statistics import (
     AchievedSparsity,
     MaskChange,
@@ -177,12 +178,14 @@ __all__ = [
     "random_score",
     "recomputation_targets",
     "rigl_cost",
+    "row_balanced_mask",
     "scale_phases",
     "select_masks",
     "small_operation_flops",
     "snip_score",
     "soft_threshold",
     "soft_threshold_gradients",
+    "sparsegpt_prune",
     "sparsity_of",
     "spread_events",
     "sr_ste_gradient",
@@ -199,6 +202,7 @@ __all__ = [
     "units_without_fan_in",
     "units_without_fan_out",
     "update_count",
+    "wanda_score",
     "warmup_cosine",
     "zero_share",
 ]
