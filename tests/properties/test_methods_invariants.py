@@ -14,7 +14,21 @@ from torch import nn, optim
 from torch.nn import functional as F
 
 from tamis.errors import UsageError
-from tamis.methods import ACDC, GMP, OneShot, Ramp, ReturnAtRandom
+from tamis.methods import (
+    ACDC,
+    CAP,
+    GMP,
+    MFAC,
+    OBERT,
+    Examples,
+    FisherPruning,
+    OneShot,
+    Ramp,
+    ReturnAtRandom,
+    SparseGPT,
+    Wanda,
+    WoodFisher,
+)
 from tamis.methods._bitmap import from_bitmap, to_bitmap
 from tamis.sparsity import ERK, NM, Global, Phase, Uniform, acdc_phases, keep_count, mask_hash
 
@@ -56,12 +70,31 @@ def step(model: nn.Module, optimizer: optim.Optimizer, number: int) -> None:
     optimizer.step()
 
 
+def looks() -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """The same two batches at every look."""
+    generator = torch.Generator().manual_seed(7)
+    return [(torch.randn(8, 6, generator=generator), torch.randint(3, (8,), generator=generator)) for _ in range(2)]
+
+
+LOOKS = Examples(looks)
+
+
 @st.composite
 def methods(draw):
     """A maker of sparsifiers; the maker takes ``packed``."""
     sparsity, distribution = draw(sparsities), draw(distributions)
     options = {"sparsity": sparsity, "distribution": distribution, "on_collapse": "warn"}
-    kind = draw(st.sampled_from(["acdc", "ramp", "random", "gmp", "revive", "oneshot"]))
+    kind = draw(st.sampled_from(["acdc", "ramp", "random", "gmp", "revive", "oneshot", "fisher", "calibration"]))
+    if kind == "fisher":
+        method = draw(st.sampled_from([WoodFisher, MFAC, OBERT, CAP]))
+        extra = {"events": draw(st.integers(2, 4)), "recomputations": draw(st.integers(1, 2))}
+        extra |= {"block": draw(st.integers(1, 50)), "gradients": draw(st.integers(1, 12)), "damping": 1e-3}
+        return partial(method, total_steps=STEPS, examples=LOOKS, **extra, **options)
+    if kind == "calibration":
+        if isinstance(distribution, Global):
+            options["distribution"] = Uniform()
+        method, at_step = draw(st.sampled_from([Wanda, SparseGPT])), draw(st.integers(0, 5))
+        return partial(method, at_step=at_step, sequential=draw(st.booleans()), examples=LOOKS, **options)
     if kind == "oneshot":
         return partial(OneShot, at_step=draw(st.integers(0, 5)), **options)
     if kind in ("gmp", "revive"):
@@ -110,7 +143,7 @@ def test_pruned_weights_are_zero_and_counts_exact_after_every_step(make, optimiz
         else:
             assert 0 <= sum(live.values()) - keep_count(136, event["target"]) < 2 * len(SIZES)
     pruned = [event for event in sparsifier.events if event["event"] != "decompress"]
-    if isinstance(sparsifier, (GMP, OneShot)) and pruned:
+    if isinstance(sparsifier, (GMP, OneShot, FisherPruning)) and pruned:
         assert pruned[-1]["target"] == sparsifier.sparsity
 
 
