@@ -110,6 +110,17 @@ def test_on_correlated_inputs_sparsegpt_beats_wanda_and_magnitude(seed, group):
     assert errors["wanda"] < errors["magnitude"]
 
 
+@pytest.mark.parametrize(("block", "mean"), [(128, 0.87), (8, 0.61)])
+def test_narrow_blocks_of_columns_keep_the_advantage_that_the_documentation_states(block, mean):
+    ratios = []
+    for seed in range(12):
+        weight, inputs = correlated(seed, 16, 64, 400)
+        found, _ = sparsegpt_prune(weight, inputs.T @ inputs, 512, block=block)
+        kept = row_balanced_mask(wanda_score(weight, inputs.square().sum(dim=0)), 512)
+        ratios.append(float((inputs @ (weight - found).T).norm() / (inputs @ (weight - weight * kept).T).norm()))
+    assert sum(ratios) / 12 == pytest.approx(mean, abs=0.01)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     rows=st.integers(1, 4), columns=st.integers(1, 9), block=st.integers(1, 10), share=st.floats(0, 1),
