@@ -35,6 +35,21 @@ def test_the_table_of_latent_steps_is_that_of_the_csv():
         assert f"| {method} | {' | '.join(cells)} |" in page
 
 
+def test_the_table_of_second_order_pruning_is_that_of_the_csv():
+    page = (ROOT / "docs" / "woodfisher.md").read_text(encoding="utf-8")
+    groups: dict[str, dict[str, list[dict[str, str]]]] = {}
+    lines = (RESULTS / "one_shot_second_order.csv").read_text(encoding="utf-8").splitlines()
+    for row in csv.DictReader(line for line in lines if not line.startswith("#")):
+        groups.setdefault(row["method"], {}).setdefault(row["sparsity"], []).append(row)
+    assert len(groups) == 12
+    for method, cells in groups.items():
+        every = [row for rows in cells.values() for row in rows]
+        accuracies = [" / ".join(row["accuracy"] for row in rows) for rows in cells.values()]
+        seconds = f"{max(float(row['cpu_s']) for row in every):.1f}"
+        memory = str(max(int(row["peak_mb"]) - int(row["before_mb"]) for row in every))
+        assert f"| {' | '.join([method, *accuracies, seconds, memory])} |" in page
+
+
 def test_the_layer_table_is_read_from_a_csv_of_bench(tmp_path):
     layer_table = runpy.run_path(str(ROOT / "docs" / "_measured.py"))["layer_table"]
     assert "is committed yet" in layer_table(tmp_path / "absent.csv")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn, optim
 from torch.nn import functional as F
 
+from tamis.methods import CAP, MFAC, OBERT, Examples, SparseGPT, Sparsifier, Wanda, WoodFisher
 from tamis.sparsity import acdc_phases
 
 SHORT = acdc_phases(16, 2, 3, 2, 2, 4)  # D 0-2, S 2-5, D 5-7, S 7-10, D 10-12, S 12-16
@@ -52,6 +53,42 @@ def batch(step: int, shape: tuple[int, ...] = (12,)) -> tuple[Tensor, Tensor]:
     """Inputs (32, *shape) and labels (32,) that depend on the step alone."""
     generator = torch.Generator().manual_seed(1000 + step)
     return torch.randn(32, *shape, generator=generator), torch.randint(4, (32,), generator=generator)
+
+
+def examples(shape: tuple[int, ...] = (12,), batches: int = 4) -> Examples:
+    """The same few batches at every look, for methods that look at data by themselves."""
+    return Examples(lambda: (batch(10_000 + i, shape) for i in range(batches)))
+
+
+# name -> make(sparsity, total_steps, **options): the methods that prune by second-order or calibration data, small
+SURGEONS: dict[str, Callable[..., Sparsifier]] = {
+    "woodfisher": lambda s, n, **o: WoodFisher(
+        s, n, **{"examples": examples(), "events": 4, "block": 8, "gradients": 12, "damping": 1e-3, **o}
+    ),
+    "mfac": lambda s, n, **o: MFAC(
+        s,
+        n,
+        **{
+            "examples": examples(),
+            "events": 3,
+            "block": "full",
+            "gradients": 5,
+            "recomputations": 3,
+            "damping": 1e-3,
+            **o,
+        },
+    ),
+    "obert": lambda s, n, **o: OBERT(
+        s,
+        n,
+        **{"examples": examples(), "events": 4, "block": 8, "gradients": 12, "damping": 1e-3, "from_zeros": True, **o},
+    ),
+    "cap": lambda s, n, **o: CAP(
+        s, n, **{"examples": examples(), "events": 4, "block": 16, "gradients": 20, "damping": 1e-3, **o}
+    ),
+    "wanda": lambda s, n, **o: Wanda(s, **{"examples": examples(), "at_step": 3, **o}),
+    "sparsegpt": lambda s, n, **o: SparseGPT(s, **{"examples": examples(), "at_step": 3, **o}),
+}
 
 
 def train(

@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 import torch
-from method_runs import OPTIMIZERS, assert_same_state, batch, mlp, train
+from method_runs import OPTIMIZERS, SURGEONS, assert_same_state, batch, mlp, train
 from torch import nn, optim
 from torch.nn import functional as F
 
@@ -37,6 +37,29 @@ def test_pruned_weights_are_exactly_zero_after_every_step(name, packed):
     train(model, optimizer, range(8), after=check)
     after = model.state_dict()
     assert all(bool((before[n] != after[f"{n}.weight"])[mask].any()) for n, mask in masks.items())
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("name", ["momentum", "adam", "adamw"])
+@pytest.mark.parametrize("method", SURGEONS)
+def test_methods_that_move_weights_keep_the_rest_of_the_contract(method, name, packed):
+    model = mlp()
+    keys = list(model.state_dict())
+    optimizer = OPTIMIZERS[name](model.parameters())
+    sparsifier = SURGEONS[method](0.8, 12, packed=packed).attach(model, optimizer)
+
+    def check(step):
+        state = model.state_dict()
+        assert list(state) == keys
+        assert all(not state[f"{n}.weight"][~mask].any() for n, mask in sparsifier.masks.items())
+        assert_same_state(model, copy.deepcopy(model))
+
+    train(model, optimizer, range(12), after=check)
+    assert sum(int(mask.sum()) for mask in sparsifier.masks.values()) == keep_count(736, 0.8)
+    assert any(is_packed(m) for m in model) == packed
+    pruned = [event for event in sparsifier.events if event["event"] == "prune"]
+    assert pruned[-1]["target"] == 0.8
+    assert all(event["regrown_share"] in (None, 0.0) for event in pruned)
 
 
 @pytest.mark.parametrize("make", [lambda p: optim.LBFGS(p, lr=0.1, max_iter=3), lambda p: optim.SGD(p, 0.1, 0.9)])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
+from functools import partial
 
 import pytest
 import torch
-from method_runs import OPTIMIZERS, SHORT, assert_same_state, batch, mlp, train
+from method_runs import OPTIMIZERS, SHORT, SURGEONS, assert_same_state, batch, mlp, train
 
 from tamis.errors import FileError, UsageError
 from tamis.methods import (
@@ -74,6 +75,7 @@ METHODS = {
     "snip": lambda **o: SNIP(0.7, examples=EXAMPLES, **o),
     "grasp": lambda **o: GraSP(0.7, examples=EXAMPLES, **o),
     "synflow": lambda **o: SynFlow(0.7, input_shape=(12,), rounds=5, **o),
+    **{name: partial(make, 0.8, STEPS) for name, make in SURGEONS.items()},
 }
 
 

@@ -16,19 +16,27 @@ from torch.nn import functional as F
 from tamis.errors import UsageError
 from tamis.methods import (
     ACDC,
+    CAP,
     DPF,
     GMP,
     LRR,
+    MFAC,
+    OBERT,
     SET,
     SNFS,
     STE,
+    Examples,
+    FisherPruning,
     LotteryTicket,
     OneShot,
     PowerPropagation,
     Ramp,
     ReturnAtRandom,
     RigL,
+    SparseGPT,
     TopKAST,
+    Wanda,
+    WoodFisher,
 )
 from tamis.methods._bitmap import from_bitmap, to_bitmap
 from tamis.sparsity import ERK, NM, Global, Phase, Uniform, acdc_phases, keep_count, mask_hash
@@ -72,13 +80,22 @@ def step(model: nn.Module, optimizer: optim.Optimizer, number: int) -> None:
     optimizer.step()
 
 
+def looks() -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """The same two batches at every look."""
+    generator = torch.Generator().manual_seed(7)
+    return [(torch.randn(8, 6, generator=generator), torch.randint(3, (8,), generator=generator)) for _ in range(2)]
+
+
+LOOKS = Examples(looks)
+
+
 @st.composite
 def methods(draw):
     """A maker of sparsifiers; the maker takes ``packed``."""
     sparsity, distribution = draw(sparsities), draw(distributions)
     options = {"sparsity": sparsity, "distribution": distribution, "on_collapse": "warn"}
     kinds = ["acdc", "ramp", "random", "gmp", "revive", "oneshot", "topkast", "set", "rigl", "snfs", "ste", "dpf"]
-    kinds += ["ticket", "lrr"]
+    kinds += ["ticket", "lrr", "fisher", "calibration"]
     kind = draw(st.sampled_from(kinds))
     if kind == "topkast":
         backward = draw(st.floats(0.0, 1.0)) * sparsity
@@ -97,6 +114,16 @@ def methods(draw):
         return lambda packed: make()
     if kind in ("gmp", "oneshot") and draw(st.booleans()):
         options["reparameterise"] = PowerPropagation(draw(st.sampled_from([1.0, 1.5, 2.0])))
+    if kind == "fisher":
+        method = draw(st.sampled_from([WoodFisher, MFAC, OBERT, CAP]))
+        extra = {"events": draw(st.integers(2, 4)), "recomputations": draw(st.integers(1, 2))}
+        extra |= {"block": draw(st.integers(1, 50)), "gradients": draw(st.integers(1, 12)), "damping": 1e-3}
+        return partial(method, total_steps=STEPS, examples=LOOKS, **extra, **options)
+    if kind == "calibration":
+        if isinstance(distribution, Global):
+            options["distribution"] = Uniform()
+        method, at_step = draw(st.sampled_from([Wanda, SparseGPT])), draw(st.integers(0, 5))
+        return partial(method, at_step=at_step, sequential=draw(st.booleans()), examples=LOOKS, **options)
     if kind == "oneshot":
         return partial(OneShot, at_step=draw(st.integers(0, 5)), **options)
     if kind in ("ticket", "lrr"):
@@ -152,7 +179,7 @@ def test_pruned_weights_are_zero_and_counts_exact_after_every_step(make, optimiz
         kept = [{name: row["live"] for name, row in event["layers"].items()} for event in sparsifier.events]
         assert all(counts == kept[0] for counts in kept)
     pruned = [event for event in sparsifier.events if event["event"] != "decompress"]
-    if isinstance(sparsifier, (GMP, OneShot, LotteryTicket, LRR)) and pruned:
+    if isinstance(sparsifier, (GMP, OneShot, LotteryTicket, LRR, FisherPruning)) and pruned:
         assert pruned[-1]["target"] == sparsifier.sparsity
 
 

@@ -47,7 +47,10 @@ def test_the_summary_has_every_number_of_the_pair(acdc):
     for key in ("accuracy_dense", "accuracy_sparse", "step_ms_dense", "step_ms_sparse", "bytes_dense", "bytes_sparse"):
         assert summary[key] > 0, key
     assert set(summary["pair"]) >= {"top1_agreement", "mean_kl", "mean_cross_entropy"}
-    assert [row["row"] for row in summary["flops"]["rows"]] == ["forward", "training", "training"]
+    assert [(row["row"], row["count"]) for row in summary["flops"]["rows"]] == [
+        ("forward", "mask"),
+        *(("training", count) for count in ("mask", "nonzero", "cpu time", "wall time")),
+    ]
 
 
 def test_sparsity_is_exact_to_one_weight(acdc):

@@ -21,10 +21,10 @@ from tamis.sparsity import (
     PruneEvent,
     check_combination,
     check_sparsity,
-    cubic,
     gmp_events,
     masks_from_zeros,
     sparsity_of,
+    spread_events,
 )
 
 
@@ -64,19 +64,8 @@ class GMP(Sparsifier):
         **options: Any,
     ) -> None:
         super().__init__(sparsity, **options)
-        if not 0 <= start <= end <= 1:
-            raise UsageError(f"expected 0 <= start <= end <= 1 as shares of the run; got start={start}, end={end}")
-        if events < (2 if start < end else 1) or total_steps < 1:
-            raise UsageError(
-                f"expected total_steps >= 1 and at least 2 events from start to end; got {total_steps} and {events}"
-            )
-        first, last = round(start * total_steps), round(end * total_steps)
-        gaps = max(1, events - 1)
-        steps = {first + (2 * (last - first) * i + gaps) // (2 * gaps) for i in range(events)} | {last}
-        self._set_up(
-            [PruneEvent(step, cubic(step, first, last, initial, self.sparsity)) for step in sorted(steps)],
-            initial, revive, from_zeros,
-        )  # fmt: skip
+        plan = spread_events(total_steps, start, end, events, initial, self.sparsity)
+        self._set_up(list(plan), initial, revive, from_zeros)
 
     @classmethod
     def at_steps(

@@ -6,6 +6,20 @@ a bool tensor of the weight's shape, True where a weight lives.
 """
 
 from tamis.sparsity._agreement import PairMetrics, pair_metrics
+from tamis.sparsity._block_inverse import (
+    BlockInverse,
+    ExplicitInverse,
+    FactoredInverse,
+    block_fisher,
+    explicit_inverse,
+    factored_inverse,
+)
+from tamis.sparsity._block_obs import (
+    block_elimination,
+    block_independent_update,
+    block_joint_update,
+    block_saliency,
+)
 from tamis.sparsity._counts import check_sparsity, iterative_counts, keep_count, nominal_sparsity, update_count
 from tamis.sparsity._dense_gradients import (
     SoftThresholdGradients,
@@ -21,6 +35,7 @@ from tamis.sparsity._drop_grow import MaskUpdate, carry_over, drop_and_grow, upd
 from tamis.sparsity._erk import ERK, ErkSolution
 from tamis.sparsity._fan_in_update import FanInUpdate, fan_in_update
 from tamis.sparsity._flops import LayerCost, forward_flops, forward_fraction, small_operation_flops
+from tamis.sparsity._layerwise import row_balanced_mask, sparsegpt_prune, wanda_score
 from tamis.sparsity._mask_statistics import (
     AchievedSparsity,
     MaskChange,
@@ -59,7 +74,17 @@ from tamis.sparsity._phases import (
 )
 from tamis.sparsity._powers import signed_power, signed_power_gradient, signed_root
 from tamis.sparsity._presets import PRESETS, Preset, preset, step_decay, warmup_cosine
-from tamis.sparsity._ramps import PruneEvent, cosine_decay, cubic, exponential_ramp, gmp_events, power_decay, step_of
+from tamis.sparsity._ramps import (
+    PruneEvent,
+    cosine_decay,
+    cubic,
+    exponential_ramp,
+    gmp_events,
+    power_decay,
+    recomputation_targets,
+    spread_events,
+    step_of,
+)
 from tamis.sparsity._scores import grasp_score, magnitude_score, random_score, snip_score, synflow_masks, synflow_score
 from tamis.sparsity._select_masks import check_combination, dense_layers, nested_scores, select_masks
 from tamis.sparsity._selection import top_k_mask, top_k_masks_global
@@ -80,11 +105,14 @@ __all__ = [
     "PRESETS",
     "AchievedSparsity",
     "Block",
+    "BlockInverse",
     "Budget",
     "ChainPaths",
     "Distribution",
     "Elimination",
     "ErkSolution",
+    "ExplicitInverse",
+    "FactoredInverse",
     "FanIn",
     "FanInUpdate",
     "Global",
@@ -103,6 +131,11 @@ __all__ = [
     "acdc_cost",
     "acdc_phases",
     "achieved_sparsity",
+    "block_elimination",
+    "block_fisher",
+    "block_independent_update",
+    "block_joint_update",
+    "block_saliency",
     "carry_over",
     "chain_paths",
     "check_combination",
@@ -119,7 +152,9 @@ __all__ = [
     "dense_layers",
     "diagonal_saliency",
     "drop_and_grow",
+    "explicit_inverse",
     "exponential_ramp",
+    "factored_inverse",
     "fan_in_update",
     "fisher_inverse",
     "fisher_rank_one_update",
@@ -150,7 +185,9 @@ __all__ = [
     "preset",
     "quadratic_loss_increase",
     "random_score",
+    "recomputation_targets",
     "rigl_cost",
+    "row_balanced_mask",
     "scale_phases",
     "select_masks",
     "signed_power",
@@ -160,7 +197,9 @@ __all__ = [
     "snip_score",
     "soft_threshold",
     "soft_threshold_gradients",
+    "sparsegpt_prune",
     "sparsity_of",
+    "spread_events",
     "sr_ste_gradient",
     "static_cost",
     "step_decay",
@@ -177,6 +216,7 @@ __all__ = [
     "units_without_fan_out",
     "update_count",
     "update_interval",
+    "wanda_score",
     "warmup_cosine",
     "zero_share",
 ]

@@ -83,6 +83,62 @@ def gmp_events(start: int, end: int, every: int, initial: float, final: float) -
     return tuple(PruneEvent(step, cubic(step, start, end, initial, final)) for step in steps)
 
 
+def spread_events(
+    total_steps: int, start: float, end: float, events: int, initial: float, final: float
+) -> tuple[PruneEvent, ...]:
+    """Events of a gradual method, evenly spaced between two shares of the run; the last applies exactly ``final``.
+
+    Args:
+        total_steps: steps of the whole run, at least 1.
+        start: share of the run at the first event, in [0, 1].
+        end: share of the run at the last event, ``start <= end <= 1``.
+        events: how many, at least 1 (2 if ``start < end``); events that round to one step are one event.
+        initial: sparsity of the first event (unless ``start == end``).
+        final: sparsity of the last event.
+
+    Raises:
+        UsageError: the shares or the number of events do not fit each other.
+
+    >>> [event.step for event in spread_events(100, 0.2, 0.8, 5, 0.0, 0.9)]
+    [20, 35, 50, 65, 80]
+    """
+    if not 0 <= start <= end <= 1:
+        raise UsageError(f"expected 0 <= start <= end <= 1 as shares of the run; got start={start}, end={end}")
+    if events < (2 if start < end else 1) or total_steps < 1:
+        raise UsageError(
+            f"expected total_steps >= 1 and at least 2 events from start to end; got {total_steps} and {events}"
+        )
+    first, last = round(start * total_steps), round(end * total_steps)
+    gaps = max(1, events - 1)
+    steps = {first + (2 * (last - first) * i + gaps) // (2 * gaps) for i in range(events)} | {last}
+    return tuple(PruneEvent(step, cubic(step, first, last, initial, final)) for step in sorted(steps))
+
+
+def recomputation_targets(before: float, after: float, rounds: int) -> tuple[float, ...]:
+    """Sparsities of ``rounds`` cuts inside one event, the live share shrinking by the same factor at each.
+
+    ``1 - (1 - before) * ((1 - after) / (1 - before)) ** (i / rounds)``, the last exactly ``after``; Frantar et al.,
+    "M-FAC" (NeurIPS 2021), who estimate the curvature anew before each cut.
+
+    Args:
+        before: sparsity that is in force, in [0, 1).
+        after: sparsity of the event, in [0, 1); where it is not above ``before`` there is one cut.
+        rounds: at least 1.
+
+    Raises:
+        UsageError: ``rounds`` is below 1.
+
+    >>> [round(target, 4) for target in recomputation_targets(0.0, 0.9375, 4)]
+    [0.5, 0.75, 0.875, 0.9375]
+    """
+    if rounds < 1:
+        raise UsageError(f"an event needs at least one cut; got {rounds}")
+    if after <= before:
+        return (after,)
+    factor = (1.0 - after) / (1.0 - before)
+    return (*(1.0 - (1.0 - before) * factor ** (i / rounds) for i in range(1, rounds)), after)
+
+
 def exponential_ramp(progress: float, final: float) -> float:
     """Ramp at the entry of a sparse phase: ``final * (1 - exp(-4 u)) / (1 - exp(-4))``.
 

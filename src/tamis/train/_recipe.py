@@ -191,6 +191,8 @@ class Recipe:
             )
         epoch = getattr(self.options, "epoch", 0)
         if epoch and not 0 < epoch < self.train.epochs:
-            raise UsageError(f"options.epoch = {epoch}: expected at least 0 and less than train.epochs = {self.train.epochs}")
+            raise UsageError(
+                f"options.epoch = {epoch}: expected at least 0 and less than train.epochs = {self.train.epochs}"
+            )
         if self.train.dense_twin_epochs and self.method != "acdc":
             raise UsageError(f'train.dense_twin_epochs needs method = "acdc", this recipe has "{self.method}"')
