@@ -36,8 +36,8 @@ EPOCHS, BATCH = 20, 64
 SPARSITIES = (0.8, 0.9, 0.95)
 SAMPLES = 1257  # training images; the estimates ask for no more, so that the numbers of gradients below are true
 # The median diagonal entry of the empirical Fisher matrix of the network of seed 0 is 4e-9 (300 training samples), far
-# below the published dampings of 1e-5.  One value below it is used for all methods beside the published ones; it was set
-# after 1e-7, 1e-9 and 1e-11 (WoodFisher), 1e-8 and 1e-10 (CAP) had been tried on the test images of seed 0.
+# below the published dampings of 1e-5.  One value below it is used for all methods beside the published ones; it was
+# set after 1e-7, 1e-9 and 1e-11 (WoodFisher), 1e-8 and 1e-10 (CAP) had been tried on the test images of seed 0.
 SMALL = 1e-9
 METHODS: dict[str, tuple[type[Sparsifier], dict[str, Any]]] = {
     "magnitude": (OneShot, {}),

@@ -141,6 +141,35 @@ def test_gradual_pruning_of_a_sparse_model_keeps_its_zeros(trained_run, tmp_path
         assert bool((after.get_parameter(name)[zeros] == 0).all())
 
 
+@pytest.mark.parametrize("method", ["obert", "woodfisher", "mfac", "cap", "wanda", "sparsegpt", "randompruning"])
+def test_other_methods_prune_a_checkpoint_and_keep_its_zeros(method, trained_run, tmp_path, capsys):
+    folder = tmp_path / "pruned"
+    flags = [] if method in ("wanda", "sparsegpt", "randompruning") else ["--options.gradients", "8"]
+    flags += ["--method", method, "--sparsity", "0.85", "--out", str(folder), "--json"]
+    assert main(["prune", str(trained_run), *flags]) == 0
+    assert result(capsys)["sparsity"] == pytest.approx(0.85, abs=2e-3)
+    before, _ = load_model(trained_run / "checkpoints" / "last.safetensors")
+    after, _ = load_model(folder / "checkpoints" / "last.safetensors")
+    for name in ("fc1.weight", "fc.weight"):
+        assert bool((after.get_parameter(name)[before.get_parameter(name) == 0] == 0).all())
+
+
+def test_a_pattern_and_excluded_layers_can_be_asked_for(trained_run, tmp_path, capsys):
+    folder = tmp_path / "pruned"
+    pattern = ["--pattern.kind", "nm", "--pattern.n", "1", "--pattern.m", "4", "--exclude", "fc"]
+    assert main(["prune", str(trained_run), "--sparsity", "0.75", *pattern, "--out", str(folder), "--json"]) == 0
+    after, _ = load_model(folder / "checkpoints" / "last.safetensors")
+    weight = after.get_parameter("fc1.weight")
+    assert int((weight.reshape(len(weight), -1, 4) != 0).sum(2).max()) == 1
+
+
+def test_options_of_the_method_are_flags_and_those_of_others_are_not(trained_run, capsys):
+    assert main(["prune", str(trained_run), "--sparsity", "0.9", "--method", "cap", "--help"]) == 0
+    assert "--options.update" in capsys.readouterr().out
+    assert main(["prune", str(trained_run), "--sparsity", "0.9", "--options.update", "independent"]) == 2
+    assert main(["prune", str(trained_run), "--sparsity", "0.9", "--method", "capp"]) == 2
+
+
 def test_gmp_without_epochs_is_refused(trained_run, capsys):
     assert main(["prune", str(trained_run), "--method", "gmp", "--sparsity", "0.9"]) == 2
     assert "--epochs 0" in capsys.readouterr().err

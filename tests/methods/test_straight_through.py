@@ -157,7 +157,9 @@ def test_every_magnitude_method_trains_two_of_four_along_the_input_inside_a_row(
         refused.attach(model, optimizer)
         train(model, optimizer, range(20), (2, 6, 6))
 
-    with pytest.raises(UsageError, match=r"layer '0' with rows of 18\. To leave them dense, write NM\(2, 4, skip"):
+    with pytest.raises(
+        UsageError, match=r"layer '0' with rows of 18\. To leave them dense, exclude them or write NM\(2, 4, skip"
+    ):
         adopt_and_train()
     model = convnet()
     optimizer = OPTIMIZERS["momentum"](model.parameters())

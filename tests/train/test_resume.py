@@ -16,10 +16,21 @@ METHODS = {
     "acdc masked": {"method": "acdc", "packed": "never"},
     "acdc packed": {"method": "acdc", "packed": "always"},
     "gmp packed": {"method": "gmp", "packed": "always"},
+    "rigl packed": {"method": "rigl", "packed": "always"},
+    "dpf packed": {"method": "dpf", "packed": "always"},
+    "lottery ticket": {"method": "lotteryticket", "packed": "always"},
+    "obert": {"method": "obert", "packed": "always"},
     "acdc with adam": {"method": "acdc", "packed": "always", "optimizer": "adamw"},
 }
 LENGTHS = {"warmup": 1, "sparse": 1, "dense": 1, "last_dense": 1, "last_sparse": 2}
-CHOSEN = {"acdc": LENGTHS, "gmp": {"events": 4, "start": 0.1}}
+CHOSEN = {
+    "acdc": LENGTHS,
+    "gmp": {"events": 4, "start": 0.1},
+    "rigl": {"every": 2},
+    "dpf": {"every": 3},
+    "lotteryticket": {"fraction": 0.5},
+    "obert": {"events": 3, "gradients": 8, "block": 8},
+}
 CHANGING = ("cpu_s", "wall_s", "step_cpu_ms")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -25,6 +26,16 @@ def parse(kind: type[Options], arguments: Sequence[str], usage: str, default: Op
     """
     extra: dict[str, Any] = {} if default is None else {"default": default}
     return tyro.cli(kind, prog=usage, args=list(arguments), **extra)
+
+
+def value_of(flag: str, arguments: Sequence[str]) -> str:
+    """What the last ``flag`` among the arguments is set to, before they are parsed; empty where it is not given."""
+    found = ""
+    for given, following in itertools.pairwise([*arguments, ""]):
+        name, _, value = given.partition("=")
+        if name == flag:
+            found = value or following
+    return found
 
 
 def show(result: Mapping[str, Any], text: str, as_json: bool) -> None:

@@ -3,36 +3,49 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from tamis.cli._arguments import parse, show
+from tamis.cli._arguments import parse, show, value_of
 from tamis.cli.train import summary_text
 from tamis.errors import FileError, UsageError
 from tamis.train import OPTIONS, Distribution, MethodOptions, Pattern, Recipe, Schedule, Source, parse_recipe
 
+PruningMethod = Literal[
+    "oneshot", "gmp", "woodfisher", "mfac", "obert", "cap", "wanda", "sparsegpt", "randompruning",
+    "lotteryticket", "lrr",
+]  # fmt: skip
+GRADUAL = ("gmp", "lotteryticket", "lrr")
+
 
 @dataclass(frozen=True)
 class PruneCommand:
-    """Prune a trained checkpoint by magnitude; zeros that it has already are kept.
+    """Prune a trained checkpoint; zeros that it has already are kept.
 
-    With --epochs 0 the largest weights survive as they are; otherwise the model is fine-tuned on the data of its own
-    recipe (or --data) while it is pruned.
+    With --epochs 0 it is pruned once and not trained (gmp, lotteryticket and lrr need epochs); otherwise the model is
+    fine-tuned on the data of its own recipe (or --data) while it is pruned.
     """
 
     checkpoint: Annotated[str, tyro.conf.Positional]
     """A checkpoint that tamis train has written, or its run folder."""
     sparsity: float
     """Fraction of zeros over the prunable weights, in [0, 1)."""
-    method: Literal["oneshot", "gmp"] = "oneshot"
-    """All at once, or gradually along a cubic curve."""
-    distribution: Literal["global", "uniform", "erk"] = "global"
-    """How the zeros are shared among the layers."""
+    method: PruningMethod = "oneshot"
+    """By magnitude at once (oneshot) or gradually (gmp), by curvature (woodfisher, mfac, obert, cap), by inputs (wanda,
+    sparsegpt), at random, or in levels of training (lotteryticket, lrr)."""
+    options: MethodOptions = field(default_factory=MethodOptions)
+    """Options of the method."""
+    distribution: Literal["default", "global", "uniform", "erk"] = "default"
+    """How the zeros are shared among the layers; the method's own if not given."""
+    pattern: Pattern = field(default_factory=Pattern)
+    """Which masks are allowed."""
+    exclude: tuple[str, ...] = ()
+    """Layers that are not pruned, by name or glob, besides those of the recipe."""
     epochs: int = 0
-    """Epochs of fine-tuning; gmp needs at least 1."""
+    """Epochs of fine-tuning; gmp, lotteryticket and lrr need at least 1."""
     lr: float = 0.01
     """Learning rate of the fine-tuning, constant."""
     data: str = ""
@@ -47,9 +60,11 @@ class PruneCommand:
 
 def run(arguments: list[str]) -> int:
     """Exit code 0."""
-    options = parse(PruneCommand, arguments, "tamis prune")
-    if options.epochs < (1 if options.method == "gmp" else 0):
-        raise UsageError(f"--epochs {options.epochs}: expected at least {1 if options.method == 'gmp' else 0}")
+    method = value_of("--method", arguments) or "oneshot"
+    default = PruneCommand(tyro.MISSING, tyro.MISSING, options=pruning_options(method))
+    options = parse(PruneCommand, arguments, "tamis prune", default)
+    if options.epochs < (1 if options.method in GRADUAL else 0):
+        raise UsageError(f"--epochs {options.epochs}: expected at least {1 if options.method in GRADUAL else 0}")
     source = Path(options.checkpoint)
     from tamis.train import fit, load_checkpoint
 
@@ -73,8 +88,8 @@ def run(arguments: list[str]) -> int:
 
 
 def pruning_options(method: str) -> MethodOptions:
-    """The options of a method that starts from a trained model: its zeros stay."""
-    kind = OPTIONS[method]
+    """The options of a method that starts from a trained model: its zeros stay, unless a flag says otherwise."""
+    kind = OPTIONS.get(method, MethodOptions)  # an unknown name is refused with the other flags
     return kind(**{item.name: True for item in fields(kind) if item.name == "from_zeros"})
 
 
@@ -89,11 +104,12 @@ def pruning_recipe(trained: Recipe, options: PruneCommand) -> Recipe:
         name=f"{trained.name[:90]}_pruned",
         method=options.method,
         sparsity=options.sparsity,
+        exclude=(*trained.exclude, *options.exclude),
         source=Source(),
         data=replace(trained.data, source=options.data or trained.data.source),
         distribution=Distribution(kind=options.distribution),
-        pattern=Pattern(),
-        options=pruning_options(options.method),
+        pattern=options.pattern,
+        options=options.options,
         optimizer=replace(trained.optimizer, lr=options.lr),
         schedule=Schedule(kind="constant"),
         train=replace(trained.train, epochs=options.epochs, dense_twin_epochs=0, memorisation_probe=0),

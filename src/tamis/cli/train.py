@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from tamis.cli._arguments import parse, show
+from tamis.cli._arguments import parse, show, value_of
 from tamis.errors import UsageError
 from tamis.train import OPTIONS, Recipe, load_recipe
 
@@ -65,16 +64,12 @@ def _with_method_of(flags: list[str], recipe: Recipe) -> Recipe:
 
     Values are checked when all flags are read, hence the unchecked copy.
     """
-    names = []
-    for flag, following in itertools.pairwise([*flags, ""]):
-        name, _, value = flag.partition("=")
-        if name == "--method":
-            names.append(value or following)
-    if not names or names[-1] not in OPTIONS or names[-1] == recipe.method:
+    method = value_of("--method", flags)
+    if method not in OPTIONS or method == recipe.method:
         return recipe
     changed = copy.copy(recipe)
-    object.__setattr__(changed, "method", names[-1])
-    object.__setattr__(changed, "options", OPTIONS[names[-1]]())
+    object.__setattr__(changed, "method", method)
+    object.__setattr__(changed, "options", OPTIONS[method]())
     return changed
 
 

@@ -169,14 +169,11 @@ class BlockSums:
     """What the gradients of one group of blocks are reduced to.
 
     Attributes:
-        first, last: the group is the blocks ``first .. last - 1`` of the layout.
         samples: m, the gradients that entered: all of them.
         products: (n, B, B) float64 sums of ``g g^T``, or None.
         gradients: (n, m, B) float64 gradients, or None; one of the two is there.
     """
 
-    first: int
-    last: int
     samples: int
     products: Tensor | None
     gradients: Tensor | None
@@ -227,4 +224,4 @@ def measure_blocks(layout: BlockLayout, group: tuple[int, int], source: Gradient
         filled += 1
         samples += 1
     empty_buffer()
-    return BlockSums(first, last, samples, products, None if explicit else buffer[:, :samples])
+    return BlockSums(samples, products, None if explicit else buffer[:, :samples])

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tamis.errors import UsageError
 from tamis.methods._latent_weights import LatentWeights
@@ -137,11 +137,8 @@ class LatentSparsifier(Sparsifier):
         return {name: latent.clone() for name, latent in self._latents.take(self._attached().layers).items()}
 
     @torch.no_grad()
-    def finalize(self, *, keep_packed: bool = False) -> nn.Module:
-        """End the work and return the model with the sparse weights, exact zeros included (in place).
-
-        Args:
-            keep_packed: no layer is packed during training, so none stays so; present for a common interface.
+    def conclude(self) -> None:
+        """Record the last support, if that was not done yet.
 
         Raises:
             UsageError: not attached.
@@ -149,7 +146,6 @@ class LatentSparsifier(Sparsifier):
         masks = self._attached().masks
         if masks and self.events[-1].get("hash") != mask_hash({name: mask.cpu() for name, mask in masks.items()}):
             self._put_in_force(masks, record=True)
-        return super().finalize(keep_packed=keep_packed)
 
     def _load_own_state(self, tensors: Mapping[str, Tensor], json: Mapping[str, Any]) -> None:
         self._latents.show(self._attached().layers)

@@ -236,6 +236,14 @@ class Sparsifier(ABC):
         self._supports = None
         self._optimizer = None
 
+    def conclude(self) -> None:
+        """Do what the method does once after training; :meth:`finalize` calls it.  Nothing, by default.
+
+        Raises:
+            UsageError: not attached.
+        """
+        self._attached()
+
     def finalize(self, *, keep_packed: bool = False) -> nn.Module:
         """End the sparsifier's work and return the model with exact zeros (in place).
 
@@ -246,6 +254,7 @@ class Sparsifier(ABC):
         Raises:
             UsageError: not attached.
         """
+        self.conclude()
         supports = self._attached()
         masks, packed = supports.masks, supports.packed_layers
         self._close_interval()

@@ -142,13 +142,14 @@ class STR(LatentSparsifier):
         return static_cost(stretch.forward)  # gradients of removed weights are zero, those of s need live weights alone
 
     @torch.no_grad()
-    def finalize(self, *, keep_packed: bool = False) -> nn.Module:
-        """As :meth:`LatentSparsifier.finalize`, after cutting to exactly ``sparsity`` if ``trim`` asks for it.
+    def conclude(self) -> None:
+        """Cut to exactly ``sparsity`` by magnitude if ``trim`` asks for it and fewer weights are zero.
 
         Raises:
             UsageError: not attached.
-            CollapseError: ``trim`` would leave a layer without a weight.
+            CollapseError: a layer would keep no weight.
         """
+        super().conclude()
         supports = self._attached()
         if self.trim:
             scores = {name: weight.abs() for name, weight in supports.weights().items()}
@@ -157,7 +158,6 @@ class STR(LatentSparsifier):
             if any(not torch.equal(masks[name], present[name]) for name in masks):
                 self._announce()
                 self._hold(masks, "prune", self.sparsity)
-        return super().finalize(keep_packed=keep_packed)
 
     def _configuration(self) -> dict[str, Any]:
         return {

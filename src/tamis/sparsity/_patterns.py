@@ -130,7 +130,7 @@ class NM(Pattern):
             raise UsageError(
                 f"{self.n}:{self.m} needs rows whose length is a multiple of {self.m}; got "
                 + ", ".join(f"layer {name!r} with rows of {length}" for name, length in bad.items())
-                + f". To leave them dense, write NM({self.n}, {self.m}, skip={skip!r})"
+                + f". To leave them dense, exclude them or write NM({self.n}, {self.m}, skip={skip!r})"
             )
         return dict(scores)
 

@@ -79,6 +79,7 @@ def trained_models(run: Run, log: MetricsLog, stop: StopRequest) -> Models:
     """The final models as independent plain copies; an AC/DC run has two, and trains the dense twin here."""
     if run.sparsifier is None:
         return Models(plain_model(run), None)
+    run.sparsifier.conclude()
     if run.recipe.method != "acdc":
         return Models(None, plain_model(run))
     dense, sparse = run.sparsifier.pair()

@@ -45,6 +45,7 @@ def train(run: Run, log: MetricsLog, checkpoints: Path, stop: StopRequest) -> No
             for images, labels in epoch_batches(run.recipe, run.data, run.progress.epoch, run.progress.totals.batches):
                 rate = learning_rate(run.recipe.schedule, run.recipe.optimizer.lr, run.schedule_epoch, options.epochs)
                 set_learning_rate(run.optimizer, rate)
+                phase = run.phase  # an epoch is of the phase that its last step trains in
                 with run.clock.step():
                     loss, logits = train_step(run.model, run.optimizer, images, labels, options.label_smoothing)
                 count(run, loss, logits, labels)

@@ -49,7 +49,7 @@ def build_sparsifier(recipe: Recipe, steps_per_epoch: int, examples: Examples | 
     keywords: dict[str, Any] = {
         "distribution": build_distribution(recipe.distribution),
         "pattern": build_pattern(recipe.pattern),
-        "exclude": recipe.exclude,
+        "exclude": recipe.exclude or DEFAULT,
         "packed": PACKED[recipe.train.packed],
         "examples": examples,
         **_values(options),
