@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from tamis.errors import CollapseError, UsageError
 from tamis.methods import SNIP, Examples, GraSP, SynFlow
-from tamis.nn import is_packed, prunable_modules
+from tamis.models import create_model
+from tamis.nn import fuse, is_packed, prunable_modules
 from tamis.sparsity import ERK, NM, Block, Global, Uniform, keep_count, nested_scores, top_k_masks_global
 
 EXAMPLES = Examples(lambda: [batch(step) for step in range(100, 110)])
@@ -436,3 +437,22 @@ def test_a_refused_attachment_leaves_the_model_free():
     with pytest.raises(UsageError, match="give input_shape"):
         SynFlow(0.5).attach(model, optimizer)
     attached(METHODS["synflow"](0.5), model)
+
+
+@pytest.mark.parametrize("method", ["snip", "grasp", "synflow"])
+def test_a_fused_model_is_scored_by_torch_itself(method):
+    data = [(torch.randn(16, 3, 8, 8), torch.randint(4, (16,))) for _ in range(4)]
+    make = {
+        "snip": lambda: SNIP(0.5, examples=Examples(lambda: data), packed=False),
+        "grasp": lambda: GraSP(0.5, samples_per_class=4, examples=Examples(lambda: data), packed=False),
+        "synflow": lambda: SynFlow(0.5, rounds=3, input_shape=(3, 8, 8), packed=False),
+    }[method]
+    found = []
+    for prepare in (lambda model: model, fuse):
+        torch.manual_seed(0)
+        model = create_model("resnet20", num_classes=4)
+        prepare(model)
+        _, _, sparsifier = attached(make(), model)
+        assert ("fused" in repr(model)) == (prepare is fuse)
+        found.append(sparsifier.masks)
+    assert all(torch.equal(mask, found[1][name]) for name, mask in found[0].items())
