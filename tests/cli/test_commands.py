@@ -23,6 +23,16 @@ def test_train_prints_one_json_object_on_stdout_and_progress_on_stderr(tmp_path,
     assert "epoch 1/1" in captured.err
 
 
+def test_training_can_start_from_the_weights_of_another_run(trained_run, tmp_path, recipe_file, capsys):
+    arguments = ["--weights", str(trained_run), "--train.epochs", "0", "--out", str(tmp_path / "r"), "--json"]
+    assert main(["train", recipe_file, *arguments]) == 0
+    before, _ = load_model(trained_run / "checkpoints" / "last.safetensors")
+    after, _ = load_model(tmp_path / "r" / "checkpoints" / "last.safetensors")
+    assert all(torch.equal(old, new) for old, new in zip(before.parameters(), after.parameters(), strict=True))
+    assert main(["train", recipe_file, "--weights", str(tmp_path / "absent"), "--out", str(tmp_path / "s")]) != 0
+    assert not (tmp_path / "s").exists()
+
+
 def test_train_for_people_names_accuracy_and_run_folder(tmp_path, recipe_file, capsys):
     assert main(["train", recipe_file, "--out", str(tmp_path / "r"), "--train.epochs", "0"]) == 0
     text = capsys.readouterr().out

@@ -66,9 +66,9 @@ def run(arguments: list[str]) -> int:
     if options.epochs < (1 if options.method in GRADUAL else 0):
         raise UsageError(f"--epochs {options.epochs}: expected at least {1 if options.method in GRADUAL else 0}")
     source = Path(options.checkpoint)
-    from tamis.train import fit, load_checkpoint
+    from tamis.train import checkpoint_of, fit
 
-    checkpoint = load_checkpoint(source / "checkpoints" / "last.safetensors" if source.is_dir() else source)
+    checkpoint = checkpoint_of(source)
     text = checkpoint.header.get("recipe")
     if not text:
         raise FileError(

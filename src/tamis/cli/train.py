@@ -26,6 +26,8 @@ class TrainCommand:
 
     data: str = ""
     """digits, synthetic, an .npz file, a folder of images, or torchvision:NAME; replaces data.source."""
+    weights: str = ""
+    """Start from the weights of this checkpoint or run folder instead of fresh ones."""
     out: str = ""
     """Run folder; runs/NAME if not given."""
     resume: bool = False
@@ -52,9 +54,10 @@ def run(arguments: list[str]) -> int:
     if options.resume and options.overwrite:
         raise UsageError("--resume continues the run in the folder, --overwrite replaces it: choose one")
     folder = Path(options.out or f"runs/{recipe.name}")
-    from tamis.train import fit
+    from tamis.train import checkpoint_of, fit
 
-    summary = fit(recipe, folder, resume=options.resume, overwrite=options.overwrite)
+    weights = checkpoint_of(options.weights) if options.weights else None
+    summary = fit(recipe, folder, weights=weights, resume=options.resume, overwrite=options.overwrite)
     show({**summary, "run_folder": str(folder)}, summary_text(summary, folder), options.json)
     return 0
 

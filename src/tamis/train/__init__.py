@@ -9,7 +9,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tamis.train._checkpoint import Checkpoint, load_checkpoint, load_weights, restore, save_checkpoint
+    from tamis.train._checkpoint import (
+        Checkpoint,
+        checkpoint_of,
+        load_checkpoint,
+        load_weights,
+        restore,
+        save_checkpoint,
+    )
     from tamis.train._environment import describe_environment
     from tamis.train._evaluate import Evaluation, evaluate
     from tamis.train._export import export_model, load_model
@@ -25,7 +32,7 @@ if TYPE_CHECKING:
     from tamis.train._speed import StepSpeed, measure_step
 
 _MODULES = {
-    "_checkpoint": ("Checkpoint", "load_checkpoint", "load_weights", "restore", "save_checkpoint"),
+    "_checkpoint": ("Checkpoint", "checkpoint_of", "load_checkpoint", "load_weights", "restore", "save_checkpoint"),
     "_environment": ("describe_environment",),
     "_evaluate": ("Evaluation", "evaluate"),
     "_export": ("export_model", "load_model"),
@@ -59,6 +66,7 @@ __all__ = [
     "Source",
     "StepSpeed",
     "Train",
+    "checkpoint_of",
     "describe_environment",
     "dump_recipe",
     "evaluate",

@@ -128,6 +128,12 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         ) from error
 
 
+def checkpoint_of(source: str | os.PathLike[str]) -> Checkpoint:
+    """The checkpoint in a file, or the last one of a run folder; raises as :func:`load_checkpoint`."""
+    path = Path(source)
+    return load_checkpoint(path / "checkpoints" / "last.safetensors" if path.is_dir() else path)
+
+
 def load_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
     """Copy a checkpoint's dense weights into a model of the same architecture.
 
