@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tamis.study._cells import Cell, cells_of
     from tamis.study._description import MethodStudy, load_study
+    from tamis.study._page import accuracy_text, write_study_report
     from tamis.study._results import CellResult, read_results
-    from tamis.study._run import run_study
+    from tamis.study._run import StudyResults, run_study
     from tamis.study._statistics import Difference, Estimate, estimate, paired_difference
 
 _MODULES = {
     "_cells": ("Cell", "cells_of"),
     "_description": ("MethodStudy", "load_study"),
     "_results": ("CellResult", "read_results"),
-    "_run": ("run_study",),
+    "_page": ("accuracy_text", "write_study_report"),
+    "_run": ("StudyResults", "run_study"),
     "_statistics": ("Difference", "Estimate", "estimate", "paired_difference"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
@@ -30,12 +32,15 @@ __all__ = [
     "Difference",
     "Estimate",
     "MethodStudy",
+    "StudyResults",
+    "accuracy_text",
     "cells_of",
     "estimate",
     "load_study",
     "paired_difference",
     "read_results",
     "run_study",
+    "write_study_report",
 ]
 
 

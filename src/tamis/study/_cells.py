@@ -46,7 +46,9 @@ def cells_of(study: MethodStudy, *, data: str = "", epochs: int = 0) -> tuple[Ce
     given: dict[str, Any] = {"data": {"source": data} if data else {}, "train": {"epochs": epochs} if epochs else {}}
     base = merged(base, given)
     cells = tuple(
-        Cell(cell_name(method, sparsity, seed), method, sparsity, seed, cell_recipe(study, base, method, sparsity, seed))
+        Cell(
+            cell_name(method, sparsity, seed), method, sparsity, seed, cell_recipe(study, base, method, sparsity, seed)
+        )
         for method, sparsity, seed in _combinations(study)
     )
     budget = cells[0].recipe.train.epochs

@@ -17,7 +17,12 @@ FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "other": ("#999999", ()),
 }
 MARKERS = "osD^vP<>X"
-DASHES: tuple[tuple[int, tuple[float, ...] | None], ...] = ((0, None), (0, (5, 2)), (0, (1, 1.4)), (0, (5, 1.5, 1, 1.5)))
+DASHES: tuple[tuple[int, tuple[float, ...] | None], ...] = (
+    (0, None),
+    (0, (5, 2)),
+    (0, (1, 1.4)),
+    (0, (5, 1.5, 1, 1.5)),
+)
 
 
 @dataclass(frozen=True)

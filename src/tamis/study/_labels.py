@@ -36,8 +36,14 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
     return found
 
 
-def beside(points: Sequence[tuple[float, float]], sizes: Sequence[tuple[float, float]], frame: Box, gap: float) -> list[Box]:
-    """A box of the given (width, height) near each point, inside the frame, off all points and all other boxes.
+def beside(
+    points: Sequence[tuple[float, float]],
+    sizes: Sequence[tuple[float, float]],
+    frame: Box,
+    gap: float,
+    avoid: Sequence[Box] = (),
+) -> list[Box]:
+    """A box of the given (width, height) near each point, inside the frame, off points, other boxes and ``avoid``.
 
     Tried in rings around the point, to its right first; where nothing is free, the place that covers least is taken.
     """
@@ -53,7 +59,7 @@ def beside(points: Sequence[tuple[float, float]], sizes: Sequence[tuple[float, f
                 box = (middle[0] - width / 2, middle[1] - height / 2, middle[0] + width / 2, middle[1] + height / 2)
                 if box[0] < frame[0] or box[1] < frame[1] or box[2] > frame[2] or box[3] > frame[3]:
                     continue
-                covered = sum(overlap(box, other) for other in (*placed, *marks))
+                covered = sum(overlap(box, other) for other in (*placed, *marks, *avoid))
                 if best is None or covered < best[0]:
                     best = (covered, box)
             if best is not None and best[0] == 0:

@@ -96,7 +96,9 @@ def read_result(study: str, cell: Cell, folder: Path) -> CellResult:
             held_out=_number(summary["held_out_samples"]),
             epochs=_number(summary["epochs"]),
             train_cpu_s=round(training_cpu_s(epochs), 2),
-            wall_over_cpu=round(sum(row["wall_s"] for row in epochs) / max(sum(row["cpu_s"] for row in epochs), 1e-9), 3)
+            wall_over_cpu=round(
+                sum(row["wall_s"] for row in epochs) / max(sum(row["cpu_s"] for row in epochs), 1e-9), 3
+            )
             if epochs
             else math.nan,
             step_dense_cpu_ms=_number(summary["step_ms_dense"]),
@@ -133,7 +135,10 @@ def _number(value: Any) -> float:
 def csv_rows(results: Sequence[CellResult]) -> list[dict[str, Any]]:
     """The results as rows of a CSV file: blank where there is no number."""
     return [
-        {name: "" if isinstance(value, float) and math.isnan(value) else value for name, value in asdict(result).items()}
+        {
+            name: "" if isinstance(value, float) and math.isnan(value) else value
+            for name, value in asdict(result).items()
+        }
         for result in results
     ]
 
@@ -156,7 +161,9 @@ def read_results(path: str | os.PathLike[str]) -> tuple[CellResult, ...]:
     except OSError as error:
         raise FileError(f"{file}: cannot be read ({error.strerror}); expected the results of a study") from error
     except (KeyError, ValueError, TypeError) as error:
-        raise FileError(f"{file}: no results of a study ({error!r}); expected the columns {', '.join(known)}") from error
+        raise FileError(
+            f"{file}: no results of a study ({error!r}); expected the columns {', '.join(known)}"
+        ) from error
 
 
 def _is_number(name: str) -> bool:

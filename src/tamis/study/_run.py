@@ -6,11 +6,13 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from tamis.bench import write_csv
 from tamis.errors import UsageError
 from tamis.study._cells import Cell
 from tamis.study._description import MethodStudy
@@ -22,9 +24,22 @@ from tamis.train import Interrupted, dump_recipe
 RESULTS, CELLS = "results.csv", "cells"
 
 
+@dataclass(frozen=True)
+class StudyResults:
+    """One result per cell, in the order of the cells; and what they are of: study, recipe, machine."""
+
+    results: tuple[CellResult, ...]
+    about: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON types; None where there is no number."""
+        rows = [{name: None if value == "" else value for name, value in row.items()} for row in csv_rows(self.results)]
+        return {"about": self.about, "results": rows}
+
+
 def run_study(
     study: MethodStudy, cells: Sequence[Cell], folder: str | os.PathLike[str], *, workers: int = 1
-) -> tuple[CellResult, ...]:
+) -> StudyResults:
     """Train all cells that are not finished yet, each in ``folder/cells/NAME``, and write ``folder/results.csv``.
 
     A cell that was interrupted goes on from its checkpoint, one that has failed is tried again.  The CSV is written
@@ -37,7 +52,7 @@ def run_study(
         workers: processes, each with one thread.
 
     Returns:
-        One result per cell, in their order; failed cells have ``state == "failed"`` and their error.
+        One result per cell, in their order; a failed cell has ``state == "failed"`` and its error.
 
     Raises:
         UsageError: a cell's folder holds a run of another recipe.
@@ -57,8 +72,6 @@ def run_study(
     todo = [cell for cell in cells if cell not in done]
 
     def write() -> None:
-        from tamis.bench import write_csv
-
         found = [results[cell.name] for cell in cells]
         write_csv(root / RESULTS, csv_rows(found), _machine(found, root), _about(study, cells, workers))
 
@@ -91,7 +104,8 @@ def run_study(
         raise Interrupted(
             f"stopped with {finished} of {len(cells)} cells finished; the same command goes on with the others"
         ) from None
-    return tuple(results[cell.name] for cell in cells)
+    found = tuple(results[cell.name] for cell in cells)
+    return StudyResults(found, {**_about(study, cells, workers), **_machine(found, root)})
 
 
 def _check_same(cell: Cell, text: str, folder: Path) -> None:
@@ -121,11 +135,11 @@ def _about(study: MethodStudy, cells: Sequence[Cell], workers: int) -> dict[str,
     return {
         "study": study.name,
         "base": Path(study.base).stem,
-        "data": source if not os.sep in source else Path(source).name,
+        "data": source if os.sep not in source else Path(source).name,
         "model": baseline.model.name,
         "epochs": baseline.train.epochs,
         "batch_size": baseline.train.batch_size,
-        "optimizer": json.dumps({k: v for k, v in vars(baseline.optimizer).items()}),
+        "optimizer": json.dumps(vars(baseline.optimizer)),
         "prune_at": study.prune_at,
         "reference": study.compared_with,
         "cells": json.dumps(study.cells),

@@ -74,4 +74,3 @@ def stored_recipe(folder: Path) -> str | None:
         return (folder / "recipe.toml").read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
-

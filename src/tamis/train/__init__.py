@@ -46,7 +46,13 @@ _MODULES = {
     "_options_registry": ("OPTIONS",),
     "_recipe_method": ("Distribution", "Pattern"),
     "_recipe_toml": (
-        "dump_recipe", "find_recipe", "load_recipe", "parse_recipe", "parse_table", "read_toml", "save_recipe",
+        "dump_recipe",
+        "find_recipe",
+        "load_recipe",
+        "parse_recipe",
+        "parse_table",
+        "read_toml",
+        "save_recipe",
     ),
     "_speed": ("StepSpeed", "measure_step"),
 }
