@@ -94,6 +94,6 @@ def doubt(summary: Summary) -> str:
     image = 100 / summary.held_out if summary.held_out else float("nan")
     return (
         f"Means over {summary.seeds} seeds ± half the Student-t 95 % interval; one held-out image is {image:.2f} "
-        "points. The seeds share one split of the data, so the intervals tell what another seed would give, not another data "
-        "set. With many methods some differences look significant by chance: p-values are not corrected for that."
+        "points. The seeds share one split of the data: the intervals tell what another seed would give, not another "
+        "data set. With many methods some differences look significant by chance: p-values are not corrected for that."
     )

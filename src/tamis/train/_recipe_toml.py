@@ -66,7 +66,7 @@ def read_toml(file: Path) -> dict[str, Any]:
     try:
         text = file.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"{file}: cannot be read ({error}); expected a TOML text file") from error
+        raise FileError(f"{file}: cannot read this file ({error}); expected a TOML text file") from error
     return parse_toml(text, str(file))
 
 
