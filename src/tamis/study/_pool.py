@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -27,6 +28,7 @@ class Pool:
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
+        self._threads: list[threading.Thread] = []
         self._processes: dict[int, subprocess.Popen[str]] = {}
         self._stopping = False
         self._lock = threading.Lock()
@@ -54,11 +56,11 @@ class Pool:
         news: queue.SimpleQueue[tuple[str, dict[str, Any] | None]] = queue.SimpleQueue()
         for job in jobs:
             waiting.put(job)
-        threads = [
+        self._threads = [
             threading.Thread(target=self._work, args=(place, waiting, news), daemon=True)
             for place in range(min(self.workers, len(jobs)))
         ]
-        for thread in threads:
+        for thread in self._threads:
             thread.start()
         left = len(jobs)
         while left:
@@ -82,6 +84,10 @@ class Pool:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        for thread in self._threads:  # each has read the end of its process's answers now
+            thread.join()
+        for process in running:
+            _close(process)
         self._processes.clear()
 
     def _work(self, place: int, waiting: queue.SimpleQueue[Any], news: queue.SimpleQueue[Any]) -> None:
@@ -125,8 +131,16 @@ class Pool:
     def _death(self, place: int, process: subprocess.Popen[str]) -> dict[str, Any]:
         code = process.wait()
         with self._lock:
+            if self._stopping:
+                return {"state": "stopped"}
             self._processes.pop(place, None)
-        if self._stopping:
-            return {"state": "stopped"}
+        _close(process)
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         return {"state": "failed", "error": f"the process that trained it {how}; run the study again to go on"}
+
+
+def _close(process: subprocess.Popen[str]) -> None:
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            with contextlib.suppress(OSError):  # what was never flushed has no reader any more
+                stream.close()

@@ -22,7 +22,7 @@ FINISHED, LAST = "summary.json", Path("checkpoints", "last.safetensors")
 
 
 def serve() -> None:
-    """Train what stdin asks for, until it ends."""
+    """Train what stdin asks for, until it ends or a signal stops a training."""
     import torch
 
     torch.set_num_threads(1)
@@ -30,7 +30,8 @@ def serve() -> None:
     os.dup2(2, 1)  # whatever prints now cannot disturb the answers
     jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(jobs,), daemon=True).start()
-    while True:
+    answer: dict[str, Any] = {}
+    while answer.get("state") != "stopped":
         job = json.loads(jobs.get())
         answer = run_job(job["recipe"], Path(job["folder"]))
         answers.write(json.dumps(answer) + "\n")
