@@ -120,7 +120,7 @@ def test_the_studies_that_come_with_tamis_can_be_built(name):
     from tamis.train._method import build_sparsifier
 
     study = load_study(name)
-    cells = cells_of(study)
+    cells = cells_of(study, data="images.npz")
     assert len(cells) == len(study.seeds) * (1 + len(study.methods) * len(study.sparsity))
     for cell in cells:
         assert (build_sparsifier(cell.recipe, 5) is None) == (cell.method == "dense")

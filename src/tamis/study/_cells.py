@@ -38,7 +38,8 @@ def cells_of(study: MethodStudy, *, data: str = "", epochs: int = 0) -> tuple[Ce
 
     Raises:
         FileError: the base recipe cannot be read.
-        UsageError: a part of a recipe has a bad key or value, or gives its method another number of epochs.
+        UsageError: a part of a recipe has a bad key or value, or gives its method another number of epochs; or there is
+            no data.
     """
     file = find_recipe(study.base)
     base = read_toml(file)
@@ -51,6 +52,8 @@ def cells_of(study: MethodStudy, *, data: str = "", epochs: int = 0) -> tuple[Ce
         )
         for method, sparsity, seed in _combinations(study)
     )
+    if not cells[0].recipe.data.source:
+        raise UsageError(f"study {study.name!r}: its recipe {file.stem!r} comes without data: pass --data PATH")
     budget = cells[0].recipe.train.epochs
     for cell in cells:
         extra = cell.recipe.train.dense_twin_epochs

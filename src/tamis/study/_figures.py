@@ -167,6 +167,11 @@ def _names(panel: Any, groups: Sequence[Group], cost: Cost, summary: Summary, lo
     if summary.dense is not None and summary.dense.accuracy.n:
         y = panel.transData.transform((0, _shown(summary.dense.accuracy.mean, summary)))[1]
         lines.append((frame.x0, y - 0.5 * scale, frame.x1, y + 0.5 * scale))
+    for group, (_, y) in zip(groups, points, strict=True):
+        across = cost.value(group)
+        if math.isfinite(across.half):
+            ends = [panel.transData.transform((x, 0.5))[0] for x in (across.low, across.high)]
+            lines.append((ends[0], y - 0.5 * scale, ends[1], y + 0.5 * scale))
     boxes = beside(points, sizes, (frame.x0, frame.y0, frame.x1, frame.y1), 7 * scale, lines)
     back = panel.transData.inverted()
     for group, point, (x0, y0, x1, y1) in zip(groups, data, boxes, strict=True):
@@ -178,8 +183,9 @@ def _names(panel: Any, groups: Sequence[Group], cost: Cost, summary: Summary, lo
             colour = looks[group.method].colour if group.method in looks else LIGHT["muted"]
             panel.plot([point[0], end[0]], [point[1], end[1]], color=colour, linewidth=0.6, alpha=0.75, zorder=1)
         panel.annotate(
-            group.method, middle, ha="center", va="center", fontsize=size, color=LIGHT["ink"], in_layout=False
-        )
+            group.method, middle, ha="center", va="center", fontsize=size, color=LIGHT["ink"], in_layout=False,
+            zorder=2.5, bbox={"facecolor": LIGHT["panel"], "alpha": 0.7, "linewidth": 0, "pad": 0.4},
+        )  # fmt: skip
 
 
 def _point(panel: Any, look: Look, x: float, across: Estimate, up: Estimate, summary: Summary, narrow: bool) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 DIRECTIONS = tuple(math.radians(angle) for angle in (0, 180, 90, 270, 30, 330, 150, 210, 60, 300, 120, 240))
+RINGS, FAR = 14, 0.03  # rings of places around a point; share of the label's area that one ring farther costs
 Box = tuple[float, float, float, float]  # left, bottom, right, top
 
 
@@ -45,13 +46,17 @@ def beside(
 ) -> list[Box]:
     """A box of the given (width, height) near each point, inside the frame, off points, other boxes and ``avoid``.
 
-    Tried in rings around the point, to its right first; where nothing is free, the place that covers least is taken.
+    Tried in rings around the point, to its right first.  Each place costs the area that it covers, and a little for
+    the way to it, so that a thin line is crossed rather than walked around at any price; the cheapest place is taken.
     """
     placed: list[Box] = []
     marks = [(x - gap / 2, y - gap / 2, x + gap / 2, y + gap / 2) for x, y in points]
     for (x, y), (width, height) in zip(points, sizes, strict=True):
         best: tuple[float, Box] | None = None
-        for ring in range(12):
+        for ring in range(RINGS):
+            far = ring * FAR * width * height
+            if best is not None and best[0] <= far:
+                break
             reach = gap * (1 + 1.2 * ring)
             for angle in DIRECTIONS:
                 cosine, sine = math.cos(angle), math.sin(angle)
@@ -59,11 +64,9 @@ def beside(
                 box = (middle[0] - width / 2, middle[1] - height / 2, middle[0] + width / 2, middle[1] + height / 2)
                 if box[0] < frame[0] or box[1] < frame[1] or box[2] > frame[2] or box[3] > frame[3]:
                     continue
-                covered = sum(overlap(box, other) for other in (*placed, *marks, *avoid))
-                if best is None or covered < best[0]:
-                    best = (covered, box)
-            if best is not None and best[0] == 0:
-                break
+                cost = far + sum(overlap(box, other) for other in (*placed, *marks, *avoid))
+                if best is None or cost < best[0]:
+                    best = (cost, box)
         placed.append(best[1] if best is not None else (x + gap, y - height / 2, x + gap + width, y + height / 2))
     return placed
 

@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from tamis.bench import write_csv
-from tamis.errors import UsageError
+from tamis.errors import FileError, UsageError
 from tamis.study._cells import Cell
 from tamis.study._description import MethodStudy
 from tamis.study._pool import Pool
@@ -93,7 +93,10 @@ def run_study(
                     results[name] = unfinished(study.name, cell, answer["error"])
                     tqdm.write(f"{name}: {answer['error']}", file=sys.stderr)
                 else:
-                    results[name] = read_result(study.name, cell, folders[name])
+                    try:
+                        results[name] = read_result(study.name, cell, folders[name])
+                    except FileError as error:
+                        results[name] = unfinished(study.name, cell, str(error))
                     tqdm.write(f"{name}: accuracy {results[name].accuracy:.4f}", file=sys.stderr)
                 write()
                 bar.update()

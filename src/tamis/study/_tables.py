@@ -93,7 +93,7 @@ def paired(difference: Difference) -> str:
     found = difference.estimate
     if not found.n:
         return DASH
-    text = f"{100 * found.mean:+.2f}".replace("-", MINUS)
+    text = f"{round(100 * found.mean, 2) + 0.0:+.2f}".replace("-", MINUS)  # + 0.0: a negative zero is none
     if found.n == 1:
         return f"{text} (n{SPACE}={SPACE}1: no interval)"
     return f"{text}{SPACE}±{SPACE}{100 * found.half:.2f}, p{SPACE}={SPACE}{difference.p_value:.2g}"
