@@ -44,7 +44,7 @@ def test_help_imports_neither_torch_nor_the_flag_parser():
     assert python(code).stdout.splitlines()[-1] == "set()"
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "prune", "export", "report", "info"])
+@pytest.mark.parametrize("command", ["demo", "train", "prune", "export", "report", "study", "info"])
 def test_help_of_a_command_imports_no_torch(command):
     code = (
         f"import sys; from tamis.cli import main; c = main(['{command}', '--help']); print(c, 'torch' in sys.modules)"

@@ -1,4 +1,4 @@
-"""Every example of README and docs is tried: python blocks run, recipes are read, tamis commands parse.
+"""Every example of README and docs is tried: python blocks run, recipes and studies are read, tamis commands parse.
 
 Blocks of one page run in order in one namespace and one temporary folder.  A line that begins with ``...`` stands for
 the reader's loop and is replaced by a training loop of a tiny model; ``README.md`` begins with that model.  A toml
@@ -20,6 +20,7 @@ import pytest
 import torch
 
 from tamis.cli import _main
+from tamis.study import cells_of, load_study
 from tamis.train import parse_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,10 +110,14 @@ def test_the_examples_of_a_page_work(page, reader, monkeypatch, capsys):
             text = re.sub(r"^\.\.\..*$", lambda _: LOOP.rstrip(), block.text, flags=re.MULTILINE)
             exec(compile("\n" * (block.line - 1) + text, page.name, "exec"), namespace)
         elif block.language == "toml":
-            parse_recipe(block.text, f"{page.name}:{block.line}")
             name = re.match(r"# (\S+\.toml)\n", block.text)
             if name:
                 (reader / name[1]).write_text(block.text)
+            if re.search(r"^base = ", block.text, re.MULTILINE):
+                assert name, f"{page.name}:{block.line}: a study needs a name in its first line"
+                assert cells_of(load_study(reader / name[1]))
+            else:
+                parse_recipe(block.text, f"{page.name}:{block.line}")
         elif block.language == "bash":
             for words in commands_of(block.text):
                 check_command(words, monkeypatch)

@@ -42,10 +42,20 @@ def render_table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
 
 
-def write_csv(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]], machine: Mapping[str, Any]) -> Path:
-    """Write rows as CSV with the machine's description in ``#`` comment lines above them; replaces the file at once."""
+def write_csv(
+    path: str | os.PathLike[str],
+    rows: Sequence[Mapping[str, Any]],
+    machine: Mapping[str, Any],
+    about: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write rows as CSV with ``#`` comment lines above them; replaces the file at once.
+
+    The comment lines hold ``about``, whatever it is, and what is known of the machine.
+    """
     names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
+    for key, value in (about or {}).items():
+        text.write(f"# {key}: {value}\n")
     for key in _MACHINE:
         if key in machine:
             text.write(f"# {key}: {machine[key]}\n")

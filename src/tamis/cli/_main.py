@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("tamis.cli.export", "write a trained model as a dense or sparse safetensors file, or as ONNX"),
     "report": ("tamis.cli.report", "write the offline HTML page of a run folder"),
     "bench": ("tamis.cli.bench", "measure the sparse kernels against dense torch on this machine"),
+    "study": ("tamis.cli.study", "compare methods at several sparsities and seeds, with intervals and figures"),
     "info": ("tamis.cli.info", "show instruction set, threads, versions, and what would make this machine faster"),
 }
 

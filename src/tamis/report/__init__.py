@@ -1,6 +1,21 @@
-"""One offline HTML page from a run folder (needs the extra ``tamis[report]``)."""
+"""Offline HTML pages: that of a run folder, and what pages of other rooms are made of (extra ``tamis[report]``)."""
 
+from tamis.report._html import render_template, require_extra
 from tamis.report._page import render_report, write_report
 from tamis.report._read import Run, read_run
+from tamis.report._svg import LIGHT, Chart, draw_svg, render_chart
+from tamis.report._tables import Table
 
-__all__ = ["Run", "read_run", "render_report", "write_report"]
+__all__ = [
+    "LIGHT",
+    "Chart",
+    "Run",
+    "Table",
+    "draw_svg",
+    "read_run",
+    "render_chart",
+    "render_report",
+    "render_template",
+    "require_extra",
+    "write_report",
+]

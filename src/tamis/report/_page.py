@@ -1,23 +1,17 @@
-"""The page: one HTML file without scripts that asks nothing of the network.
-
-The content security policy forbids everything but ``data:`` images and the one style sheet, which it names by its hash;
-all text from the run folder is escaped by the template engine.
-"""
+"""The page of one run: what it shows, in which order."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import importlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tamis.errors import FileError, UsageError
+from tamis.errors import FileError
 from tamis.report._charts import charts_of
 from tamis.report._format import percent
 from tamis.report._headline import cards_of, description, setting
+from tamis.report._html import render_template, require_extra
 from tamis.report._layers import layers_of
 from tamis.report._ledger import ledger_of
 from tamis.report._phases import axis_of, phases_of
@@ -34,8 +28,6 @@ from tamis.report._sections import (
 from tamis.report._tables import free_table
 from tamis.storage import write_atomic
 
-EXTRA = ("jinja2", "matplotlib")
-
 
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
     """Render the run in ``run_folder`` to ``report.html`` inside it and return that file's path.
@@ -46,7 +38,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     it is damaged (the message names file and line), or if the page cannot be written; an older page is then left as
     it was.
     """
-    _require_extra()
+    require_extra()
     page = render_report(read_run(run_folder))
     target = Path(run_folder) / "report.html"
     try:
@@ -59,21 +51,8 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
 
 def render_report(run: Run) -> str:
     """The page of ``run`` as HTML text.  Raises UsageError if jinja2 or matplotlib is not installed."""
-    _require_extra()
-    import jinja2
-    from markupsafe import Markup
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("tamis.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style = _style()
-    digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
-    template = environment.get_template("page.html.jinja")
-    return template.render(style=Markup(style), style_hash=digest, percent=percent, **_content(run))
+    require_extra()
+    return render_template("page.html.jinja", {"percent": percent, **_content(run)})
 
 
 def _content(run: Run) -> dict[str, Any]:
@@ -119,18 +98,3 @@ def _sections(content: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("provenance", "Provenance", True),
     )
     return [(key, words) for key, words, there in present if there]
-
-
-def _style() -> str:
-    return (Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
-
-
-def _require_extra() -> None:
-    for module in EXTRA:
-        try:
-            importlib.import_module(module)
-        except ImportError:
-            raise UsageError(
-                f"the report needs {module}, which is not installed; install the optional packages with "
-                "pip install tamis[report] and repeat."
-            ) from None

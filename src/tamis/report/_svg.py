@@ -60,13 +60,22 @@ def render_chart(
     """
     images: dict[str, str] = {}
     for width, height in zip(WIDTHS, heights, strict=True):
-        light = _svg(width, height, key, draw)
+        light = draw_svg(width, height, key, draw)
         images[f"{width}_light"] = _address(light)
         images[f"{width}_dark"] = _address(_recolour(light))
     return Chart(key, title, alt, caption, **images)
 
 
-def _svg(width: str, height: float, key: str, draw: Callable[[Any, bool], None]) -> str:
+def draw_svg(width: str, height: float, key: str, draw: Callable[[Any, bool], None], ground: str = "none") -> str:
+    """The SVG text of one figure in the light palette; equal input gives equal text.
+
+    Args:
+        width: ``wide`` or ``narrow``.
+        height: in inches.
+        key: identifies the chart; salt of the identifiers in the file.
+        draw: called as ``draw(figure, narrow)``.
+        ground: colour behind the axes, for a file that is shown outside the page.
+    """
     from matplotlib import style
     from matplotlib.figure import Figure
 
@@ -103,7 +112,7 @@ def _svg(width: str, height: float, key: str, draw: Callable[[Any, bool], None])
         "lines.solid_capstyle": "round",
     }
     with style.context(settings, after_reset=True):
-        figure = Figure(figsize=(WIDTHS[width], height), layout="constrained", facecolor="none")
+        figure = Figure(figsize=(WIDTHS[width], height), layout="constrained", facecolor=ground)
         draw(figure, width == "narrow")
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})

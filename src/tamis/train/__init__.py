@@ -28,7 +28,15 @@ if TYPE_CHECKING:
     from tamis.train._options_registry import OPTIONS
     from tamis.train._recipe import Data, Model, Optimizer, Recipe, Schedule, Source, Train
     from tamis.train._recipe_method import Distribution, Pattern
-    from tamis.train._recipe_toml import dump_recipe, load_recipe, parse_recipe, save_recipe
+    from tamis.train._recipe_toml import (
+        dump_recipe,
+        find_recipe,
+        load_recipe,
+        parse_recipe,
+        parse_table,
+        read_toml,
+        save_recipe,
+    )
     from tamis.train._speed import StepSpeed, measure_step
 
 _MODULES = {
@@ -44,7 +52,15 @@ _MODULES = {
     "_options": ("MethodOptions",),
     "_options_registry": ("OPTIONS",),
     "_recipe_method": ("Distribution", "Pattern"),
-    "_recipe_toml": ("dump_recipe", "load_recipe", "parse_recipe", "save_recipe"),
+    "_recipe_toml": (
+        "dump_recipe",
+        "find_recipe",
+        "load_recipe",
+        "parse_recipe",
+        "parse_table",
+        "read_toml",
+        "save_recipe",
+    ),
     "_speed": ("StepSpeed", "measure_step"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
@@ -71,6 +87,7 @@ __all__ = [
     "dump_recipe",
     "evaluate",
     "export_model",
+    "find_recipe",
     "fit",
     "learning_rate",
     "load_checkpoint",
@@ -79,7 +96,9 @@ __all__ = [
     "load_weights",
     "measure_step",
     "parse_recipe",
+    "parse_table",
     "read_metrics",
+    "read_toml",
     "restore",
     "save_checkpoint",
     "save_recipe",

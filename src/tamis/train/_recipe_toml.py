@@ -11,7 +11,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tamis.errors import FileError, UsageError
 from tamis.storage import write_atomic
@@ -25,6 +25,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+Kind = TypeVar("Kind")
+
 
 def load_recipe(path: str | os.PathLike[str]) -> Recipe:
     """Read a recipe file, or one of the recipes that come with tamis by its bare name (``digits_acdc``).
@@ -33,33 +35,57 @@ def load_recipe(path: str | os.PathLike[str]) -> Recipe:
     an unknown key (with close matches), a wrong type or a value out of range; each message names the file and the key.
     """
     file = find_recipe(path)
-    try:
-        text = file.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"{file}: cannot read this recipe ({error}); expected a TOML text file") from error
-    return parse_recipe(text, str(file))
+    return parse_table(Recipe, read_toml(file), str(file))
 
 
-def find_recipe(path: str | os.PathLike[str]) -> Path:
-    """The file itself, or ``NAME.toml`` among the recipes that come with tamis; FileError lists them if neither is."""
+def find_recipe(path: str | os.PathLike[str], kind: str = "recipe", folder: str = "") -> Path:
+    """The file itself, or ``NAME.toml`` among the recipes that come with tamis; FileError lists them if neither is.
+
+    Args:
+        path: a file, or the bare name of one that comes with tamis.
+        kind: what such a file is called in messages.
+        folder: sub-folder of the recipes that come with tamis.
+    """
     file = Path(path)
     if file.is_file():
         return file
-    folders = [f for f in (Path(__file__).parents[1] / "recipes", Path(__file__).parents[3] / "recipes") if f.is_dir()]
-    known = {found.stem: found for folder in reversed(folders) for found in sorted(folder.glob("*.toml"))}
+    homes = [Path(__file__).parents[1] / "recipes" / folder, Path(__file__).parents[3] / "recipes" / folder]
+    known = {found.stem: found for home in reversed(homes) for found in sorted(home.glob("*.toml"))}
     if file.parent == Path() and file.name.removesuffix(".toml") in known:
         return known[file.name.removesuffix(".toml")]
-    raise FileError(f"{file}: no such recipe; give the path of a .toml file or one of: {', '.join(sorted(known))}")
+    raise FileError(f"{file}: no such {kind}; give the path of a .toml file or one of: {', '.join(sorted(known))}")
 
 
 def parse_recipe(text: str, where: str = "recipe") -> Recipe:
     """A recipe from TOML text; ``where`` is named in errors.  Raises FileError, UsageError (see load_recipe)."""
+    return parse_table(Recipe, parse_toml(text, where), where)
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """The tables of a TOML file, not checked further; FileError for a missing file or broken TOML."""
     try:
-        table = tomllib.loads(text)
+        text = file.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(f"{file}: cannot read this file ({error}); expected a TOML text file") from error
+    return parse_toml(text, str(file))
+
+
+def parse_toml(text: str, where: str) -> dict[str, Any]:
+    """The tables of TOML text, not checked further; FileError for broken TOML."""
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise FileError(f"{where}: this is no valid TOML ({error})") from error
+
+
+def parse_table(kind: type[Kind], table: Mapping[str, Any], where: str) -> Kind:
+    """A frozen dataclass from a table with the names of its fields.
+
+    Raises UsageError for an unknown key (with close matches), a wrong type or a value out of range; it begins with
+    ``where`` and names the key.
+    """
     try:
-        return _section(Recipe, table, "")
+        return _section(kind, table, "")
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from error
 
@@ -88,6 +114,8 @@ def _section(kind: Any, table: Mapping[str, Any], prefix: str) -> Any:
 
 def _value(kind: Any, value: Any, key: str) -> Any:
     origin, options = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return value
     if is_dataclass(kind):
         if kind in (Distribution, Pattern) and isinstance(value, str):
             value = {"kind": value}  # the short form: distribution = "erk"

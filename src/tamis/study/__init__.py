@@ -1,0 +1,54 @@
+"""Studies: many training runs with equal budgets, and what they say together.
+
+Names load on first use: the command line knows its flags before anything imports torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tamis.study._cells import Cell, cells_of
+    from tamis.study._description import MethodStudy, load_study
+    from tamis.study._page import accuracy_text, write_study_report
+    from tamis.study._results import CellResult, read_results
+    from tamis.study._run import StudyResults, run_study
+    from tamis.study._statistics import Difference, Estimate, estimate, paired_difference
+
+_MODULES = {
+    "_cells": ("Cell", "cells_of"),
+    "_description": ("MethodStudy", "load_study"),
+    "_results": ("CellResult", "read_results"),
+    "_page": ("accuracy_text", "write_study_report"),
+    "_run": ("StudyResults", "run_study"),
+    "_statistics": ("Difference", "Estimate", "estimate", "paired_difference"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "Cell",
+    "CellResult",
+    "Difference",
+    "Estimate",
+    "MethodStudy",
+    "StudyResults",
+    "accuracy_text",
+    "cells_of",
+    "estimate",
+    "load_study",
+    "paired_difference",
+    "read_results",
+    "run_study",
+    "write_study_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'tamis.study' has no attribute {name!r}; public names: {', '.join(__all__)}")
+    return getattr(importlib.import_module(f"tamis.study.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,121 @@
+"""Means over seeds with Student's t interval, and differences from a reference method seed by seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over ``n`` independent values and half the width of its 95 % interval; NaN where nothing tells.
+
+    One value has a mean and no interval: ``half`` is NaN then.
+    """
+
+    n: int
+    mean: float
+    half: float
+
+    @property
+    def low(self) -> float:
+        """Lower end of the interval."""
+        return self.mean - self.half
+
+    @property
+    def high(self) -> float:
+        """Upper end of the interval."""
+        return self.mean + self.half
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A paired difference (method minus reference), over the seeds that both have, and its two-sided p-value."""
+
+    estimate: Estimate
+    p_value: float
+
+
+def estimate(values: Sequence[float], level: float = 0.95) -> Estimate:
+    """Mean and Student-t interval of independent values; values that are not finite are left out.
+
+    >>> estimate([1.0, 2.0, 3.0])
+    Estimate(n=3, mean=2.0, half=2.48...)
+    >>> estimate([0.5])
+    Estimate(n=1, mean=0.5, half=nan)
+    """
+    finite = [value for value in values if math.isfinite(value)]
+    n = len(finite)
+    if n == 0:
+        return Estimate(0, math.nan, math.nan)
+    mean = math.fsum(finite) / n
+    if n == 1:
+        return Estimate(1, mean, math.nan)
+    return Estimate(n, mean, t_quantile(0.5 + level / 2, n - 1) * _standard_error(finite, mean))
+
+
+def paired_difference(values: Mapping[int, float], reference: Mapping[int, float]) -> Difference:
+    """The mean of ``values[seed] - reference[seed]`` over common seeds, with its t interval and paired t test.
+
+    The p-value is NaN for fewer than two pairs.  Equal differences have no spread: their interval has no width, and
+    the p-value is 1 if they are all 0, else 0; with few seeds and few test images that means little.
+    """
+    pairs = [values[seed] - reference[seed] for seed in sorted(values.keys() & reference.keys())]
+    found = estimate(pairs)
+    finite = [pair for pair in pairs if math.isfinite(pair)]
+    if found.n < 2:
+        return Difference(found, math.nan)
+    error = _standard_error(finite, found.mean)
+    if error == 0:
+        return Difference(found, 1.0 if found.mean == 0 else 0.0)
+    return Difference(found, 2 * (1 - t_probability(abs(found.mean) / error, found.n - 1)))
+
+
+def t_probability(t: float, freedom: int) -> float:
+    """P(T <= t) of Student's t with a whole number of degrees of freedom.
+
+    Abramowitz & Stegun (1964), 26.7.3 and 26.7.4: finite sums, exact up to rounding.
+    """
+    angle = math.atan2(t, math.sqrt(freedom))
+    cosine, sine = math.cos(angle), math.sin(angle)
+    if freedom % 2:
+        term, total = cosine, 0.0
+        for k in range(1, freedom - 1, 2):
+            total += term
+            term *= cosine * cosine * (k + 1) / (k + 2)
+        within = (angle + sine * total) * 2 / math.pi
+    else:
+        term, total = 1.0, 0.0
+        for k in range(0, freedom - 1, 2):
+            total += term
+            term *= cosine * cosine * (k + 1) / (k + 2)
+        within = sine * total
+    return 0.5 + within / 2
+
+
+@lru_cache(maxsize=256)
+def t_quantile(probability: float, freedom: int) -> float:
+    """The t with ``t_probability(t, freedom) == probability``, by bisection; probability in [0.5, 1).
+
+    >>> round(t_quantile(0.975, 2), 4)
+    4.3027
+    """
+    low, high = 0.0, 1.0
+    while t_probability(high, freedom) < probability:
+        low, high = high, 2 * high
+    for _ in range(200):
+        middle = (low + high) / 2
+        if middle in (low, high):
+            break
+        if t_probability(middle, freedom) < probability:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _standard_error(values: Sequence[float], mean: float) -> float:
+    n = len(values)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1) / n)
