@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tamis.methods import METHODS
 from tamis.report import Table
 from tamis.study import estimate, write_study_report
 from tamis.study._families import FAMILIES, family_of, looks_of
@@ -94,8 +95,12 @@ def test_every_method_of_a_family_has_a_look_of_its_own():
     looks = looks_of(TWENTY)
     assert len({(look.colour, look.marker) for look in looks.values()}) == len(TWENTY)
     assert family_of("rigl") == "dynamic"
-    assert family_of("M-FAC") == family_of("mfac") == "second order"
+    assert family_of("M-FAC") == family_of("mfac") == "after training"
     assert looks["mine"].family == "other"
+
+
+def test_every_method_of_the_library_has_a_family():
+    assert [name for name in METHODS if family_of(name) == "other"] == []
 
 
 def test_no_method_is_in_two_families():

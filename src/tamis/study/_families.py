@@ -8,12 +8,13 @@ from dataclasses import dataclass
 # Paul Tol's "bright" palette: seven colours that colour-blind people can tell apart, on light and on dark ground.
 FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "dense": ("#5c6875", ("dense",)),
-    "magnitude": ("#4477aa", ("gmp", "oneshot", "magnitude", "lth", "lottery", "rewinding", "wanda")),
+    "magnitude": ("#4477aa", ("gmp", "oneshot", "lotteryticket", "ltht", "lrr")),
     "alternating": ("#ee6677", ("acdc",)),
-    "dynamic": ("#228833", ("set", "rigl", "snfs", "topkast", "deepr", "dsr", "mest", "srigl", "cht")),
-    "at initialisation": ("#aa3377", ("snip", "iterativesnip", "force", "grasp", "synflow", "random")),
-    "learned": ("#ccbb44", ("str", "dst", "movement", "softmovement", "l0", "ste", "powerprop", "spartan", "gradmax")),
-    "second order": ("#66ccee", ("woodfisher", "mfac", "obert", "obs", "cap", "obc", "spdy", "kfac", "sparsegpt")),
+    "dynamic": ("#228833", ("set", "rigl", "snfs", "srigl", "topkast")),
+    "at initialisation": ("#aa3377", ("snip", "grasp", "synflow")),
+    "latent weights": ("#ccbb44", ("ste", "dpf", "srste", "str")),
+    "after training": ("#66ccee", ("woodfisher", "mfac", "obert", "cap", "wanda", "sparsegpt")),
+    "random": ("#b0703c", ("static", "randompruning")),
     "other": ("#999999", ()),
 }
 MARKERS = "osD^vP<>X"
