@@ -24,7 +24,7 @@ from tamis.train import dump_recipe, fit
 from .conftest import BASE, STUDY, write_study
 
 MEASURED = {"train_cpu_s", "wall_over_cpu", "step_dense_cpu_ms", "step_packed_cpu_ms", "load"}
-LONG = BASE.replace("epochs = 6", "epochs = 60")
+LONG = BASE.replace("epochs = 6", "epochs = 30")
 ONE = STUDY.replace("sparsity = [0.5, 0.75]", "sparsity = [0.75]")
 
 
@@ -157,7 +157,19 @@ def long_study(tmp_path_factory):
     return file, exact(found.results)
 
 
-def test_a_killed_worker_fails_its_cell_alone_and_the_next_run_resumes_it(long_study, tmp_path):
+STOPS = [
+    (
+        signal.SIGKILL,
+        {"state": "failed", "error": "the process that trained it was killed by SIGKILL; run the study again to go on"},
+    ),
+    (signal.SIGTERM, {"state": "stopped"}),
+]
+
+
+@pytest.mark.parametrize(("number", "expected_answer"), STOPS, ids=["killed", "terminated"])
+def test_a_worker_that_ends_fails_its_cell_alone_and_the_next_run_resumes_it(
+    long_study, tmp_path, number, expected_answer
+):
     file, expected = long_study
     study = load_study(file)
     cells = cells_of(study)
@@ -167,7 +179,7 @@ def test_a_killed_worker_fails_its_cell_alone_and_the_next_run_resumes_it(long_s
 
     def kill():
         wait_for(lambda: began(folder))
-        os.kill(pool._processes[0].pid, signal.SIGKILL)
+        os.kill(pool._processes[0].pid, number)
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -175,10 +187,7 @@ def test_a_killed_worker_fails_its_cell_alone_and_the_next_run_resumes_it(long_s
     with pool:
         pool.run(jobs, lambda name: None, lambda name, answer: answers.update({name: answer}))
     killer.join()
-    assert answers.pop(cells[1].name) == {
-        "state": "failed",
-        "error": "the process that trained it was killed by SIGKILL; run the study again to go on",
-    }
+    assert answers.pop(cells[1].name) == expected_answer
     assert list(answers.values()) == [{"state": "done"}] * 2
     assert (folder / LAST).is_file()
     assert not (folder / "summary.json").exists()

@@ -1,7 +1,4 @@
-"""The three figures of a study: accuracy against sparsity, against training FLOPs and against measured CPU time.
-
-The axis of the accuracy is logarithmic in the error, so that 99.0 and 99.5 % are as far apart as 90 and 95 %.
-"""
+"""The three figures of a study: accuracy against sparsity, against training FLOPs and against measured CPU time."""
 
 from __future__ import annotations
 
@@ -11,15 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from tamis.report import LIGHT
+from tamis.study._axes import accuracy_axis, cost_span, dense_line, shown
 from tamis.study._families import FAMILIES, Look, looks_of
 from tamis.study._labels import beside, spread
 from tamis.study._statistics import Estimate
 from tamis.study._summary import Group, Summary
 
-TICKS = (
-    0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.993, 0.995, 0.997, 0.998,
-    0.999, 0.9995, 0.9999,
-)  # fmt: skip
 AXES = {"wide": 660.0, "narrow": 205.0}  # points from the left to the right end of the axes, roughly
 LETTER, LINE = 0.56, 1.28  # mean width of a letter and height of a line, in font sizes
 
@@ -37,7 +31,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Cost:
-    """What the x axis of a scatter means: its words, its value for a group, and its smallest end."""
+    """What the x axis of a scatter means: its words, and its value for a group."""
 
     label: str
     value: Callable[[Group], Estimate]
@@ -83,7 +77,7 @@ def _lines(figure: Any, narrow: bool, summary: Summary) -> None:
     places = {sparsity: -math.log10(1 - sparsity) for sparsity in summary.sparsities}
     steps = [b - a for a, b in zip(list(places.values())[:-1], list(places.values())[1:], strict=True)]
     step = min(steps, default=0.3)
-    _accuracy_axis(panel, summary, list(summary.groups.values()))
+    accuracy_axis(panel, summary, list(summary.groups.values()))
     ends: list[tuple[str, float, float]] = []
     for rank, method in enumerate(summary.methods):
         shift = step * 0.36 * ((rank + 0.5) / len(summary.methods) - 0.5)
@@ -92,11 +86,11 @@ def _lines(figure: Any, narrow: bool, summary: Summary) -> None:
         for x, group in zip(xs, groups, strict=True):
             _point(panel, looks[method], x, Estimate(1, x, math.nan), group.accuracy, summary, narrow)
         look = looks[method]
-        means = [_shown(group.accuracy.mean, summary) for group in groups]
+        means = [shown(group.accuracy.mean, summary) for group in groups]
         panel.plot(xs, means, color=look.colour, linestyle=look.dashes, linewidth=1.3, zorder=2)
         if groups:
             ends.append((method, xs[-1], means[-1]))
-    _dense_line(panel, summary, places[summary.sparsities[0]] - 0.45 * step)
+    dense_line(panel, summary, places[summary.sparsities[0]] - 0.45 * step)
     size = panel.xaxis.label.get_fontsize()
     names = (16 + max(map(len, summary.methods)) * LETTER * size) / (AXES["narrow" if narrow else "wide"])
     left, right = min(places.values()) - 0.5 * step, max(places.values()) + 0.3 * step
@@ -135,12 +129,12 @@ def _scatter(figure: Any, narrow: bool, summary: Summary, cost: Cost) -> None:
     looks = looks_of(summary.methods)
     dense = [summary.dense] if summary.dense is not None and summary.dense.accuracy.n else []
     every = [group for group in (*dense, *summary.groups.values()) if group.accuracy.n]
-    _span(panels[0], [cost.value(group) for group in every])
+    cost_span(panels[0], [cost.value(group) for group in every])
     shown: list[tuple[Any, list[Group]]] = []
     for panel, sparsity in zip(panels, summary.sparsities, strict=False):
         groups = [g for (_, s), g in summary.groups.items() if s == sparsity and g.accuracy.n]
-        _accuracy_axis(panel, summary, groups)
-        _dense_line(panel, summary, None)
+        accuracy_axis(panel, summary, groups)
+        dense_line(panel, summary, None)
         for group in (*dense, *groups):
             look = looks.get(group.method) or looks_of([group.method])[group.method]
             _point(panel, look, cost.value(group).mean, cost.value(group), group.accuracy, summary, narrow)
@@ -159,13 +153,13 @@ def _names(panel: Any, groups: Sequence[Group], cost: Cost, summary: Summary, lo
     """A name beside each point; where it had to go far, a thin line leads to it."""
     size = panel.xaxis.label.get_fontsize() * 0.94
     scale = panel.get_figure().dpi / 72
-    data = [(cost.value(group).mean, _shown(group.accuracy.mean, summary)) for group in groups]
+    data = [(cost.value(group).mean, shown(group.accuracy.mean, summary)) for group in groups]
     points = [tuple(panel.transData.transform(point)) for point in data]
     sizes = [(len(group.method) * LETTER * size * scale, LINE * 0.86 * size * scale) for group in groups]
     frame = panel.get_window_extent()
     lines = []
     if summary.dense is not None and summary.dense.accuracy.n:
-        y = panel.transData.transform((0, _shown(summary.dense.accuracy.mean, summary)))[1]
+        y = panel.transData.transform((0, shown(summary.dense.accuracy.mean, summary)))[1]
         lines.append((frame.x0, y - 0.5 * scale, frame.x1, y + 0.5 * scale))
     for group, (_, y) in zip(groups, points, strict=True):
         across = cost.value(group)
@@ -189,68 +183,16 @@ def _names(panel: Any, groups: Sequence[Group], cost: Cost, summary: Summary, lo
 
 
 def _point(panel: Any, look: Look, x: float, across: Estimate, up: Estimate, summary: Summary, narrow: bool) -> None:
-    y = _shown(up.mean, summary)
+    y = shown(up.mean, summary)
     style = {"color": look.colour, "linewidth": 0.9, "alpha": 0.6, "zorder": 2, "solid_capstyle": "butt"}
     if math.isfinite(up.half):
-        panel.plot([x, x], [_shown(up.low, summary), _shown(up.high, summary)], **style)
+        panel.plot([x, x], [shown(up.low, summary), shown(up.high, summary)], **style)
     if math.isfinite(across.half):
         panel.plot([across.low, across.high], [y, y], **style)
     panel.plot(
         [x], [y], marker=look.marker, markersize=4.2 if narrow else 5.4, color=look.colour,
         markeredgecolor=LIGHT["panel"], markeredgewidth=0.5, zorder=3,
     )  # fmt: skip
-
-
-def _floor(summary: Summary) -> float:
-    """The smallest error that is drawn: half a held-out image."""
-    return 0.5 / max(summary.held_out, 1)
-
-
-def _shown(accuracy: float, summary: Summary) -> float:
-    return min(max(accuracy, 0.0), 1 - _floor(summary))
-
-
-def _accuracy_axis(panel: Any, summary: Summary, groups: Sequence[Group]) -> None:
-    import numpy as np
-
-    least = _floor(summary)
-    means = [_shown(g.accuracy.mean, summary) for g in (*groups, summary.dense) if g is not None and g.accuracy.n]
-    panel.set_yscale(
-        "function",
-        functions=(
-            lambda accuracy: -np.log10(np.maximum(1 - np.asarray(accuracy), least / 4)),
-            lambda y: 1 - 10 ** -np.asarray(y),
-        ),
-    )
-    worst, best = 1 - min(means, default=0.0), 1 - max(means, default=0.0)
-    pad = 0.14 * max(math.log10(worst / best), 0.25) + 0.04
-    panel.set_ylim(max(1 - worst * 10**pad, 0.0), 1 - max(best * 10**-pad, least * 0.8))
-    low, high = panel.get_ylim()
-    ticks = [tick for tick in TICKS if low <= tick <= high]
-    closest = (math.log10((1 - low) / (1 - high))) / 13
-    for tick in list(ticks):  # those that would touch the one below them go
-        below = [other for other in ticks if other < tick]
-        if below and math.log10((1 - below[-1]) / (1 - tick)) < closest:
-            ticks.remove(tick)
-    panel.set_yticks(ticks, [f"{100 * tick:g} %" for tick in ticks])
-    panel.set_ylabel("Held-out accuracy")
-
-
-def _dense_line(panel: Any, summary: Summary, label_at: float | None) -> None:
-    if summary.dense is None or not summary.dense.accuracy.n:
-        return
-    y = _shown(summary.dense.accuracy.mean, summary)
-    panel.axhline(y, color=LIGHT["muted"], linewidth=0.9, linestyle=(0, (1, 2)), zorder=1)
-    if label_at is not None:
-        panel.annotate(
-            "dense", (label_at, y), xytext=(0, 3), textcoords="offset points", color=LIGHT["muted"], in_layout=False
-        )
-
-
-def _span(panel: Any, values: Sequence[Estimate]) -> None:
-    means = [value.mean for value in values if math.isfinite(value.mean)] or [0.0, 1.0]
-    room = max(max(means) - min(means), 0.05 * max(means), 1e-3)
-    panel.set_xlim(max(min(means) - 0.15 * room, 0.0), max(means) + 0.2 * room)
 
 
 def _family_legend(figure: Any, looks: Mapping[str, Look], narrow: bool) -> None:

@@ -107,7 +107,10 @@ class Pool:
                 line = process.stdout.readline()
                 answer = json.loads(line) if line.endswith("\n") else self._death(place, process)
             except (OSError, ValueError) as error:
-                answer = {"state": "failed", "error": f"{type(error).__name__}: {error}"}
+                answer = {"state": "failed", "error": f"{type(error).__name__}: {error}; run the study again to go on"}
+                self._drop(place)
+            if answer["state"] == "stopped":  # the process ends after it
+                self._drop(place)
             news.put((name, answer))
 
     def _process(self, place: int) -> subprocess.Popen[str]:
@@ -130,13 +133,20 @@ class Pool:
 
     def _death(self, place: int, process: subprocess.Popen[str]) -> dict[str, Any]:
         code = process.wait()
-        with self._lock:
-            if self._stopping:
-                return {"state": "stopped"}
-            self._processes.pop(place, None)
-        _close(process)
+        self._drop(place)
+        if self._stopping:
+            return {"state": "stopped"}
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         return {"state": "failed", "error": f"the process that trained it {how}; run the study again to go on"}
+
+    def _drop(self, place: int) -> None:
+        """Forget a process that has ended or is of no use any more; the next job gets a new one."""
+        with self._lock:
+            process = None if self._stopping else self._processes.pop(place, None)
+        if process is not None:
+            process.kill()
+            process.wait()
+            _close(process)
 
 
 def _close(process: subprocess.Popen[str]) -> None:

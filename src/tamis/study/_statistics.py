@@ -59,8 +59,8 @@ def estimate(values: Sequence[float], level: float = 0.95) -> Estimate:
 def paired_difference(values: Mapping[int, float], reference: Mapping[int, float]) -> Difference:
     """The mean of ``values[seed] - reference[seed]`` over common seeds, with its t interval and paired t test.
 
-    The p-value is NaN for fewer than two pairs.  Equal differences have no spread: their interval has no width, and
-    the p-value is 1 if they are all 0, else 0; with few seeds and few test images that means little.
+    The p-value is NaN where t is not defined: for fewer than two pairs, and for differences that are all equal.  The
+    latter happens with few seeds and few test images, and their interval of no width means little.
     """
     pairs = [values[seed] - reference[seed] for seed in sorted(values.keys() & reference.keys())]
     found = estimate(pairs)
@@ -68,8 +68,8 @@ def paired_difference(values: Mapping[int, float], reference: Mapping[int, float
     if found.n < 2:
         return Difference(found, math.nan)
     error = _standard_error(finite, found.mean)
-    if error == 0:
-        return Difference(found, 1.0 if found.mean == 0 else 0.0)
+    if error <= 1e-12 * max(abs(found.mean), 1e-3):  # rounding is no spread
+        return Difference(found, math.nan)
     return Difference(found, 2 * (1 - t_probability(abs(found.mean) / error, found.n - 1)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from tamis.report import Table
@@ -96,7 +97,8 @@ def paired(difference: Difference) -> str:
     text = f"{round(100 * found.mean, 2) + 0.0:+.2f}".replace("-", MINUS)  # + 0.0: a negative zero is none
     if found.n == 1:
         return f"{text} (n{SPACE}={SPACE}1: no interval)"
-    return f"{text}{SPACE}±{SPACE}{100 * found.half:.2f}, p{SPACE}={SPACE}{difference.p_value:.2g}"
+    chance = f"p{SPACE}={SPACE}{difference.p_value:.2g}" if math.isfinite(difference.p_value) else "no spread"
+    return f"{text}{SPACE}±{SPACE}{100 * found.half:.2f}, {chance}"
 
 
 def markdown(table: Table) -> str:
