@@ -9,6 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ROOT / "benchmarks" / "results" / "layers.csv"
+STUDY = ROOT / "benchmarks" / "results" / "study_digits.csv"
 PICTURE = "_static/speedup.svg"
 
 
@@ -42,3 +43,32 @@ def speedup_picture() -> str:
     if not (Path(__file__).parent / PICTURE).is_file():
         return ""
     return f"![Speed-up of sparse layers over dense torch, by sparsity]({PICTURE})"
+
+
+def study_table(source: Path = STUDY) -> str:
+    """Markdown: accuracy in percent by method and sparsity from a CSV of ``tamis study methods``, best mean in bold."""
+    if not source.is_file():
+        return "No study is committed yet. Run `tamis study methods` on your machine."
+    from tamis.study import estimate  # imports torch, which the other tables do without
+
+    lines = source.read_text(encoding="utf-8").splitlines()
+    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for row in csv.DictReader(line for line in lines if not line.startswith("#")):
+        if row["state"] == "done":
+            found[row["method"], row["sparsity_requested"]].append(float(row["accuracy"]))
+    cells = {key: estimate(values) for key, values in found.items()}
+    columns = sorted({sparsity for method, sparsity in cells if method != "dense"}, key=float)
+    best = {c: max((m for m, s in cells if s == c), key=lambda m: cells[m, c].mean) for c in columns}
+
+    def text(method: str, sparsity: str) -> str:
+        cell = cells.get((method, sparsity))
+        if cell is None:
+            return "-"
+        shown = f"{100 * cell.mean:.1f} ± {100 * cell.half:.1f}"
+        return f"**{shown}**" if best.get(sparsity) == method else shown
+
+    methods = dict.fromkeys(method for method, _ in cells if method != "dense")
+    dense = [f"dense: {text('dense', s)} %" for m, s in cells if m == "dense"]
+    head = ["method", *(f"{float(column):.0%}" for column in columns)]
+    rows = [head, ["---"] * len(head), *([m, *(text(m, c) for c in columns)] for m in methods)]
+    return "\n".join(["; ".join(dense), "", *(f"| {' | '.join(row)} |" for row in rows)])

@@ -29,7 +29,11 @@ html_theme = "furo"
 html_title = f"tamis {release}"
 
 myst_enable_extensions = ["dollarmath", "substitution"]
-myst_substitutions = {"layer_table": _measured.layer_table(), "speedup_picture": _measured.speedup_picture()}
+myst_substitutions = {
+    "layer_table": _measured.layer_table(),
+    "speedup_picture": _measured.speedup_picture(),
+    "study_table": _measured.study_table(),
+}
 myst_heading_anchors = 3
 
 # Signatures stay short: types are part of every docstring here.
