@@ -47,6 +47,25 @@ def test_a_peer_with_a_wrong_result_is_said_to_be_wrong(monkeypatch):
     assert result.row()["csr_over_ours"] == ""
 
 
+def test_a_peer_that_fails_while_it_is_timed_is_a_note_and_the_others_go_on(monkeypatch):
+    def fragile(problem):
+        weight, calls = problem.weight.clone().requires_grad_(), []
+
+        def run(x):
+            calls.append(x)
+            if len(calls) > 3:
+                raise IndexError("stale cache")
+            return problem.dense(x, weight)
+
+        return {"sparselab": Contestant(run, problem.x, run, problem.grad, weight)}
+
+    monkeypatch.setitem(PEERS, "sparselab", Peer("sparselab", layer=fragile))
+    (result,) = bench.measure_layer(LINEAR, [0.5], repeats=2, peers=["sparselab"])
+    assert result.notes == {"sparselab": "failed: IndexError: stale cache"}
+    assert set(result.entries) >= {"ours", "nchw"}
+    assert "sparselab" not in result.entries
+
+
 def test_a_fake_peer_is_measured_at_every_sparsity_with_its_error(monkeypatch):
     def exact(problem):
         weight = problem.weight.clone().requires_grad_()

@@ -512,3 +512,19 @@ def test_published_rows_of_the_ledger_are_those_of_the_vectors(pruning_vectors):
         for make in (RigL, SRigL):
             assert cost(make(0.9, 32_000, end=1.0)) == pytest.approx(row["RigL_dT100_all_steps"], rel=1e-7)
             assert cost(make(0.9, 32_000, end=25_000)) == pytest.approx(row["RigL_dT100_stop_25k_of_32k"], rel=1e-7)
+
+
+def test_a_replayed_update_changes_masks_as_it_did_before():
+    model = mlp()
+    optimizer = OPTIMIZERS["momentum"](model.parameters())
+    sparsifier = RigL(0.8, 20, every=5, packed=False).attach(model, optimizer)
+    train(model, optimizer, range(5))
+    saved = copy.deepcopy((sparsifier.state_dict(), model.state_dict(), optimizer.state_dict()))
+    outcomes = []
+    for _ in range(2):
+        train(model, optimizer, [5])
+        outcomes.append((len(sparsifier.events), sparsifier.events[-1]["hash"]))
+        for part, state in zip((sparsifier, model, optimizer), saved, strict=True):
+            part.load_state_dict(copy.deepcopy(state))
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0][0] == 2

@@ -265,15 +265,14 @@ def test_finalize_leaves_the_sparse_model_and_keep_zeros_trains_on(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_after_detach_the_model_is_sparse_and_attaching_again_starts_from_it(method):
+def test_after_detach_the_model_is_sparse_and_the_sparsifier_is_spent(method):
     model, optimizer, sparsifier = attached(method)
     train(model, optimizer, range(5))
     effective = {name: model.get_submodule(name).weight.detach().clone() for name in NAMES}
     sparsifier.detach()
     assert all(torch.equal(model.get_submodule(name).weight, effective[name]) for name in NAMES)
-    sparsifier.attach(model, optimizer)
-    train(model, optimizer, range(5, 9))
-    assert sparsifier.step == 9
+    with pytest.raises(UsageError, match="has governed 5 steps already"):
+        sparsifier.attach(model, optimizer)
 
 
 def test_callbacks_see_the_sparse_weights_of_the_ending_stretch():

@@ -321,3 +321,16 @@ def test_choices_that_do_not_fit_are_refused(arguments, message):
 def test_the_larger_mask_has_twice_the_weights_unless_told_otherwise():
     assert TopKAST(0.95).backward_sparsity == pytest.approx(0.9)
     assert TopKAST(0.3).backward_sparsity == 0.0
+
+
+def test_a_layer_without_a_forward_weight_is_trained_on_where_that_is_only_warned_of():
+    model = mlp()
+    with torch.no_grad():
+        model[0].weight.mul_(1e-6)
+    options = {"distribution": Global(floor=0.0), "on_collapse": "warn", "packed": False, "backward_sparsity": 0.3}
+    optimizer = OPTIMIZERS["momentum"](model.parameters())
+    with pytest.warns(UserWarning, match="survives"):
+        sparsifier = TopKAST(0.7, every=50, **options).attach(model, optimizer)
+    assert not sparsifier.masks["0"].any()
+    train(model, optimizer, range(3))
+    assert all(torch.isfinite(parameter).all() for parameter in model.parameters())

@@ -195,3 +195,11 @@ def test_layers_dense_for_another_reason_leave_the_budget():
     counts = Global().keep_counts(scores, 0.5, also_dense=("a",))
     assert counts["a"] == 10
     assert counts["b"] + counts["c"] == keep_count(20, 0.5)
+
+
+def test_a_floor_is_not_granted_to_weights_that_may_not_return():
+    scores = {"full": torch.arange(1.0, 101.0), "gone": torch.full((100,), -torch.inf)}
+    scores["gone"][:3] = 50.0
+    masks = select_masks(scores, 0.6, Global(floor=0.5))
+    assert int(masks["full"].sum()) == 77
+    assert masks["gone"].nonzero().flatten().tolist() == [0, 1, 2]

@@ -159,3 +159,12 @@ def test_sweeps_that_do_not_fit_are_refused(arguments, message):
     hessian, pruned = given.pop("hessian"), given.pop("pruned")
     with pytest.raises(UsageError, match=message):
         sparsegpt_prune(weight, hessian, pruned, **given)
+
+
+def test_rows_with_few_weights_left_keep_those_and_others_share_the_rest():
+    dead = -torch.inf
+    scores = torch.tensor([[1.0, dead, dead, dead], [4.0, 3.0, 2.0, 1.0], [5.0, 6.0, 7.0, dead]])
+    mask = row_balanced_mask(scores, 6)
+    assert mask.tolist() == [[True, False, False, False], [True, True, False, False], [True, True, True, False]]
+    assert int(row_balanced_mask(scores, 8).sum()) == 8
+    assert int(row_balanced_mask(scores, 10).sum()) == 10  # more than there are above -inf

@@ -237,8 +237,8 @@ def test_a_job_that_is_no_recipe_fails_with_its_error(tmp_path):
 
 
 def test_an_epoch_that_was_stopped_halfway_counts_as_all_its_steps():
-    whole = {"step": 10, "cpu_s": 1.1, "step_cpu_ms": 100.0}
-    half = {"step": 20, "cpu_s": 0.4, "step_cpu_ms": 100.0}
+    whole = {"step": 10, "cpu_s": 1.1, "step_cpu_ms": 100.0, "timed_steps": 10}
+    half = {"step": 20, "cpu_s": 0.4, "step_cpu_ms": 100.0, "timed_steps": 4}
     assert training_cpu_s([whole, half]) == pytest.approx(1.1 + 1.0)
     assert training_cpu_s([]) == 0.0
 

@@ -6,7 +6,18 @@ from dataclasses import fields, replace
 import pytest
 
 from tamis.methods import METHODS, Sparsifier
-from tamis.train import OPTIONS, Data, Model, Optimizer, Pattern, Recipe, Schedule, Train, fit, read_metrics
+from tamis.train import (
+    OPTIONS,
+    Data,
+    Model,
+    Optimizer,
+    Pattern,
+    Recipe,
+    Schedule,
+    Train,
+    fit,
+    read_metrics,
+)
 from tamis.train._method import build_sparsifier
 
 # What a recipe says elsewhere (sparsity, distribution, examples), derives (steps), or leaves to code.
@@ -115,3 +126,25 @@ def test_the_learning_rate_runs_its_schedule_anew_in_every_level(tmp_path):
     assert rates[0:3] == pytest.approx(rates[3:6])
     assert rates[0:3] == pytest.approx(rates[6:9])
     assert rates[0] > 10 * rates[2]
+
+
+def test_epoch_rows_are_of_their_own_epoch_where_masks_change_in_place_of_a_step(tmp_path):
+    # Five steps an epoch: every update replaces the first step of an epoch.
+    rigl = replace(recipe("rigl"), options=OPTIONS["rigl"](every=4, end=1.0), train=Train(epochs=4, batch_size=128))
+    summary = fit(rigl, tmp_path)
+    rows = [row for row in read_metrics(tmp_path / "metrics.jsonl") if row["kind"] == "epoch"]
+    assert summary["steps"] == 16
+    assert rows[-1]["test_loss"] == pytest.approx(summary["loss_sparse"], rel=1e-6)
+
+
+def test_a_resumed_pruning_run_does_not_prune_the_fresh_network_first(tmp_path, monkeypatch):
+    fit(replace(recipe("oneshot"), train=Train(epochs=1, batch_size=128)), tmp_path)
+    monkeypatch.setattr(METHODS["oneshot"], "_enter", lambda self, step: pytest.fail("pruned again"))
+    fit(replace(recipe("oneshot"), train=Train(epochs=1, batch_size=128)), tmp_path, resume=True)
+
+
+@pytest.mark.filterwarnings("default")
+def test_what_a_method_warns_of_when_it_is_attached_is_in_the_summary(tmp_path, monkeypatch):
+    monkeypatch.setattr("tamis.methods._collapse.STARVED_SHARE", 2.0)  # every layer has less
+    summary = fit(replace(recipe("oneshot"), train=Train(epochs=0, batch_size=128)), tmp_path)
+    assert ["of their uniform share survives" in text for text in summary["warnings"]] == [True]

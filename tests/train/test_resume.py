@@ -31,7 +31,7 @@ CHOSEN = {
     "lotteryticket": {"fraction": 0.5},
     "obert": {"events": 3, "gradients": 8, "block": 8},
 }
-CHANGING = ("cpu_s", "wall_s", "step_cpu_ms")
+CHANGING = ("cpu_s", "wall_s", "step_cpu_ms", "timed_steps")
 
 
 def recipe_of(small, method: str = "dense", packed: str = "auto", optimizer: str = "sgd"):

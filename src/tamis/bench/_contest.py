@@ -23,7 +23,12 @@ class Timing:
 
 
 def contest(
-    contestants: Mapping[str, Callable[[], Any]], *, repeats: int = 5, warmup: int = 2, minimum_ms: float = 0.0
+    contestants: Mapping[str, Callable[[], Any]],
+    *,
+    repeats: int = 5,
+    warmup: int = 2,
+    minimum_ms: float = 0.0,
+    failed: dict[str, str] | None = None,
 ) -> dict[str, Timing]:
     """Time every contestant; they take turns, so that a disturbance of the machine hits all of them.
 
@@ -32,13 +37,14 @@ def contest(
         repeats: timed turns of each.
         warmup: untimed turns of each before them.
         minimum_ms: a turn makes as many calls as fill this time (200 at most); the time of one call is reported.
+        failed: receives what a contestant raises, by name; it is left out then.  Without it the exception goes on.
 
     Returns:
         The median times by name.
     """
     stages = {name: {TOTAL: run} for name, run in contestants.items()}
-    times = contest_stages(stages, repeats=repeats, warmup=warmup, minimum_ms=minimum_ms)
-    return {name: times[name][TOTAL] for name in contestants}
+    times = contest_stages(stages, repeats=repeats, warmup=warmup, minimum_ms=minimum_ms, failed=failed)
+    return {name: found[TOTAL] for name, found in times.items()}
 
 
 def contest_stages(
@@ -47,6 +53,7 @@ def contest_stages(
     repeats: int = 5,
     warmup: int = 2,
     minimum_ms: float = 0.0,
+    failed: dict[str, str] | None = None,
 ) -> dict[str, dict[str, Timing]]:
     """Like :func:`contest` for work in named stages that run one after the other.
 
@@ -59,7 +66,16 @@ def contest_stages(
     calls = dict.fromkeys(contestants, 1)
     for turn in range(warmup + repeats):
         for name, stages in contestants.items():
-            spent = _turn(stages, calls[name])
+            if name not in samples:
+                continue
+            try:
+                spent = _turn(stages, calls[name])
+            except Exception as error:
+                if failed is None:
+                    raise
+                failed[name] = f"failed: {type(error).__name__}: {' '.join(str(error).split())}"
+                del samples[name]
+                continue
             if turn >= warmup:
                 for stage, sample in spent.items():
                     samples[name][stage].append(sample)

@@ -159,12 +159,13 @@ def measure_layer(
     contestants = assemble("layer", peers, {s: (problem,) for s, problem in problems.items()}, _ours)
     owner = {key: problems[contestants.built_for(key)] for key in contestants.members}
     backward = case.batch > 1
-    entries = _measured(contestants.members, owner, backward=backward, repeats=repeats)
+    entries, failed = _measured(contestants.members, owner, backward=backward, repeats=repeats)
     peak = reference_gflops()
     results = []
     for sparsity, problem in problems.items():
         mine = contestants.at(sparsity, entries)
         notes = {**contestants.notes[sparsity], **wrong_results({n: e.error for n, e in mine.items()}, WRONG)}
+        notes |= contestants.at(sparsity, failed)
         flops = (6 if backward else 2) * int(problem.mask.sum()) * problem.grad[:, 0].numel()
         results.append(
             LayerResult(
@@ -176,13 +177,19 @@ def measure_layer(
 
 def _measured(
     running: Mapping[str, Contestant], owner: Mapping[str, Problem], *, backward: bool, repeats: int
-) -> dict[str, Entry]:
+) -> tuple[dict[str, Entry], dict[str, str]]:
+    """Times and errors by key, and what those raised that failed in the middle of it (peers; ours may not)."""
     both: dict[str, Timing] = {}
+    failed: dict[str, str] = {}
     if backward:
         trained = {key: c.both for key, c in running.items() if c.train is not None}
-        both = contest(trained, repeats=repeats, warmup=2, minimum_ms=_TURN_MS)
-    forward = contest({k: c.forward for k, c in running.items()}, repeats=repeats, warmup=2, minimum_ms=_TURN_MS)
-    return {k: Entry(forward[k], both.get(k), *owner[k].errors(c)) for k, c in running.items()}
+        both = contest(trained, repeats=repeats, warmup=2, minimum_ms=_TURN_MS, failed=failed)
+    standing = {k: c.forward for k, c in running.items() if k not in failed}
+    forward = contest(standing, repeats=repeats, warmup=2, minimum_ms=_TURN_MS, failed=failed)
+    broken = {k: why for k, why in failed.items() if k.endswith((OURS, OURS_BATCH_LAST))}
+    if broken:
+        raise RuntimeError(f"the sparse kernels failed while they were timed: {broken}")
+    return {k: Entry(forward[k], both.get(k), *owner[k].errors(running[k])) for k in forward}, failed
 
 
 def _ours(problem: Problem) -> dict[str, Contestant]:

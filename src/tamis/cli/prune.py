@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -77,7 +78,7 @@ def run(arguments: list[str]) -> int:
     recipe = pruning_recipe(parse_recipe(text, str(source)), options)
     folder = Path(options.out)
     summary = fit(recipe, folder, weights=checkpoint, overwrite=options.overwrite)
-    if summary["sparsity"] > options.sparsity + 0.01:
+    if zeros_of(checkpoint.model, summary["layers"]) > options.sparsity + 0.01:
         print(
             f"the checkpoint was sparser than --sparsity {options.sparsity}: its zeros are kept, "
             f"{summary['sparsity']:.4f} of the weights are zero",
@@ -85,6 +86,13 @@ def run(arguments: list[str]) -> int:
         )
     show({**summary, "run_folder": str(folder)}, summary_text(summary, folder), options.json)
     return 0
+
+
+def zeros_of(tensors: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> float:
+    """Share of the weights of ``layers`` (rows of the summary) that are exactly zero in a checkpoint's tensors."""
+    weights = [tensors[f"{layer['name']}.weight"] for layer in layers if f"{layer['name']}.weight" in tensors]
+    total = sum(weight.numel() for weight in weights)
+    return 1.0 - sum(int((weight != 0).sum()) for weight in weights) / total if total else 0.0
 
 
 def pruning_options(method: str) -> MethodOptions:

@@ -7,6 +7,7 @@ Polyak-Lojasiewicz condition); nothing is claimed here about momentum, normalisa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -166,6 +167,8 @@ class ACDC(Sparsifier):
         Args:
             score: accuracy or another number to be maximised.
         """
+        if math.isnan(score):
+            raise UsageError("a score must be a number; got NaN")
         dense = not self._attached().held
         at_target = bool(self.events) and self.events[-1].get("target") == self.sparsity
         if not (self._has_been_sparse() if dense else at_target):
@@ -188,6 +191,8 @@ class ACDC(Sparsifier):
         snapshot = self._kept("last_dense", "a dense phase must have ended in a sparse one")
         if self._supports is not None and not self._supports.held:
             raise UsageError(f"step {self.step} is in a dense phase; ask for the pair in the last sparse phase")
+        if self.events and self.events[-1].get("target") != self.sparsity:
+            raise UsageError(f"step {self.step} is inside a ramp; ask for the pair when its target is reached")
         assert self._model is not None
         return DensePair(plain_copy(self._model, snapshot.model), plain_copy(self._model))
 

@@ -5,19 +5,16 @@ What :class:`~tamis.methods.SNIP`, :class:`~tamis.methods.GraSP` and :class:`~ta
 
 from __future__ import annotations
 
-import random
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
 from tamis.errors import UsageError
 from tamis.methods._examples import Examples
 from tamis.methods._pair import plain_copy
+from tamis.methods._random_states import unchanged_random_states
 from tamis.methods._sparsifier import Sparsifier
 from tamis.sparsity import Distribution, Global, masks_from_zeros
 
@@ -109,15 +106,3 @@ def check_scores(scores: Mapping[str, Tensor], method: str) -> None:
             f"all scores of {method} are zero, so there is nothing to rank: the gradients vanish. Check the loss and "
             "the examples, and that the model is initialised"
         )
-
-
-@contextmanager
-def unchanged_random_states() -> Iterator[None]:
-    """Give torch (CPU and all CUDA devices), numpy and Python their present random states back at the end."""
-    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the user's data code may draw from it
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(legacy)  # noqa: NPY002

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tamis.errors import UsageError
 from tamis.methods._examples import Examples
+from tamis.methods._random_states import unchanged_random_states
 
 _FLOAT64_BYTES = 8
 # A batched product of fewer gradients at a time is slower; of more, no faster.
@@ -22,18 +23,17 @@ _LEAST_GRADIENTS_AT_ONCE = 64
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Evaluation mode for a look at the model: no dropout, norm layers use and keep their running statistics.
 
-    Afterwards every module has its training mode and torch's CPU generator its state again; batches that are shuffled
-    by that generator therefore come in the same order at the next look.
+    Afterwards every module has its training mode and every random generator its state again; batches that are shuffled
+    by one of them therefore come in the same order at the next look.
     """
     modes = {module: module.training for module in model.modules()}
-    generator = torch.get_rng_state()
     model.eval()
     try:
-        yield
+        with unchanged_random_states():
+            yield
     finally:
         for module, training in modes.items():
             module.training = training
-        torch.set_rng_state(generator)
 
 
 @dataclass(frozen=True)

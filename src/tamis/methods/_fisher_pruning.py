@@ -162,8 +162,11 @@ class FisherPruning(Sparsifier):
         supports.show_gradients()  # dense torch for the small batches: no kernels are chosen or measured for them
         masks = supports.masks
         before = self.events[-1]["sparsity_over_pruned"] if masks else 0.0
-        for cut in recomputation_targets(before, target, self.recomputations):
-            masks = self._cut(cut, masks)
+        if not masks and target == 0.0:  # the beginning of a schedule: an estimate would cost a pass and remove nothing
+            masks = {name: torch.ones_like(w, dtype=torch.bool) for name, w in supports.weights().items()}
+        else:
+            for cut in recomputation_targets(before, target, self.recomputations):
+                masks = self._cut(cut, masks)
         self._hold(masks, "prune", target)
 
     def _cut(self, target: float, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:

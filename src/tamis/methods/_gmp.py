@@ -81,7 +81,17 @@ class GMP(Sparsifier):
         **options: Any,
     ) -> GMP:
         """Events at the steps ``start, start + every, ...`` and at ``end``, as published recipes state them."""
-        made = cls(sparsity, max(1, end), initial=initial, revive=revive, from_zeros=from_zeros, **options)
+        made = cls(
+            sparsity,
+            max(1, end),
+            start=1.0,
+            end=1.0,
+            events=1,
+            initial=initial,
+            revive=revive,
+            from_zeros=from_zeros,
+            **options,
+        )
         made._set_up(list(gmp_events(start, end, every, initial, made.sparsity)), initial, revive, from_zeros)
         return made
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from tamis.methods._dense_gradients import DenseGradients
 from tamis.methods._dynamic import DynamicSparse
 from tamis.methods._ledger import ForwardFraction, Stretch, partly_dense_cost
@@ -51,6 +53,10 @@ class GrowByGradient(DynamicSparse):
         self._update({name: gradient.abs() for name, gradient in gradients.items()})
         self._updated = self.step
         return True
+
+    def _load_own_state(self, tensors: Mapping[str, Tensor], json: Mapping[str, Any]) -> None:
+        self._gradients, self._updated = DenseGradients(), -1
+        super()._load_own_state(tensors, json)
 
     def _training_cost(self, stretch: Stretch) -> float:
         dense = self._updates_in(stretch.row) / (stretch.end - stretch.start)

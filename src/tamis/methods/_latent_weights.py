@@ -103,19 +103,22 @@ class LatentWeights:
         """For a checkpoint: ``latent/name`` of the parameter's present shape and dtype."""
         return {f"latent/{name}": latent.clone() for name, latent in self.take(layers).items()}
 
-    def load(self, tensors: Mapping[str, Tensor], layers: Mapping[str, Any]) -> None:
-        """Take back what :meth:`tensors` returned, on the devices of the layers; other names are ignored.
+    def check(self, tensors: Mapping[str, Tensor], layers: Mapping[str, Any]) -> None:
+        """Refuse tensors that :meth:`load` could not take.
 
         Raises:
-            UsageError: the latent weights of a layer are missing; nothing is changed then.
+            UsageError: the latent weights of a layer are missing.
         """
-        if self._made is None:
-            return
         missing = [name for name in layers if f"latent/{name}" not in tensors]
-        if missing:
+        if self._made is not None and missing:
             raise UsageError(
                 f"the sparsifier's state lacks the latent weights of {missing}; the checkpoint is incomplete"
             )
+
+    def load(self, tensors: Mapping[str, Tensor], layers: Mapping[str, Any]) -> None:
+        """Take back what :meth:`tensors` returned, on the devices of the layers; other names are ignored."""
+        if self._made is None:
+            return
         self._latent = {
             name: tensors[f"latent/{name}"].to(layer.weight.device, copy=True) for name, layer in layers.items()
         }

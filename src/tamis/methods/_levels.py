@@ -215,4 +215,6 @@ def _share_out(total: int, levels: int, rewind_step: float) -> int:
 
 def _steps(value: float, whole: int) -> int:
     """A whole number of steps, or a share in (0, 1) of ``whole`` steps."""
+    if isinstance(value, bool) or (not 0 < value < 1 and value != int(value)):
+        raise UsageError(f"rewind_step must be a share of a level in (0, 1) or a whole number of steps; got {value!r}")
     return round(value * whole) if 0 < value < 1 else int(value)

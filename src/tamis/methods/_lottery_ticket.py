@@ -52,6 +52,8 @@ class Rewinding(Levels):
         for name, buffer in unsaved.items():
             buffer.copy_(self._snapshot.model[name])
         self._restart_optimizer()
+        if self.step >= self.starts[-1]:
+            self._snapshot = None  # the last level has begun
 
     def _own_state(self) -> SparsifierState:
         state = super()._own_state()

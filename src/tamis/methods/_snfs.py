@@ -43,6 +43,8 @@ class SNFS(DynamicSparse):
         super().__init__(sparsity, total_steps, **options)
         if not 0.0 <= decay < 1.0:
             raise UsageError(f"decay must be in [0, 1); got {decay!r}")
+        if self.first_update_at_zero:
+            raise UsageError("SNFS has no mean of gradients at step 0 to grow by; leave first_update_at_zero out")
         self.decay = float(decay)
         self._gradients = DenseGradients()
         self._means: dict[str, Tensor] = {}
@@ -96,7 +98,7 @@ class SNFS(DynamicSparse):
 
     def _own_state(self) -> SparsifierState:
         own = super()._own_state()
-        return {"tensors": own["tensors"] | {f"mean/{n}": mean for n, mean in self._means.items()}, "json": {}}
+        return {"tensors": own["tensors"] | {f"mean/{n}": mean.clone() for n, mean in self._means.items()}, "json": {}}
 
     def _load_own_state(self, tensors: Mapping[str, Tensor], json: Mapping[str, Any]) -> None:
         self._seen = -1

@@ -187,12 +187,18 @@ class Sparsifier(ABC):
             optimizer: any ``torch.optim.Optimizer`` that trains parameters of the model.
 
         Raises:
-            UsageError: already attached, another sparsifier governs a layer, nothing is prunable, the optimizer trains
-                another model, ``packed=True`` cannot be honoured, or the method needs ``examples`` and has none.
+            UsageError: already attached, detached after its first step (its state is gone), another sparsifier
+                governs a layer, nothing is prunable, the optimizer trains another model, ``packed=True`` cannot be
+                honoured, or the method needs ``examples`` and has none.
             CollapseError: a layer would lose its last weight.
         """
         if self._supports is not None:
             raise UsageError("this sparsifier is attached already; call detach() first")
+        if self.step > 0 and self._pending is None:
+            raise UsageError(
+                f"this sparsifier has governed {self.step} steps already; attach a new one, or go on from its state: "
+                "call load_state_dict(state) before attach"
+            )
         if self.needs_examples and self.examples is None:
             raise UsageError(
                 f"{type(self).__name__} looks at training data by itself: give it "
@@ -433,6 +439,7 @@ class Sparsifier(ABC):
         if self._supports is None:
             self._pending = state
             return
+        self._latents.check(state["tensors"], self._supports.layers)
         load_common(self, state)
         self._latents.load(state["tensors"], self._supports.layers)
         self._load_own_state(state["tensors"], state["json"]["own"])

@@ -95,6 +95,7 @@ class TopKAST(Sparsifier):
         self.every = every
         self.strength = float(strength)
         self._dormant = DormantWeights()
+        self._layer_sparsity: dict[str, float] = {}
 
     @property
     def gradient_masks(self) -> dict[str, Tensor]:
@@ -125,6 +126,7 @@ class TopKAST(Sparsifier):
         for name, layer in self._attached().layers.items():
             layer.weight.copy_(weights[name])
         self._dormant.remember(weights, masks)
+        self._layer_sparsity = {n: 1.0 - int(m.forward.sum()) / max(1, m.forward.numel()) for n, m in masks.items()}
 
     # ---- one optimizer step --------------------------------------------------------------------------------------
 
@@ -136,7 +138,8 @@ class TopKAST(Sparsifier):
         layers = self._attached().layers
         self._dormant.show(layers)
         for name, layer in layers.items() if self.strength > 0.0 else ():
-            if layer.weight.grad is not None:
+            # A layer without a forward weight (on_collapse="warn") has no share that the penalty could be divided by.
+            if layer.weight.grad is not None and self._layer_sparsity[name] < 1.0:
                 layer.weight.grad.add_(self._penalty(name, layer))
         return False
 
@@ -145,9 +148,7 @@ class TopKAST(Sparsifier):
         if is_packed(layer):
             among = layer.pattern.remember("among", lambda: layer.inner.among(layer.pattern))
             masks = TopKastMasks(among, torch.ones_like(among))
-        weights = self._dormant.masks[name].forward.numel()
-        layer_sparsity = 1.0 - int(masks.forward.sum()) / weights
-        return topkast_penalty_gradient(layer.weight, masks, layer_sparsity, self.strength)
+        return topkast_penalty_gradient(layer.weight, masks, self._layer_sparsity[name], self.strength)
 
     def _after_step(self, optimizer: optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._dormant.take_back(self._attached().layers)

@@ -135,7 +135,8 @@ class Global(Distribution):
         if self.normalise == "l2":
             flats = [_unit_norm(flat) for flat in flats]
         budget = keep_count(sum(flat.size for flat in flats), sparsity)
-        floors = [floor_count(flat.size, sparsity, self.floor) for flat in flats]
+        # A score of -inf marks a weight that may not return (nested_scores): a floor of such weights would be lost.
+        floors = [min(floor_count(flat.size, sparsity, self.floor), int((flat > -np.inf).sum())) for flat in flats]
         return dict(zip(pruned, global_counts(flats, budget, floors), strict=True))
 
 

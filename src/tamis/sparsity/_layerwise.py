@@ -29,10 +29,11 @@ def row_balanced_mask(scores: Tensor, count: int) -> Tensor:
     """The best of each row, equally many in every row as far as ``count`` allows.
 
     Every row keeps its best ``count // rows``; the ``count % rows`` weights that are left go to the rows whose next
-    best score is highest, one each.  Ties go to the lower index.
+    best score is highest, one each.  Ties go to the lower index.  A row with fewer weights of a score above -inf keeps
+    those, and the others share what it leaves.
 
     Args:
-        scores: floating point (rows, columns); a row's weights of score -inf live last.
+        scores: floating point (rows, columns); weights of score -inf live only if nothing else is left.
         count: how many live in all, from 0 to ``scores.numel()``.
 
     Returns:
@@ -49,13 +50,26 @@ def row_balanced_mask(scores: Tensor, count: int) -> Tensor:
         raise UsageError(f"cannot keep {count} of {rows.size} weights")
     # stable on the negated scores: equal scores stay in index order
     ranks = np.argsort(np.argsort(-rows, axis=1, kind="stable"), axis=1, kind="stable")
-    least, rest = divmod(count, max(1, rows.shape[0]))
-    kept = ranks < least
+    available = (rows > -np.inf).sum(axis=1)
+    if count > available.sum():
+        available = np.full_like(available, rows.shape[1])
+    least = _level(available, count)
+    kept = ranks < np.minimum(least, available)[:, None]
+    rest = count - int(kept.sum())
     if rest:
-        following = np.max(np.where(ranks == least, rows, -np.inf), axis=1)
+        following = np.max(np.where((ranks == least) & (least < available)[:, None], rows, -np.inf), axis=1)
         chosen = flat_top_k(following, rest)
         kept |= (ranks == least) & chosen[:, None]
     return torch.from_numpy(kept).to(scores.device)
+
+
+def _level(available: np.ndarray, count: int) -> int:
+    """The largest whole number that all rows can keep, as far as they have as many, without exceeding ``count``."""
+    low, high = 0, int(available.max(initial=0))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if int(np.minimum(available, middle).sum()) <= count else (low, middle - 1)
+    return low
 
 
 def sparsegpt_prune(

@@ -91,8 +91,11 @@ def synflow_masks(
     masks |= within or {}
     for k in range(1, rounds + 1):
         live = {name: (magnitudes[name] * masks[name]).requires_grad_() for name in weights}
-        gradients = torch.autograd.grad(flow(live), list(live.values()))
-        scores = {name: synflow_score(live[name], g) for name, g in zip(live, gradients, strict=True)}
+        found = torch.autograd.grad(flow(live), list(live.values()), allow_unused=True)
+        gradients = {
+            name: torch.zeros_like(live[name]) if g is None else g for name, g in zip(live, found, strict=True)
+        }
+        scores = {name: synflow_score(live[name], gradient) for name, gradient in gradients.items()}
         reached = sparsity if k == rounds else 1.0 - (1.0 - sparsity) ** (k / rounds)
         chosen = choose(nested_scores(scores, masks), reached)
         masks = {name: mask & masks[name] for name, mask in chosen.items()}

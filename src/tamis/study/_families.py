@@ -40,7 +40,7 @@ def family_of(method: str) -> str:
     """The family of a method, ``other`` for one that is not listed.
 
     >>> family_of("rigl"), family_of("M-FAC"), family_of("mine")
-    ('dynamic', 'second order', 'other')
+    ('dynamic', 'after training', 'other')
     """
     plain = "".join(letter for letter in method.lower() if letter.isalnum())
     return next((family for family, (_, members) in FAMILIES.items() if plain in members), "other")

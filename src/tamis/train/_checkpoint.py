@@ -159,6 +159,18 @@ def _check_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
             )
 
 
+def load_method(checkpoint: Checkpoint, sparsifier: Any) -> None:
+    """Give ``sparsifier`` the state of a checkpoint; before ``attach`` it is kept until then.
+
+    Raises:
+        FileError: the state is damaged or of another method.
+    """
+    try:
+        sparsifier.load_state_dict(checkpoint.method)
+    except (UsageError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise FileError(f"{checkpoint.path}: does not fit this run ({error})") from error
+
+
 def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer, sparsifier: Any = None) -> None:
     """Bring freshly built objects to the state of a checkpoint; the next step equals that of the run which wrote it.
 

@@ -70,6 +70,7 @@ def epoch_row(run: Run, phase: str, rate: float, seen: Snapshot, clock: StepCloc
         "cpu_s": clock.cpu_s,
         "wall_s": clock.wall_s,
         "step_cpu_ms": clock.median_cpu_ms,
+        "timed_steps": clock.steps,
         "samples": progress.samples,
     }
 

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,8 @@ def fit(
         _claim(folder, overwrite)
     random.seed(recipe.train.seed)
     np.random.seed(recipe.train.seed % 2**32)  # noqa: NPY002 - for code of users and libraries that draws from it
-    run = Run(recipe, data, weights)
+    with warnings.catch_warnings(record=True) as early:  # what a method says when it is attached
+        run = Run(recipe, data, weights, checkpoint)
     if checkpoint is not None:
         run.restore(checkpoint)
     save_recipe(recipe, folder / "recipe.toml")
@@ -80,6 +82,8 @@ def fit(
             MetricsLog(folder / METRICS, keep=run.progress.log_bytes) as log,
             noted_warnings(log),
         ):
+            for warning in early if checkpoint is None else ():
+                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
             train(run, log, folder / "checkpoints", stop)
             return finish(run, folder, log, stop)
     except Interrupted as stopped:

@@ -62,8 +62,10 @@ class GMPOptions(MethodOptions):
         within("options.end", self.end, 0.0, 1.0)
         at_least("options.events", self.events, 1)
         fraction_of_zeros("options.initial", self.initial)
-        if self.start >= self.end:
-            raise UsageError(f"options.start = {self.start} and gmp.end = {self.end}: expected start < end")
+        if self.start > self.end or (self.start == self.end and self.events > 1):
+            raise UsageError(
+                f"options.start = {self.start} and options.end = {self.end}: expected start < end, or one event"
+            )
 
 
 @dataclass(frozen=True)

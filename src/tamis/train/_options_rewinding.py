@@ -11,7 +11,7 @@ from tamis.train._options import MethodOptions
 class LotteryTicketOptions(MethodOptions):
     """Iterative magnitude pruning with rewinding."""
 
-    rewind_step: float = 0
+    rewind_step: float = 0.0
     """Where later levels begin: a share in (0, 1) of a level's schedule, or whole optimizer steps."""
     fraction: float = 0.2
     """Share of the remaining weights that a level removes."""

@@ -124,7 +124,7 @@ class Train:
     checkpoint_every: int = 1
     """Epochs between two checkpoints."""
     dense_twin_epochs: int = 0
-    """acdc: epochs of dense fine-tuning from the best dense phase, for the dense model of the pair; 0: none."""
+    """acdc: epochs of dense fine-tuning from the last dense phase, for the dense model of the pair; 0: none."""
     memorisation_probe: int = 0
     """Training samples with random labels whose memorisation is logged each epoch (R = 1000 in the paper)."""
 

@@ -14,7 +14,7 @@ from tamis.data import ImageData, load_data, normalise
 from tamis.errors import FileError, UsageError
 from tamis.methods import Levels, MemorisationProbe
 from tamis.models import create_model
-from tamis.train._checkpoint import Checkpoint, load_weights, restore, save_checkpoint
+from tamis.train._checkpoint import Checkpoint, load_method, load_weights, restore, save_checkpoint
 from tamis.train._diary import Snapshot, look_at
 from tamis.train._examples import training_examples
 from tamis.train._learning_rate import build_optimizer
@@ -59,6 +59,7 @@ class Run:
         recipe: the choices; everything random follows from its seed.
         data: ready data.
         weights: a checkpoint whose weights replace the fresh ones.
+        resume: the checkpoint that :meth:`restore` is about to bring back; the sparsifier then starts from its state.
 
     Attributes:
         phase_end: the model as it was when the epoch's last step ended a phase, else None.
@@ -69,7 +70,9 @@ class Run:
         FileError: ``weights`` is of another architecture.
     """
 
-    def __init__(self, recipe: Recipe, data: ImageData, weights: Checkpoint | None = None) -> None:
+    def __init__(
+        self, recipe: Recipe, data: ImageData, weights: Checkpoint | None = None, resume: Checkpoint | None = None
+    ) -> None:
         self.recipe = recipe
         self.probe = _draw_probe(recipe, data)
         self.data = data if self.probe is None else replace(data, train_y=self.probe.relabel(data.train_y))
@@ -85,6 +88,8 @@ class Run:
         self.optimizer = build_optimizer(recipe.optimizer, self.model.parameters())
         self.sparsifier = build_sparsifier(recipe, self.steps_per_epoch, training_examples(recipe, self.data))
         if self.sparsifier is not None:
+            if resume is not None and resume.method is not None:
+                load_method(resume, self.sparsifier)  # what is due at the first step is not done again
             self.sparsifier.attach(self.model, self.optimizer)
             self.sparsifier.before_change(self._keep_phase_end)
 
@@ -105,8 +110,9 @@ class Run:
         return min(epochs - 1, self.sparsifier.schedule_step * epochs // self.sparsifier.schedule_steps)
 
     def _keep_phase_end(self, sparsifier: Any) -> None:
-        # Called inside the last step of a phase.  Only where an epoch ends too is there a row to write.
-        if sparsifier.step % self.steps_per_epoch == 0:
+        # Called behind the last step of a phase, before that step is counted here.  Only where an epoch ends too is
+        # there a row to write.  Methods that change masks in place of a step call this too late: the row is written.
+        if sparsifier.step == self.progress.step + 1 and sparsifier.step % self.steps_per_epoch == 0:
             with self.clock.paused():
                 self.phase_end = look_at(self)
 

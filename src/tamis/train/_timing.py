@@ -35,6 +35,11 @@ class StepClock:
         self._pause_wall += time.perf_counter() - wall
 
     @property
+    def steps(self) -> int:
+        """Number of steps that were timed."""
+        return len(self._cpu)
+
+    @property
     def cpu_s(self) -> float:
         """CPU seconds of all steps together."""
         return sum(self._cpu)
