@@ -528,3 +528,8 @@ def test_a_replayed_update_changes_masks_as_it_did_before():
             part.load_state_dict(copy.deepcopy(state))
     assert outcomes[0] == outcomes[1]
     assert outcomes[0][0] == 2
+
+
+def test_a_first_update_without_a_mean_of_gradients_is_refused():
+    with pytest.raises(UsageError, match="leave first_update_at_zero out"):
+        SNFS(0.9, 100, first_update_at_zero=True)

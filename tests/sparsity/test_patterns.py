@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tamis.errors import UsageError
-from tamis.sparsity import NM, Block, FanIn, Global, Uniform, Unstructured, select_masks
+from tamis.sparsity import NM, Block, FanIn, Global, Uniform, Unstructured, nested_scores, select_masks
 
 
 def test_every_golden_mask_is_reproduced(pruning_vectors):
@@ -124,3 +124,13 @@ def test_layers_that_blocks_do_not_divide_are_named():
 def test_impossible_blocks_are_refused(rows, cols):
     with pytest.raises(UsageError, match="at least 1"):
         Block(rows, cols)
+
+
+def test_one_dead_weight_does_not_condemn_its_block():
+    scores = nested_scores({"w": torch.tensor([[5.0, 5.0, 5.0, 9.0], [0.01, 0.01, 0.01, 0.01]])},
+                           {"w": torch.tensor([[True, True, True, False], [True, True, True, True]])})  # fmt: skip
+    ranked = Block(1, 4).rank(scores)["w"]
+    assert ranked[0, 0] == 3.75
+    assert bool((ranked[0] > ranked[1]).all())
+    gone = nested_scores({"w": torch.ones(1, 4)}, {"w": torch.zeros(1, 4, dtype=torch.bool)})
+    assert bool(torch.isneginf(Block(1, 4).rank(gone)["w"]).all())

@@ -23,6 +23,7 @@ from tamis.methods._returning import Ramp, ReturnAsSaved, ReturnAsZero, ReturnAt
 from tamis.methods._snapshot import Snapshot
 from tamis.methods._sparsifier import Sparsifier
 from tamis.sparsity import (
+    Global,
     Phase,
     check_combination,
     compress_at,
@@ -32,7 +33,7 @@ from tamis.sparsity import (
     scale_phases,
 )
 
-_ZERO = ReturnAsZero()
+_ZERO, _PUBLISHED = ReturnAsZero(), Global(floor=0.0)
 
 
 class ACDC(Sparsifier):
@@ -54,8 +55,9 @@ class ACDC(Sparsifier):
             step counter too).  False keeps all state, stale momentum of pruned weights included, so layers run masked.
         ramp: grow the sparsity inside sparse phases instead of jumping to it.
         returning: how pruned weights come back.
-        **options: see :class:`Sparsifier`; the published global runs use ``distribution=Global(floor=0)``, the variant
-            without first convolution and classifier ``exclude=("conv1", "fc")``.
+        **options: see :class:`Sparsifier`; with the name of a preset the distribution is ``Global(floor=0)``, as in the
+            published global runs, unless given; the variant without first convolution and classifier is
+            ``exclude=("conv1", "fc")``.
 
     Raises:
         UsageError: the choices do not fit each other; the message says what to change.
@@ -75,6 +77,8 @@ class ACDC(Sparsifier):
         returning: Returning = _ZERO,
         **options: Any,
     ) -> None:
+        if isinstance(schedule, str):  # as published, one ranking without a floor
+            options = {"distribution": _PUBLISHED, **options}
         super().__init__(sparsity, **options)
         if steps_per_epoch is not None and steps_per_epoch < 1:
             raise UsageError(f"steps_per_epoch must be at least 1; got {steps_per_epoch}")

@@ -116,7 +116,12 @@ def restart(optimizer: optim.Optimizer, state: Mapping[str, Any]) -> None:
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     optimizer.state.clear()
     for position, values in state.items():
-        optimizer.state[parameters[int(position)]] = copy.deepcopy(values)
+        parameter = parameters[int(position)]
+        optimizer.state[parameter] = {
+            # Scalars such as step counters stay where their optimizer wants them.
+            key: value.to(parameter.device, copy=True) if _is_array(value) else copy.deepcopy(value)
+            for key, value in values.items()
+        }
 
 
 def _is_array(value: object) -> bool:

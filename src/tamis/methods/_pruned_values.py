@@ -31,7 +31,9 @@ class PrunedValues:
         """Copies of ``weights`` with the remembered values where ``masks`` are False (all live where there is none)."""
         if not masks or not self._values:
             return {name: weight.clone() for name, weight in weights.items()}
-        return {name: torch.where(masks[name], weight, self._values[name]) for name, weight in weights.items()}
+        return {
+            name: torch.where(masks[name], weight, self._values[name].to(weight)) for name, weight in weights.items()
+        }
 
     def tensors(self) -> dict[str, Tensor]:
         """For a checkpoint: ``pruned/name`` of the weight's shape and dtype."""

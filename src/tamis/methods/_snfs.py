@@ -102,5 +102,7 @@ class SNFS(DynamicSparse):
 
     def _load_own_state(self, tensors: Mapping[str, Tensor], json: Mapping[str, Any]) -> None:
         self._seen = -1
-        self._means = {n.removeprefix("mean/"): t.clone() for n, t in tensors.items() if n.startswith("mean/")}
+        layers = self._attached().layers
+        means = {n.removeprefix("mean/"): t for n, t in tensors.items() if n.startswith("mean/")}
+        self._means = {name: mean.to(layers[name].weight.device, copy=True) for name, mean in means.items()}
         super()._load_own_state(tensors, json)

@@ -192,7 +192,10 @@ class Block(Pattern):
     def _means(self, scores: Tensor) -> Tensor:
         matrix = _matrix(scores, "Block")
         cut = matrix.reshape(matrix.shape[0] // self.rows, self.rows, -1, self.cols)
-        means = cut.mean(axis=(1, 3), dtype=np.float64).astype(matrix.dtype)  # numpy: the same on any thread count
+        # Scores of -inf mark weights that may not return (nested_scores): they count as nothing in a block that lives.
+        gone = np.isneginf(cut)
+        means = np.where(gone, 0.0, cut).mean(axis=(1, 3), dtype=np.float64)  # numpy: the same on any thread count
+        means = np.where(gone.all(axis=(1, 3)), -np.inf, means).astype(matrix.dtype)
         spread = means.repeat(self.rows, axis=0).repeat(self.cols, axis=1)
         return torch.from_numpy(spread).reshape(scores.shape).to(scores.device)
 
