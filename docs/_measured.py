@@ -6,10 +6,12 @@ import csv
 import math
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ROOT / "benchmarks" / "results" / "layers.csv"
 STUDY = ROOT / "benchmarks" / "results" / "study_digits.csv"
+BESIDE = ROOT / "benchmarks" / "results" / "str_srste_digits.csv"
 PICTURE = "_static/speedup.svg"
 
 
@@ -45,26 +47,30 @@ def speedup_picture() -> str:
     return f"![Speed-up of sparse layers over dense torch, by sparsity]({PICTURE})"
 
 
-def study_table(source: Path = STUDY) -> str:
-    """Markdown: accuracy in percent by method and sparsity from a CSV of ``tamis study methods``, best mean in bold."""
+def study_cells(source: Path = STUDY) -> dict[tuple[str, str], Any]:
+    """Mean accuracy and interval by (method, sparsity) from a CSV of ``tamis study methods``; empty without one."""
     if not source.is_file():
-        return "No study is committed yet. Run `tamis study methods` on your machine."
+        return {}
     from tamis.study import estimate  # imports torch, which the other tables do without
 
-    lines = source.read_text(encoding="utf-8").splitlines()
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    lines = source.read_text(encoding="utf-8").splitlines()
     for row in csv.DictReader(line for line in lines if not line.startswith("#")):
-        if row["state"] == "done":
+        if row.get("state", "done") == "done":
             found[row["method"], row["sparsity_requested"]].append(float(row["accuracy"]))
-    cells = {key: estimate(values) for key, values in found.items()}
+    return {key: estimate(values) for key, values in found.items()}
+
+
+def study_table(source: Path = STUDY) -> str:
+    """Markdown: accuracy in percent by method and sparsity, best mean in bold."""
+    cells = study_cells(source)
+    if not cells:
+        return "No study is committed yet. Run `tamis study methods` on your machine."
     columns = sorted({sparsity for method, sparsity in cells if method != "dense"}, key=float)
     best = {c: max((m for m, s in cells if s == c), key=lambda m: cells[m, c].mean) for c in columns}
 
     def text(method: str, sparsity: str) -> str:
-        cell = cells.get((method, sparsity))
-        if cell is None:
-            return "-"
-        shown = f"{100 * cell.mean:.1f} ± {100 * cell.half:.1f}"
+        shown = _percent(cells[method, sparsity]) if (method, sparsity) in cells else "-"
         return f"**{shown}**" if best.get(sparsity) == method else shown
 
     methods = dict.fromkeys(method for method, _ in cells if method != "dense")
@@ -72,3 +78,21 @@ def study_table(source: Path = STUDY) -> str:
     head = ["method", *(f"{float(column):.0%}" for column in columns)]
     rows = [head, ["---"] * len(head), *([m, *(text(m, c) for c in columns)] for m in methods)]
     return "\n".join(["; ".join(dense), "", *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def study_rows(source: Path = STUDY, beside: Path = BESIDE) -> dict[str, str]:
+    """By ``study_METHOD`` one sentence with the method's row of the study, or of the runs ``beside`` it."""
+    cells = study_cells(source) | study_cells(beside)
+    sentences = {}
+    for method in dict.fromkeys(method for method, _ in cells):
+        shown = [f"{_percent(c)} % at {float(s):.0%} zeros" for (m, s), c in cells.items() if m == method]
+        sentences[f"study_{method}"] = (
+            f"Held-out accuracy on the 8x8 digits, 20 epochs, mean of three seeds ± 95 % interval: {', '.join(shown)} "
+            "([all methods side by side](methods.md))."
+        )
+    return sentences
+
+
+def _percent(cell: Any) -> str:
+    interval = "" if math.isnan(cell.half) else f" ± {100 * cell.half:.1f}"
+    return f"{100 * cell.mean:.1f}{interval}"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import re
 import runpy
 from pathlib import Path
+
+from tamis.methods import METHODS
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -77,3 +80,23 @@ def test_the_topkast_table_is_that_of_the_csv():
     for row in rows:
         masks = f"{float(row['forward_sparsity']):g} / {float(row['gradient_sparsity']):g}"
         assert f"| {row['layer']} | {masks} | {row['packed_ms']} | {row['masked_ms']} | {row['dense_ms']} |" in page
+
+
+def test_the_study_table_has_mean_interval_and_the_best_in_bold(tmp_path):
+    measured = runpy.run_path(str(ROOT / "docs" / "_measured.py"))
+    assert "is committed yet" in measured["study_table"](tmp_path / "absent.csv")
+    file = tmp_path / "study.csv"
+    rows = ["dense,0.0,done,0.99", "gmp,0.9,done,0.90", "gmp,0.9,done,0.92", "rigl,0.9,done,0.95", "rigl,0.9,failed,"]
+    file.write_text("# study: s\nmethod,sparsity_requested,state,accuracy\n" + "\n".join(rows) + "\n")
+    table = measured["study_table"](file).splitlines()
+    assert table[0] == "dense: 99.0 %"
+    assert table[-2:] == ["| gmp | 91.0 ± 12.7 |", "| rigl | **95.0** |"]
+    assert measured["study_rows"](file, tmp_path / "absent.csv")["study_gmp"].count("91.0 ± 12.7 % at 90% zeros") == 1
+
+
+def test_every_page_that_quotes_the_study_quotes_a_method_that_is_in_it():
+    rows = runpy.run_path(str(ROOT / "docs" / "_measured.py"))["study_rows"]()
+    pages = {page.stem: page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md")}
+    quoted = {name for text in pages.values() for name in re.findall(r"\{\{ (study_\w+) \}\}", text)}
+    assert quoted - {"study_table"} <= set(rows)
+    assert {f"study_{method}" for method in METHODS} - quoted <= {"study_ltht"}
