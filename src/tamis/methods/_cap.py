@@ -57,25 +57,13 @@ class CAP(FisherPruning):
         sparsity: float,
         total_steps: int | None = None,
         *,
-        start: float = 0.2,
-        end: float = 0.8,
-        events: int = 16,
-        initial: float = 0.0,
         block: int = 256,
         gradients: int = 4096,
-        fisher_batch: int = 1,
         damping: float = 1e-8,
-        recomputations: int = 1,
         update: Literal["correlated", "independent"] = "correlated",
-        memory_mb: int = 1024,
-        from_zeros: bool = False,
         **options: Any,
     ) -> None:
-        super().__init__(
-            sparsity, total_steps, start=start, end=end, events=events, initial=initial, block=block,
-            gradients=gradients, fisher_batch=fisher_batch, damping=damping, recomputations=recomputations,
-            memory_mb=memory_mb, from_zeros=from_zeros, **options,
-        )  # fmt: skip
+        super().__init__(sparsity, total_steps, block=block, gradients=gradients, damping=damping, **options)
         if update not in ("correlated", "independent"):
             raise UsageError(f"update must be 'correlated' or 'independent'; got {update!r}")
         self.update = update

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from tamis.errors import UsageError
-from tamis.methods._collapse import check_collapse
 from tamis.methods._fisher_blocks import BlockLayout, GradientSource, block_groups, measure_blocks
 from tamis.methods._sparsifier import Sparsifier
 from tamis.sparsity import (
@@ -23,9 +22,7 @@ from tamis.sparsity import (
     dense_layers,
     explicit_inverse,
     factored_inverse,
-    masks_from_zeros,
     recomputation_targets,
-    sparsity_of,
     spread_events,
 )
 
@@ -67,19 +64,19 @@ class FisherPruning(Sparsifier):
     def __init__(
         self,
         sparsity: float,
-        total_steps: int | None,
+        total_steps: int | None = None,
         *,
-        start: float,
-        end: float,
-        events: int,
-        initial: float,
+        start: float = 0.2,
+        end: float = 0.8,
+        events: int = 16,
+        initial: float = 0.0,
         block: int | None,
         gradients: int,
-        fisher_batch: int,
+        fisher_batch: int = 1,
         damping: float,
-        recomputations: int,
-        memory_mb: int,
-        from_zeros: bool,
+        recomputations: int = 1,
+        memory_mb: int = 1024,
+        from_zeros: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(sparsity, **options)
@@ -149,9 +146,7 @@ class FisherPruning(Sparsifier):
 
     def _enter(self, step: int) -> None:
         if step == 0 and self.from_zeros:
-            masks = masks_from_zeros(self._attached().weights())
-            check_collapse(masks, sparsity_of(masks), self.step, self.on_collapse)
-            self._hold(masks, "prune", 0.0)
+            self._hold_zeros()
         if step in self._targets:
             self._prune(self._targets[step])
 

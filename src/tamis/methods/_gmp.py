@@ -14,7 +14,6 @@ from torch import Tensor
 
 from tamis.errors import UsageError
 from tamis.methods._checkpoint import SparsifierState
-from tamis.methods._collapse import check_collapse
 from tamis.methods._pruned_values import PrunedValues
 from tamis.methods._sparsifier import Sparsifier
 from tamis.sparsity import (
@@ -22,8 +21,6 @@ from tamis.sparsity import (
     check_combination,
     check_sparsity,
     gmp_events,
-    masks_from_zeros,
-    sparsity_of,
     spread_events,
 )
 
@@ -113,11 +110,6 @@ class GMP(Sparsifier):
             self._hold_zeros()
         if step in self._targets:
             self._prune(self._targets[step])
-
-    def _hold_zeros(self) -> None:
-        masks = masks_from_zeros(self._attached().weights())
-        check_collapse(masks, sparsity_of(masks), self.step, self.on_collapse)
-        self._hold(masks, "prune", 0.0)
 
     @torch.no_grad()
     def _prune(self, target: float) -> None:

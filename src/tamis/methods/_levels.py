@@ -16,7 +16,6 @@ from torch import Tensor
 
 from tamis.errors import UsageError
 from tamis.methods._checkpoint import SparsifierState
-from tamis.methods._collapse import check_collapse
 from tamis.methods._optimizer_state import restart, state_by_position
 from tamis.methods._sparsifier import Sparsifier
 from tamis.methods._tree import flatten, unflatten
@@ -26,9 +25,7 @@ from tamis.sparsity import (
     iterative_counts,
     keep_count,
     live_counts,
-    masks_from_zeros,
     nominal_sparsity,
-    sparsity_of,
 )
 
 ROUNDING_GUARD = 1e-9  # 0.488 is three levels of 0.2, whatever the logarithms round to
@@ -148,9 +145,7 @@ class Levels(Sparsifier):
         total = sum(weight.numel() for name, weight in weights.items() if name in counted)
         remaining = total
         if self.from_zeros:
-            masks = masks_from_zeros(weights)
-            check_collapse(masks, sparsity_of(masks), self.step, self.on_collapse)
-            self._hold(masks, "prune", 0.0)
+            masks = self._hold_zeros()
             remaining = sum(count for name, count in live_counts(masks).items() if name in counted)
         last = keep_count(total, self.sparsity)
         counts = iterative_counts(remaining, self.fraction, self.levels)[1:]

@@ -46,26 +46,23 @@ class MFAC(FisherPruning):
         sparsity: float,
         total_steps: int | None = None,
         *,
-        start: float = 0.2,
-        end: float = 0.8,
-        events: int = 16,
-        initial: float = 0.0,
         block: int | Literal["full"] = 128,
         gradients: int = 64,
-        fisher_batch: int = 1,
         damping: float = 1e-5,
         recomputations: int = 16,
-        memory_mb: int = 1024,
-        from_zeros: bool = False,
         **options: Any,
     ) -> None:
         if isinstance(block, str) and block != "full":
             raise UsageError(f"block must be a whole number or 'full'; got {block!r}")
         super().__init__(
-            sparsity, total_steps, start=start, end=end, events=events, initial=initial,
-            block=None if isinstance(block, str) else block, gradients=gradients, fisher_batch=fisher_batch,
-            damping=damping, recomputations=recomputations, memory_mb=memory_mb, from_zeros=from_zeros, **options,
-        )  # fmt: skip
+            sparsity,
+            total_steps,
+            block=None if isinstance(block, str) else block,
+            gradients=gradients,
+            damping=damping,
+            recomputations=recomputations,
+            **options,
+        )
 
     def _explicit(self, layout: BlockLayout) -> bool:
         return False

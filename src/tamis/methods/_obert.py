@@ -45,24 +45,12 @@ class OBERT(FisherPruning):
         sparsity: float,
         total_steps: int | None = None,
         *,
-        start: float = 0.2,
-        end: float = 0.8,
-        events: int = 16,
-        initial: float = 0.0,
         block: int = 50,
         gradients: int = 1024,
-        fisher_batch: int = 1,
         damping: float = 1e-7,
-        recomputations: int = 1,
-        memory_mb: int = 1024,
-        from_zeros: bool = False,
         **options: Any,
     ) -> None:
-        super().__init__(
-            sparsity, total_steps, start=start, end=end, events=events, initial=initial, block=block,
-            gradients=gradients, fisher_batch=fisher_batch, damping=damping, recomputations=recomputations,
-            memory_mb=memory_mb, from_zeros=from_zeros, **options,
-        )  # fmt: skip
+        super().__init__(sparsity, total_steps, block=block, gradients=gradients, damping=damping, **options)
 
     @property
     def _group(self) -> int:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tamis.errors import UsageError
-from tamis.methods._collapse import check_collapse
 from tamis.methods._sparsifier import Sparsifier
-from tamis.sparsity import masks_from_zeros, sparsity_of
+from tamis.sparsity import masks_from_zeros
 
 
 class OneShot(Sparsifier):
@@ -56,9 +55,7 @@ class KeepZeros(Sparsifier):
 
     def _enter(self, step: int) -> None:
         if step == 0:
-            masks = masks_from_zeros(self._attached().weights())
-            check_collapse(masks, sparsity_of(masks), self.step, self.on_collapse)
-            self._hold(masks, "prune", 0.0)
+            self._hold_zeros()
 
     def _configuration(self) -> dict[str, Any]:
         return {}

@@ -31,6 +31,7 @@ from tamis.sparsity import (
     Unstructured,
     check_combination,
     dense_layers,
+    masks_from_zeros,
     nested_scores,
     select_masks,
     sparsity_of,
@@ -355,6 +356,13 @@ class Sparsifier(ABC):
         assert self._model is not None
         dense = dense_layers(list(masks), self.distribution, self.pattern)
         self._recorder.record(event, self.step, target, masks, self._model, supports, dense)
+
+    def _hold_zeros(self) -> dict[str, Tensor]:
+        """Put the zeros that the model has into force; returns the masks."""
+        masks = masks_from_zeros(self._attached().weights())
+        check_collapse(masks, sparsity_of(masks), self.step, self.on_collapse)
+        self._hold(masks, "prune", 0.0)
+        return masks
 
     def _reset_state(self, regrown: Mapping[str, Tensor]) -> None:
         """Reset the optimizer state of regrown weights (bool masks by layer); the layers must be dense."""

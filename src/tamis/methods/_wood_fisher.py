@@ -49,25 +49,13 @@ class WoodFisher(FisherPruning):
         sparsity: float,
         total_steps: int | None = None,
         *,
-        start: float = 0.2,
-        end: float = 0.8,
-        events: int = 16,
-        initial: float = 0.0,
         block: int = 32,
         gradients: int = 400,
-        fisher_batch: int = 1,
         damping: float = 1e-5,
-        recomputations: int = 1,
         flops_power: float = 0.0,
-        memory_mb: int = 1024,
-        from_zeros: bool = False,
         **options: Any,
     ) -> None:
-        super().__init__(
-            sparsity, total_steps, start=start, end=end, events=events, initial=initial, block=block,
-            gradients=gradients, fisher_batch=fisher_batch, damping=damping, recomputations=recomputations,
-            memory_mb=memory_mb, from_zeros=from_zeros, **options,
-        )  # fmt: skip
+        super().__init__(sparsity, total_steps, block=block, gradients=gradients, damping=damping, **options)
         if not 0.0 <= flops_power < float("inf"):
             raise UsageError(f"flops_power must be at least 0; got {flops_power!r}")
         self.flops_power = float(flops_power)
