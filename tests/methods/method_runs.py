@@ -107,6 +107,23 @@ def train(
         after(step)
 
 
+def attached(
+    sparsifier: Sparsifier, name: str = "momentum", model: nn.Module | None = None
+) -> tuple[Any, optim.Optimizer, Sparsifier]:
+    """The sparsifier in charge of a model (the small network, if none is given) with a fresh optimizer."""
+    model = mlp() if model is None else model
+    optimizer = OPTIMIZERS[name](model.parameters())
+    return model, optimizer, sparsifier.attach(model, optimizer)
+
+
+def gradients_of(model: nn.Module, numbers: Iterable[int], divide: int = 1) -> None:
+    """Backward passes over some batches, accumulated."""
+    model.zero_grad()
+    for number in numbers:
+        inputs, labels = batch(number)
+        (F.cross_entropy(model(inputs), labels) / divide).backward()
+
+
 def assert_same_state(left: nn.Module, right: nn.Module, **tolerance: float) -> None:
     """The dense state_dicts have equal keys and values: to the bit, or within ``tolerance``."""
     ours, theirs = left.state_dict(), right.state_dict()

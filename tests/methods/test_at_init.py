@@ -1,4 +1,4 @@
-"""Pruning at initialisation: SNIP, GraSP and SynFlow."""
+"""SNIP, GraSP and what the methods that prune at initialisation share."""
 
 from __future__ import annotations
 
@@ -8,30 +8,18 @@ import random
 import numpy as np
 import pytest
 import torch
+from at_init_runs import METHODS, flat, vector_net
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from method_runs import OPTIMIZERS, batch, convnet, mlp, train
+from method_runs import OPTIMIZERS, attached, batch, mlp, train
 from torch import nn, optim
 from torch.nn import functional as F
 
-from tamis.errors import CollapseError, UsageError
+from tamis.errors import UsageError
 from tamis.methods import SNIP, Examples, GraSP, SynFlow
 from tamis.models import create_model
-from tamis.nn import fuse, is_packed, prunable_modules
-from tamis.sparsity import ERK, NM, Block, Global, Uniform, keep_count, nested_scores, top_k_masks_global
-
-EXAMPLES = Examples(lambda: [batch(step) for step in range(100, 110)])
-METHODS = {
-    "snip": lambda s, **o: SNIP(s, examples=EXAMPLES, **o),
-    "grasp": lambda s, **o: GraSP(s, examples=EXAMPLES, **o),
-    "synflow": lambda s, **o: SynFlow(s, **{"input_shape": (12,), "rounds": 10, **o}),
-}
-
-
-def attached(make, model=None, name="momentum"):
-    model = mlp() if model is None else model
-    optimizer = OPTIMIZERS[name](model.parameters())
-    return model, optimizer, make.attach(model, optimizer)
+from tamis.nn import fuse, is_packed
+from tamis.sparsity import ERK, Block, Global, Uniform, keep_count
 
 
 def recording(method):
@@ -45,135 +33,6 @@ def recording(method):
             return super()._choose(scores, sparsity, within)
 
     return Recording
-
-
-def flat(tensors):
-    return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
-
-
-def vector_net(golden):
-    first, second = (torch.tensor(golden[key], dtype=torch.float64) for key in ("W1", "W2"))
-    model = nn.Sequential(nn.Linear(2, 3, bias=False), nn.ReLU(), nn.Linear(3, 2, bias=False)).double()
-    with torch.no_grad():
-        model[0].weight.copy_(first)
-        model[2].weight.copy_(second)
-    data = torch.tensor(golden["x"], dtype=torch.float64), torch.tensor(golden["y"])
-    return model, Examples(lambda: [data])
-
-
-def test_snip_keeps_the_weights_of_the_vector(pruning_vectors):
-    golden = pruning_vectors["init_scores"]
-    model, examples = vector_net(golden)
-    make = recording(SNIP)(0.5, samples=4, examples=examples, packed=False)
-    _, _, sparsifier = attached(make, model)
-    assert (flat(make.scores.values()) / 4).tolist() == pytest.approx(golden["snip_abs_gw"], rel=1e-10)
-    assert flat(sparsifier.masks.values()).int().tolist() == golden["snip_mask_s0.5"]
-
-
-@pytest.mark.parametrize("temperature", [1, 200])
-def test_grasp_removes_the_weights_of_the_vector(pruning_vectors, temperature):
-    golden = pruning_vectors["init_scores"]
-    expected = golden[f"grasp_T{temperature}"]
-    model, examples = vector_net(golden)
-    make = recording(GraSP)(0.5, samples_per_class=2, temperature=temperature, examples=examples, packed=False)
-    _, _, sparsifier = attached(make, model)
-    assert (-flat(make.scores.values())).tolist() == pytest.approx(expected["score_minus_w_Hg"], rel=1e-7)
-    assert flat(sparsifier.masks.values()).int().tolist() == expected["mask_s0.5_remove_largest"]
-
-
-def test_one_round_of_synflow_keeps_the_weights_of_the_vector(pruning_vectors):
-    golden = pruning_vectors["init_scores"]
-    model, examples = vector_net(golden)  # the examples say the shape; their values are not looked at
-    _, _, sparsifier = attached(SynFlow(0.5, rounds=1, examples=examples, packed=False), model)
-    assert flat(sparsifier.masks.values()).int().tolist() == golden["synflow"]["mask_s0.5_single_round"]
-
-
-def chain(golden):
-    weights = [torch.tensor(weight) for weight in golden["weights"]]
-    model = nn.Sequential(*(nn.Linear(w.shape[1], w.shape[0], bias=False, dtype=torch.float32) for w in weights))
-    with torch.no_grad():
-        for layer, weight in zip(model, weights, strict=True):
-            layer.weight.copy_(weight)
-    return model
-
-
-def test_a_hundred_rounds_of_synflow_keep_the_masks_of_the_vector_and_one_round_empties_a_layer(pruning_vectors):
-    golden = pruning_vectors["synflow_iterative"]
-    shape = (len(golden["weights"][0][0]),)
-    _, _, sparsifier = attached(SynFlow(golden["s"], input_shape=shape, on_collapse="warn"), chain(golden))
-    assert [mask.int().tolist() for mask in sparsifier.masks.values()] == golden["rounds_100_masks"]
-    with pytest.raises(CollapseError, match="no weight survives in 1"):
-        attached(SynFlow(golden["s"], input_shape=shape, rounds=1), chain(golden))
-
-
-def test_the_hessian_gradient_product_is_that_of_autograd():
-    torch.manual_seed(3)
-    model = nn.Sequential(nn.Linear(12, 5), nn.Tanh(), nn.Linear(5, 4)).double()
-    stream = [(inputs.double(), labels) for inputs, labels in (batch(step) for step in range(8))]
-    make = recording(GraSP)(0.5, samples_per_class=9, temperature=3.0, examples=Examples(lambda: stream))
-    start = [model[0].weight.detach().clone(), model[2].weight.detach().clone()]
-    taken = [[], []]
-    missing = [9] * 4
-    for inputs, labels in stream:
-        for x, y in zip(inputs, labels, strict=True):
-            if missing[int(y)]:
-                missing[int(y)] -= 1
-                taken[0].append(x)
-                taken[1].append(y)
-    inputs, labels = torch.stack(taken[0]), torch.stack(taken[1])
-    assert len(labels) == 36 > len(stream[0][1])  # more than one batch
-
-    def loss(first, second):
-        hidden = torch.tanh(inputs @ first.T + model[0].bias)
-        return F.cross_entropy((hidden @ second.T + model[2].bias) / 3.0, labels)
-
-    gradient = torch.autograd.functional.jacobian(loss, tuple(start))
-    _, product = torch.autograd.functional.hvp(loss, tuple(start), gradient)
-    attached(make, model)
-    expected = flat([w * hg for w, hg in zip(start, product, strict=True)])
-    torch.testing.assert_close(flat(make.scores.values()), expected, rtol=1e-10, atol=1e-14)
-
-
-@pytest.mark.parametrize(("classes", "wanted"), [(4, 25), (100, 10)])
-def test_grasp_takes_as_many_samples_of_each_class_as_published(classes, wanted):
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(12, classes))
-    labels = torch.arange(40 * classes) % classes
-    stream = [(torch.randn(len(part), 12), part) for part in labels.split(64)]
-    seen = []
-
-    def loss(logits, targets):
-        seen.append(targets)
-        return F.cross_entropy(logits, targets)
-
-    attached(GraSP(0.5, examples=Examples(lambda: stream, loss)), model)
-    counts = torch.cat(seen).bincount(minlength=classes)
-    assert counts.tolist() == [2 * wanted] * classes  # once for the gradient, once for the product
-    assert max(len(part) for part in seen) == 64
-
-
-def test_an_endless_stream_without_one_class_comes_to_an_end():
-    def endless():
-        while True:
-            yield torch.randn(50, 12), torch.randint(3, (50,))
-
-    _, _, sparsifier = attached(GraSP(0.5, samples_per_class=2, examples=Examples(endless)))
-    assert sparsifier.report()["sparsity"] == 0.5
-
-
-def test_snip_averages_over_small_batches_and_cuts_the_last():
-    torch.manual_seed(1)
-    model = nn.Sequential(nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 4)).double()
-    inputs, labels = (torch.cat(parts) for parts in zip(*(batch(step) for step in range(6)), strict=True))
-    inputs = inputs.double()
-    small = Examples(lambda: zip(inputs.split(24), labels.split(24), strict=True))
-    whole = Examples(lambda: [(inputs[:128], labels[:128])])
-    found = []
-    for examples in (small, whole):
-        make = recording(SNIP)(0.5, examples=examples)
-        attached(make, copy.deepcopy(model))
-        found.append(flat(make.scores.values()))
-    torch.testing.assert_close(found[0], found[1], rtol=1e-12, atol=1e-15)
 
 
 class Awkward(nn.Module):
@@ -201,6 +60,96 @@ def disturbing():
         random.random()
         np.random.rand()  # noqa: NPY002 - the legacy state is what must come back
         yield inputs + torch.randn(inputs.shape), labels
+
+
+def test_snip_keeps_the_weights_of_the_vector(pruning_vectors):
+    golden = pruning_vectors["init_scores"]
+    model, examples = vector_net(golden)
+    make = recording(SNIP)(0.5, samples=4, examples=examples, packed=False)
+    _, _, sparsifier = attached(make, model=model)
+    assert (flat(make.scores.values()) / 4).tolist() == pytest.approx(golden["snip_abs_gw"], rel=1e-10)
+    assert flat(sparsifier.masks.values()).int().tolist() == golden["snip_mask_s0.5"]
+
+
+@pytest.mark.parametrize("temperature", [1, 200])
+def test_grasp_removes_the_weights_of_the_vector(pruning_vectors, temperature):
+    golden = pruning_vectors["init_scores"]
+    expected = golden[f"grasp_T{temperature}"]
+    model, examples = vector_net(golden)
+    make = recording(GraSP)(0.5, samples_per_class=2, temperature=temperature, examples=examples, packed=False)
+    _, _, sparsifier = attached(make, model=model)
+    assert (-flat(make.scores.values())).tolist() == pytest.approx(expected["score_minus_w_Hg"], rel=1e-7)
+    assert flat(sparsifier.masks.values()).int().tolist() == expected["mask_s0.5_remove_largest"]
+
+
+def test_the_hessian_gradient_product_is_that_of_autograd():
+    torch.manual_seed(3)
+    model = nn.Sequential(nn.Linear(12, 5), nn.Tanh(), nn.Linear(5, 4)).double()
+    stream = [(inputs.double(), labels) for inputs, labels in (batch(step) for step in range(8))]
+    make = recording(GraSP)(0.5, samples_per_class=9, temperature=3.0, examples=Examples(lambda: stream))
+    start = [model[0].weight.detach().clone(), model[2].weight.detach().clone()]
+    taken = [[], []]
+    missing = [9] * 4
+    for inputs, labels in stream:
+        for x, y in zip(inputs, labels, strict=True):
+            if missing[int(y)]:
+                missing[int(y)] -= 1
+                taken[0].append(x)
+                taken[1].append(y)
+    inputs, labels = torch.stack(taken[0]), torch.stack(taken[1])
+    assert len(labels) == 36 > len(stream[0][1])  # more than one batch
+
+    def loss(first, second):
+        hidden = torch.tanh(inputs @ first.T + model[0].bias)
+        return F.cross_entropy((hidden @ second.T + model[2].bias) / 3.0, labels)
+
+    gradient = torch.autograd.functional.jacobian(loss, tuple(start))
+    _, product = torch.autograd.functional.hvp(loss, tuple(start), gradient)
+    attached(make, model=model)
+    expected = flat([w * hg for w, hg in zip(start, product, strict=True)])
+    torch.testing.assert_close(flat(make.scores.values()), expected, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize(("classes", "wanted"), [(4, 25), (100, 10)])
+def test_grasp_takes_as_many_samples_of_each_class_as_published(classes, wanted):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(12, classes))
+    labels = torch.arange(40 * classes) % classes
+    stream = [(torch.randn(len(part), 12), part) for part in labels.split(64)]
+    seen = []
+
+    def loss(logits, targets):
+        seen.append(targets)
+        return F.cross_entropy(logits, targets)
+
+    attached(GraSP(0.5, examples=Examples(lambda: stream, loss)), model=model)
+    counts = torch.cat(seen).bincount(minlength=classes)
+    assert counts.tolist() == [2 * wanted] * classes  # once for the gradient, once for the product
+    assert max(len(part) for part in seen) == 64
+
+
+def test_an_endless_stream_without_one_class_comes_to_an_end():
+    def endless():
+        while True:
+            yield torch.randn(50, 12), torch.randint(3, (50,))
+
+    _, _, sparsifier = attached(GraSP(0.5, samples_per_class=2, examples=Examples(endless)))
+    assert sparsifier.report()["sparsity"] == 0.5
+
+
+def test_snip_averages_over_small_batches_and_cuts_the_last():
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 4)).double()
+    inputs, labels = (torch.cat(parts) for parts in zip(*(batch(step) for step in range(6)), strict=True))
+    inputs = inputs.double()
+    small = Examples(lambda: zip(inputs.split(24), labels.split(24), strict=True))
+    whole = Examples(lambda: [(inputs[:128], labels[:128])])
+    found = []
+    for examples in (small, whole):
+        make = recording(SNIP)(0.5, examples=examples)
+        attached(make, model=copy.deepcopy(model))
+        found.append(flat(make.scores.values()))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("method", ["snip", "grasp", "grasp drawn anew", "synflow"])
@@ -270,7 +219,7 @@ def test_random_states_come_back_after_an_error_too():
     model = mlp()
     torch.set_rng_state(before[0])
     with pytest.raises(OSError, match="disk"):
-        attached(SNIP(0.5, examples=Examples(broken)), model)
+        attached(SNIP(0.5, examples=Examples(broken)), model=model)
     assert torch.equal(torch.get_rng_state(), before[0])
     assert random.getstate() == before[1]
 
@@ -310,7 +259,7 @@ def test_counts_are_exact_and_zeros_stay(method, sparsity, distribution, zeros, 
             model[i].weight[torch.rand(model[i].weight.shape) < zeros] = -0.0
     alive = {str(i): model[i].weight.detach() != 0 for i in (0, 3, 5)}
     make = METHODS[method](sparsity, distribution=distribution, from_zeros=True, on_collapse="warn", packed=False)
-    _, _, sparsifier = attached(make, model)
+    _, _, sparsifier = attached(make, model=model)
     masks = sparsifier.masks
     assert not any(bool((masks[name] & ~alive[name]).any()) for name in masks)
     if isinstance(distribution, Global):
@@ -335,37 +284,6 @@ def test_blocks_live_or_die_together(method):
         assert int(mask.sum()) == mask.numel() // 2
 
 
-def test_synflow_refuses_patterns_with_one_sparsity_only_and_the_others_take_them():
-    with pytest.raises(UsageError, match="fixes the sparsity"):
-        SynFlow(0.5, pattern=NM(2, 4))
-    for method in ("snip", "grasp"):
-        _, _, sparsifier = attached(METHODS[method](0.5, pattern=NM(2, 4), packed=False))
-        assert all((mask.reshape(-1, 4).sum(dim=1) == 2).all() for mask in sparsifier.masks.values())
-
-
-def test_synflow_on_convolutions_ranks_by_the_flow_of_absolute_values():
-    model = convnet()
-    twin = copy.deepcopy(model).double().eval()
-    weights = {name: layer.weight for name, layer in prunable_modules(twin).items()}
-    with torch.no_grad():
-        for tensor in (*twin.parameters(), *twin.buffers()):
-            tensor.abs_()
-    full = {name: torch.ones_like(weight) > 0 for name, weight in weights.items()}
-    total, masks = sum(weight.numel() for weight in weights.values()), full
-    start = {name: weight.detach().clone() for name, weight in weights.items()}
-    for k in range(1, 5):
-        with torch.no_grad():
-            for name, weight in weights.items():
-                weight.copy_(start[name] * masks[name])
-        twin.zero_grad()
-        twin(torch.ones(1, 2, 6, 6, dtype=torch.float64)).sum().backward()
-        scores = {name: (weight * weight.grad).detach().abs() for name, weight in weights.items()}
-        kept = keep_count(total, 0.8 if k == 4 else 1 - 0.2 ** (k / 4))
-        masks = top_k_masks_global(nested_scores(scores, masks), kept)
-    _, _, sparsifier = attached(SynFlow(0.8, rounds=4, input_shape=(2, 6, 6), packed=False), model)
-    assert all(torch.equal(sparsifier.masks[name], mask) for name, mask in masks.items())
-
-
 def test_tied_weights_count_once():
     class Tied(nn.Module):
         def __init__(self):
@@ -379,7 +297,7 @@ def test_tied_weights_count_once():
             return self.head(self.decode(torch.relu(self.encode(x))))
 
     for method, make in METHODS.items():
-        model, _, sparsifier = attached(make(0.5), Tied())
+        model, _, sparsifier = attached(make(0.5), model=Tied())
         assert list(sparsifier.masks) == ["encode", "head"], method
         assert sum(int(mask.sum()) for mask in sparsifier.masks.values()) == keep_count(192, 0.5)
         assert model.decode.weight is model.encode.weight
@@ -436,7 +354,7 @@ def test_a_refused_attachment_leaves_the_model_free():
     optimizer = optim.SGD(model.parameters(), lr=0.1)
     with pytest.raises(UsageError, match="give input_shape"):
         SynFlow(0.5).attach(model, optimizer)
-    attached(METHODS["synflow"](0.5), model)
+    attached(METHODS["synflow"](0.5), model=model)
 
 
 @pytest.mark.parametrize("method", ["snip", "grasp", "synflow"])
@@ -452,7 +370,7 @@ def test_a_fused_model_is_scored_by_torch_itself(method):
         torch.manual_seed(0)
         model = create_model("resnet20", num_classes=4)
         prepare(model)
-        _, _, sparsifier = attached(make(), model)
+        _, _, sparsifier = attached(make(), model=model)
         assert ("fused" in repr(model)) == (prepare is fuse)
         found.append(sparsifier.masks)
     assert all(torch.equal(mask, found[1][name]) for name, mask in found[0].items())

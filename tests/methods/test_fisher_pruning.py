@@ -8,7 +8,7 @@ from method_runs import OPTIMIZERS, convnet, examples, mlp, train
 from torch.nn import functional as F
 
 from tamis.errors import UsageError
-from tamis.methods import CAP, MFAC, OBERT, WoodFisher
+from tamis.methods import CAP, MFAC, OBERT, Examples, WoodFisher
 from tamis.sparsity import (
     ERK,
     NM,
@@ -248,7 +248,7 @@ def test_sixteen_cuts_shrink_the_live_share_by_equal_factors(monkeypatch):
     cuts = []
     original = MFAC._cut
     monkeypatch.setattr(
-        MFAC, "_cut", lambda self, target, masks: (cuts.append(target), original(self, target, masks))[1]
+        MFAC, "_cut", lambda self, target, masks, draw: (cuts.append(target), original(self, target, masks, draw))[1]
     )
     sparsifier, _ = pruned(MFAC, mlp(), 0.9, recomputations=16)
     assert cuts[-1] == 0.9
@@ -295,3 +295,23 @@ def test_choices_of_single_methods_that_do_not_fit_are_refused():
         )
     with pytest.raises(UsageError, match="looks at training data"):
         CAP(0.5).attach(model, OPTIMIZERS["sgd"](model.parameters()))
+
+
+@pytest.mark.parametrize(("recomputations", "events"), [(1, 3), (2, 2)])
+def test_each_estimate_sees_the_examples_after_those_of_the_one_before(monkeypatch, recomputations, events):
+    draws = []
+    take = Examples.take
+
+    def noted(self, samples, skip=0):
+        draws.append((samples, skip))
+        return take(self, samples, skip)
+
+    monkeypatch.setattr(Examples, "take", noted)
+    model = mlp()
+    sparsifier, optimizer = pruned(
+        WoodFisher, model, 0.8, 10, start=0.2, end=0.8, events=events, initial=0.3, recomputations=recomputations,
+        gradients=5, fisher_batch=2, block=8,
+    )  # fmt: skip
+    train(model, optimizer, range(10))
+    assert draws == [(10, 10 * i) for i in range(events * recomputations)]
+    assert sparsifier.events[-1]["sparsity_over_pruned"] == pytest.approx(0.8, abs=1 / 736)  # to a single weight

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from method_runs import OPTIMIZERS, mlp, train
+from method_runs import attached, mlp, train
 
 from tamis.errors import UsageError
 from tamis.methods import GMP, OneShot
 from tamis.sparsity import NM, keep_count
-
-
-def attached(make, name="momentum", model=None):
-    model = mlp() if model is None else model
-    optimizer = OPTIMIZERS[name](model.parameters())
-    return model, optimizer, make.attach(model, optimizer)
 
 
 def half_empty():

@@ -8,7 +8,7 @@ from itertools import accumulate
 
 import pytest
 import torch
-from method_runs import OPTIMIZERS, assert_same_state, batch, convnet, mlp, train
+from method_runs import OPTIMIZERS, assert_same_state, attached, batch, convnet, mlp, train
 from torch import nn, optim
 from torch.nn import functional as F
 
@@ -19,12 +19,6 @@ from tamis.nn import is_packed
 from tamis.sparsity import NM, Global, Uniform, keep_count, top_k_masks_global
 
 NAMES = ("0", "3", "5")
-
-
-def attached(make, name="momentum", model=None):
-    model = mlp() if model is None else model
-    optimizer = OPTIMIZERS[name](model.parameters())
-    return model, optimizer, make.attach(model, optimizer)
 
 
 def live_counts(sparsifier):

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from method_runs import OPTIMIZERS, convnet, mlp, train
+from method_runs import attached, convnet, mlp, train
 
 from tamis.errors import UsageError
 from tamis.methods import RigL, SRigL
 from tamis.sparsity import ERK, NM, Uniform, fan_in_update
-
-
-def attached(sparsifier, model=None, name="momentum"):
-    model = mlp() if model is None else model
-    optimizer = OPTIMIZERS[name](model.parameters())
-    return model, optimizer, sparsifier.attach(model, optimizer)
 
 
 def fan_in(mask):
@@ -62,7 +56,7 @@ def test_enough_neurons_are_left_to_hold_the_budget():
 @pytest.mark.parametrize(("network", "shape"), [(mlp, (12,)), (convnet, (2, 6, 6))])
 def test_every_neuron_has_the_fan_in_of_its_layer_or_nothing(network, shape, packed):
     model = network()
-    _, optimizer, sparsifier = attached(SRigL(0.8, 40, every=2, alpha=0.9, gamma=0.9, packed=packed), model)
+    _, optimizer, sparsifier = attached(SRigL(0.8, 40, every=2, alpha=0.9, gamma=0.9, packed=packed), model=model)
     start = sparsifier.masks
     last = list(start)[-1]
     ablated = {name: torch.zeros(len(mask), dtype=torch.bool) for name, mask in start.items()}

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from method_runs import OPTIMIZERS, assert_same_state, batch, convnet, mlp, train
+from method_runs import OPTIMIZERS, assert_same_state, attached, batch, convnet, mlp, train
 from torch import nn, optim
 from torch.nn import functional as F
 
@@ -15,12 +15,6 @@ from tamis.kernels import native_available
 from tamis.methods import PowerPropagation, TopKAST, measure_layer_costs
 from tamis.nn import is_packed
 from tamis.sparsity import ERK, NM, Block, Global, Uniform, forward_fraction, keep_count, topkast_cost
-
-
-def attached(sparsifier, name="momentum", model=None):
-    model = mlp() if model is None else model
-    optimizer = OPTIMIZERS[name](model.parameters())
-    return model, optimizer, sparsifier.attach(model, optimizer)
 
 
 def latent(sparsifier):

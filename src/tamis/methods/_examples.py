@@ -24,22 +24,48 @@ class Examples:
     batches: Callable[[], Iterable[tuple[Tensor, Tensor]]]
     loss: Callable[[Tensor, Tensor], Tensor] = nn.functional.cross_entropy
 
-    def take(self, samples: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of the stream until ``samples`` samples were seen, the last one cut; ends earlier with the stream.
+    def take(self, samples: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of ``samples`` samples, beginning after the ``skip`` that earlier estimates have seen.
+
+        The stream is read as a ring: where it ends it goes on at its beginning.  No sample comes twice, so a stream
+        shorter than ``samples`` gives each of its samples once.  The last batch is cut.
+
+        Args:
+            samples: how many are wanted.
+            skip: samples of the ring to pass over, 0 or more; also more than the stream holds.
 
         Raises:
             UsageError: the stream is empty, or a batch is no pair of tensors of one length.
         """
+        given = 0
+        for inputs, targets in self._from(skip, skip + samples):
+            given += len(inputs)
+            yield inputs, targets
+        if given == samples or (skip == 0 and given > 0):
+            return
+        start = skip % self._length()
+        if start != skip:  # the stream ended before the first wanted sample
+            yield from self.take(samples, start)
+        else:
+            yield from self._from(0, min(start, samples - given))
+
+    def _from(self, begin: int, end: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Samples ``begin`` to ``end`` of one pass over the stream, fewer where it ends earlier."""
         seen = 0
         for batch in self.batches():
-            if seen == samples:
+            if seen >= end:
                 break
             inputs, targets = _checked(batch)
-            count = min(len(inputs), samples - seen)
-            yield inputs[:count], targets[:count]
-            seen += count
-        if seen == 0:
+            low, high = max(begin - seen, 0), min(len(inputs), end - seen)
+            if low < high:
+                yield inputs[low:high], targets[low:high]
+            seen += len(inputs)
+
+    def _length(self) -> int:
+        length = sum(len(_checked(batch)[0]) for batch in self.batches())
+        if length == 0:
             raise UsageError("the examples are empty: batches() must return an iterable of (inputs, targets)")
+        return length
 
 
 def _checked(batch: object) -> tuple[Tensor, Tensor]:

@@ -109,6 +109,7 @@ class GradientSource:
         examples: batches and loss.
         gradients: m, how many are wanted; a stream that ends earlier gives as many as it has.
         fisher_batch: samples that one gradient is the mean over.
+        draw: 0 for the first estimate of a run, 1 for the next: each draw goes on in the examples where the last ended.
     """
 
     model: nn.Module
@@ -117,6 +118,7 @@ class GradientSource:
     examples: Examples
     gradients: int
     fisher_batch: int
+    draw: int = 0
 
     def stream(self, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
         """Gradient by layer name of each batch; ``.grad``, modes, buffers and the generator stay as they were.
@@ -148,7 +150,8 @@ class GradientSource:
         """Batches of exactly ``fisher_batch`` samples; a rest that is shorter is used only if it is all there is."""
         held: list[tuple[Tensor, Tensor]] = []
         count = made = 0
-        for inputs, targets in self.examples.take(self.gradients * self.fisher_batch):
+        samples = self.gradients * self.fisher_batch
+        for inputs, targets in self.examples.take(samples, skip=self.draw * samples):
             held.append((inputs, targets))
             count += len(inputs)
             if count < self.fisher_batch:

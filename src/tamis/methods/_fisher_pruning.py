@@ -30,10 +30,10 @@ from tamis.sparsity import (
 class FisherPruning(Sparsifier):
     """Base of the methods that prune by the empirical Fisher matrix (abstract): one-shot or gradual, masks nest.
 
-    At each event the gradients of ``gradients`` batches of the examples are taken with the model in evaluation mode
-    (weights, modes, buffers, ``.grad`` and the random state stay as they are), the blocks of the Fisher matrix are
-    inverted, the masks are chosen by saliency, and the weights that stay are moved so that they make up for those that
-    go.  Pruned weights are exactly zero and never return.  Optimizer state is left untouched.
+    At each event the gradients of the next ``gradients`` batches of the examples, read as a ring, are taken with the
+    model in evaluation mode (weights, modes, buffers, ``.grad`` and the random state stay as they are), the blocks of
+    the Fisher matrix are inverted, the masks are chosen by saliency, and the weights that stay are moved so that they
+    make up for those that go.  Pruned weights are exactly zero and never return.  Optimizer state is left untouched.
 
     Memory is bounded: blocks are worked on in groups that fit into ``memory_mb``.  With more than one group the data
     are passed over twice per group, once for the saliencies and once for the update.
@@ -148,10 +148,10 @@ class FisherPruning(Sparsifier):
         if step == 0 and self.from_zeros:
             self._hold_zeros()
         if step in self._targets:
-            self._prune(self._targets[step])
+            self._prune(self._targets[step], list(self._targets).index(step))
 
     @torch.no_grad()
-    def _prune(self, target: float) -> None:
+    def _prune(self, target: float, event: int) -> None:
         self._announce()
         supports = self._attached()
         supports.show_gradients()  # dense torch for the small batches: no kernels are chosen or measured for them
@@ -160,12 +160,15 @@ class FisherPruning(Sparsifier):
         if not masks and target == 0.0:  # the beginning of a schedule: an estimate would cost a pass and remove nothing
             masks = {name: torch.ones_like(w, dtype=torch.bool) for name, w in supports.weights().items()}
         else:
-            for cut in recomputation_targets(before, target, self.recomputations):
-                masks = self._cut(cut, masks)
+            for index, cut in enumerate(recomputation_targets(before, target, self.recomputations)):
+                masks = self._cut(cut, masks, draw=event * self.recomputations + index)
         self._hold(masks, "prune", target)
 
-    def _cut(self, target: float, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Choose masks inside ``masks`` (empty: all live) and write the new weights; returns the masks."""
+    def _cut(self, target: float, masks: Mapping[str, Tensor], draw: int) -> dict[str, Tensor]:
+        """Choose masks inside ``masks`` (empty: all live) and write the new weights; returns the masks.
+
+        ``draw`` numbers the estimates of a run by its plan alone, so that a resumed run sees the same examples.
+        """
         supports = self._attached()
         assert self._model is not None
         assert self.examples is not None
@@ -173,7 +176,7 @@ class FisherPruning(Sparsifier):
         left_dense = dense_layers(list(parameters), self.distribution, self.pattern)
         governed = {name: parameter for name, parameter in parameters.items() if name not in left_dense}
         layout = BlockLayout({name: tuple(parameter.shape) for name, parameter in governed.items()}, self.block)
-        source = GradientSource(self._model, governed, masks, self.examples, self.gradients, self.fisher_batch)
+        source = GradientSource(self._model, governed, masks, self.examples, self.gradients, self.fisher_batch, draw)
         groups = block_groups(layout, self.gradients, self._explicit(layout), self.memory_mb)
         kept: dict[tuple[int, int], Any] = {}
 
