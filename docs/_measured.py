@@ -11,7 +11,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ROOT / "benchmarks" / "results" / "layers.csv"
 STUDY = ROOT / "benchmarks" / "results" / "study_digits.csv"
-BESIDE = ROOT / "benchmarks" / "results" / "str_srste_digits.csv"
+BESIDE = ROOT / "benchmarks" / "results" / "beside_study_digits.csv"
 PICTURE = "_static/speedup.svg"
 
 
@@ -54,10 +54,8 @@ def study_cells(source: Path = STUDY) -> dict[tuple[str, str], Any]:
     from tamis.study import estimate  # imports torch, which the other tables do without
 
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
-    lines = source.read_text(encoding="utf-8").splitlines()
-    for row in csv.DictReader(line for line in lines if not line.startswith("#")):
-        if row.get("state", "done") == "done":
-            found[row["method"], row["sparsity_requested"]].append(float(row["accuracy"]))
+    for row in _finished(source):
+        found[row["method"], row["sparsity_requested"]].append(float(row["accuracy"]))
     return {key: estimate(values) for key, values in found.items()}
 
 
@@ -83,14 +81,23 @@ def study_table(source: Path = STUDY) -> str:
 def study_rows(source: Path = STUDY, beside: Path = BESIDE) -> dict[str, str]:
     """By ``study_METHOD`` one sentence with the method's row of the study, or of the runs ``beside`` it."""
     cells = study_cells(source) | study_cells(beside)
+    epochs = {row["method"]: float(row["epochs"]) for row in (*_finished(source), *_finished(beside))}
     sentences = {}
     for method in dict.fromkeys(method for method, _ in cells):
         shown = [f"{_percent(c)} % at {float(s):.0%} zeros" for (m, s), c in cells.items() if m == method]
         sentences[f"study_{method}"] = (
-            f"Held-out accuracy on the 8x8 digits, 20 epochs, mean of three seeds ± 95 % interval: {', '.join(shown)} "
+            f"Held-out accuracy on the 8x8 digits, {epochs[method]:g} epochs, mean of three seeds ± 95 % interval: {', '.join(shown)} "
             "([all methods side by side](methods.md))."
         )
     return sentences
+
+
+def _finished(source: Path) -> list[dict[str, str]]:
+    if not source.is_file():
+        return []
+    lines = source.read_text(encoding="utf-8").splitlines()
+    rows = csv.DictReader(line for line in lines if not line.startswith("#"))
+    return [row for row in rows if row.get("state", "done") == "done"]
 
 
 def _percent(cell: Any) -> str:

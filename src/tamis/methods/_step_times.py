@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+# Steps that a median is taken over: the latest of a stretch, so that a run of millions of steps needs no more memory.
+_REMEMBERED = 10_000
 
 
 class StepTimes:
     """CPU and wall seconds from the end of one optimizer step to the end of the next, by stretch of the run.
 
     What lies between two steps is the user's: data, forward and backward pass, sometimes an evaluation.  Each stretch
-    therefore keeps the *median* step, which a few evaluations do not move; mask changes are timed apart and add up.
+    therefore keeps the *median* step (of its last 10,000), which a few evaluations do not move; mask changes are timed
+    apart and add up.
     The first step after :meth:`Sparsifier.attach` has no beginning and is counted, not timed.  CPU time is that of all
     threads of the process.
 
@@ -24,7 +29,7 @@ class StepTimes:
     def __init__(self) -> None:
         self._rows: list[dict[str, Any]] = []
         self._steps = 0
-        self._timed: list[tuple[float, float]] = []
+        self._timed: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED)
         self._changes = (0.0, 0.0)
         self._mark: tuple[float, float] | None = None
 
@@ -54,7 +59,8 @@ class StepTimes:
     def close(self, phase: str) -> None:
         """End the open stretch, which was in ``phase``."""
         self._rows = self.rows(phase)
-        self._steps, self._timed, self._changes = 0, [], (0.0, 0.0)
+        self._steps, self._changes = 0, (0.0, 0.0)
+        self._timed.clear()
 
     def rows(self, phase: str | None) -> list[dict[str, Any]]:
         """All stretches, the open one included if its ``phase`` is given."""
@@ -63,7 +69,8 @@ class StepTimes:
     def load(self, rows: Sequence[dict[str, Any]]) -> None:
         """Take back rows from a checkpoint; the next step is not timed."""
         self._rows = [dict(row) for row in rows]
-        self._steps, self._timed, self._changes, self._mark = 0, [], (0.0, 0.0), None
+        self._steps, self._changes, self._mark = 0, (0.0, 0.0), None
+        self._timed.clear()
 
     def _open(self, phase: str) -> dict[str, Any]:
         cpu, wall = (statistics.median(t) for t in zip(*self._timed, strict=True)) if self._timed else (None, None)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class Observation:
     """The model at one moment: held-out numbers, and two fractions of the prunable weights.
 
     ``sparsity`` counts what the masks forbid, ``exact_zeros`` what is zero; in a dense phase the first is 0 and the
@@ -30,13 +30,13 @@ class Snapshot:
     exact_zeros: float
 
 
-def look_at(run: Run) -> Snapshot:
+def look_at(run: Run) -> Observation:
     """Evaluate the present state of ``run`` on held-out data and count its zeros."""
     held_out = evaluate(run.model, run.data)
     masks = run.sparsifier.masks if run.sparsifier is not None else {}
     total = sum(dense_size(layer) for layer in prunable_modules(run.model).values())
     forbidden = sum(mask.numel() - int(mask.sum()) for mask in masks.values())
-    return Snapshot(held_out, forbidden / total if total else 0.0, exact_zeros(run.model))
+    return Observation(held_out, forbidden / total if total else 0.0, exact_zeros(run.model))
 
 
 def exact_zeros(model: nn.Module) -> float:
@@ -52,7 +52,7 @@ def dense_size(layer: Any) -> int:
     return layer.pattern.total if is_packed(layer) else layer.weight.numel()
 
 
-def epoch_row(run: Run, phase: str, rate: float, seen: Snapshot, clock: StepClock) -> dict[str, Any]:
+def epoch_row(run: Run, phase: str, rate: float, seen: Observation, clock: StepClock) -> dict[str, Any]:
     """The row of the epoch that has just ended; losses in nats, accuracies and zeros as shares, times of its steps."""
     progress, totals = run.progress, run.progress.totals
     return {

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from tamis.data import Augmentation, Batches, ImageData, batches
-from tamis.train._diary import Snapshot, epoch_row, look_at, new_mask_rows
+from tamis.train._diary import Observation, epoch_row, look_at, new_mask_rows
 from tamis.train._interrupt import Interrupted, StopRequest
 from tamis.train._learning_rate import learning_rate, set_learning_rate
 from tamis.train._metrics import MetricsLog
@@ -69,7 +69,7 @@ def train(run: Run, log: MetricsLog, checkpoints: Path, stop: StopRequest) -> No
                 raise Interrupted(f"stopped after epoch {run.progress.epoch}")
 
 
-def _line(run: Run, phase: str, seen: Snapshot) -> str:
+def _line(run: Run, phase: str, seen: Observation) -> str:
     return (
         f"epoch {run.progress.epoch}/{run.recipe.train.epochs} {phase:<6} held-out accuracy "
         f"{seen.held_out.accuracy:.4f} sparsity {seen.sparsity:.3f} step {run.clock.median_cpu_ms or 0:.1f} ms CPU"

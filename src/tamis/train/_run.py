@@ -15,7 +15,7 @@ from tamis.errors import FileError, UsageError
 from tamis.methods import Levels, MemorisationProbe
 from tamis.models import create_model
 from tamis.train._checkpoint import Checkpoint, load_method, load_weights, restore, save_checkpoint
-from tamis.train._diary import Snapshot, look_at
+from tamis.train._diary import Observation, look_at
 from tamis.train._examples import training_examples
 from tamis.train._learning_rate import build_optimizer
 from tamis.train._method import build_sparsifier
@@ -78,7 +78,7 @@ class Run:
         self.data = data if self.probe is None else replace(data, train_y=self.probe.relabel(data.train_y))
         self.steps_per_epoch = -(-len(data.train_x) // recipe.train.batch_size)
         self.progress = Progress()
-        self.phase_end: Snapshot | None = None
+        self.phase_end: Observation | None = None
         self.clock = StepClock()
         torch.manual_seed(recipe.train.seed)
         self.architecture = architecture_of(recipe, data)
