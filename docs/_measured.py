@@ -11,6 +11,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ROOT / "benchmarks" / "results" / "layers.csv"
 STUDY = ROOT / "benchmarks" / "results" / "study_digits.csv"
+DISTRIBUTED = ROOT / "benchmarks" / "results" / "distributed_bytes.csv"
 BESIDE = ROOT / "benchmarks" / "results" / "beside_study_digits.csv"
 PICTURE = "_static/speedup.svg"
 
@@ -90,6 +91,24 @@ def study_rows(source: Path = STUDY, beside: Path = BESIDE) -> dict[str, str]:
             "([all methods side by side](methods.md))."
         )
     return sentences
+
+
+def distributed_table(source: Path = DISTRIBUTED) -> str:
+    """Markdown: bytes of gradients per step by network and sparsity; a sentence where there is no CSV."""
+    rows = _finished(source)
+    if not rows:
+        return "No measurement is committed yet. Run `benchmarks/distributed_bytes.py` under torchrun."
+    text = [
+        f"Bytes of gradients that each of {rows[0]['processes']} processes gives to all-reduce in a step "
+        "(`benchmarks/distributed_bytes.py`, counted in the communication hook):",
+        "",
+        "| network | sparsity | bytes | share of dense |",
+        "|---|---|---|---|",
+    ]
+    for row in rows:
+        share, count = float(row["bytes_over_dense"]), int(row["bytes"])
+        text.append(f"| {row['model']} | {float(row['sparsity']):.0%} | {count:,} | {share:.3f} |")
+    return "\n".join(text)
 
 
 def _finished(source: Path) -> list[dict[str, str]]:

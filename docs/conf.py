@@ -33,6 +33,7 @@ myst_substitutions = {
     "layer_table": _measured.layer_table(),
     "speedup_picture": _measured.speedup_picture(),
     "study_table": _measured.study_table(),
+    "distributed_table": _measured.distributed_table(),
     **_measured.study_rows(),
 }
 myst_heading_anchors = 3

@@ -8,17 +8,15 @@ import pytest
 from tamis.methods import METHODS, Sparsifier
 from tamis.train import (
     OPTIONS,
-    Data,
-    Model,
-    Optimizer,
     Pattern,
-    Recipe,
     Schedule,
     Train,
     fit,
     read_metrics,
 )
 from tamis.train._method import build_sparsifier
+
+from .method_recipes import recipe
 
 # What a recipe says elsewhere (sparsity, distribution, examples), derives (steps), or leaves to code.
 NOT_OPTIONS = {
@@ -45,13 +43,6 @@ SAID_OTHERWISE = {
     "srste": {"every", "start", "end", "initial"},  # fixed by the pattern
     "ltht": {"rewind_step", "from_zeros"},
 }
-CHOSEN = {
-    "acdc": {"warmup": 1, "sparse": 1, "dense": 1, "last_dense": 1, "last_sparse": 2},
-    **{key: {"every": 3} for key in ("set", "rigl", "snfs", "srigl", "topkast", "dpf")},
-    "str": {"trim": True, "initial_logit": -5.0},
-    **{key: {"events": 2, "gradients": 8, "block": 8} for key in ("woodfisher", "obert", "cap")},
-    "mfac": {"events": 2, "gradients": 8, "block": 8, "recomputations": 2},
-}
 MANY = [name for name in OPTIONS if name != "dense"]
 
 
@@ -62,20 +53,6 @@ def constructor(method: str) -> dict[str, inspect.Parameter]:
         if issubclass(kind, Sparsifier) and kind is not Sparsifier and "__init__" in kind.__dict__:
             found |= inspect.signature(kind.__init__).parameters
     return {name: p for name, p in found.items() if p.kind is not p.VAR_KEYWORD and name != "self"}
-
-
-def recipe(method: str) -> Recipe:
-    return Recipe(
-        name=method,
-        method=method,
-        sparsity=0.5 if method == "srste" else 0.75,
-        exclude=("conv1",) if method == "srste" else (),
-        options=OPTIONS[method](**CHOSEN.get(method, {})),
-        data=Data("synthetic"),
-        model=Model("resnet8_digits", {"widths": (4, 4, 8)}),
-        optimizer=Optimizer(lr=0.05),
-        train=Train(epochs=5, batch_size=128),
-    )
 
 
 def test_every_method_of_the_library_has_options():

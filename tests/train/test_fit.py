@@ -129,9 +129,9 @@ def test_a_warning_during_training_is_in_the_log_in_the_summary_and_on_stderr(
 ):
     evaluate_before = _diary.evaluate
 
-    def warns(*arguments):
+    def warns(*arguments, **keywords):
         warnings.warn("layer fc is starving", UserWarning, stacklevel=1)
-        return evaluate_before(*arguments)
+        return evaluate_before(*arguments, **keywords)
 
     monkeypatch.setattr(_diary, "evaluate", warns)
     summary = fit(replace(small, train=replace(small.train, epochs=1)), tmp_path, data=data)

@@ -50,9 +50,9 @@ def stop_after(monkeypatch, step: int) -> None:
     count = loop.count
 
     def counted(run, *arguments):
-        count(run, *arguments)
-        if run.progress.step == step:
+        if run.progress.step + 1 == step:
             os.kill(os.getpid(), signal.SIGINT)
+        return count(run, *arguments)
 
     monkeypatch.setattr(loop, "count", counted)
 

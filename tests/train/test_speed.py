@@ -23,14 +23,19 @@ def test_measuring_leaves_the_model_alone():
     assert speed.row()["kind"] == "speed"
 
 
-def test_a_clock_takes_medians_and_does_not_count_pauses():
+def test_a_clock_takes_medians_and_does_not_count_pauses(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(time, "process_time", lambda: now[0] / 2)
     clock = StepClock()
     assert clock.median_cpu_ms is None
-    for _ in range(3):
-        with clock.step(), clock.paused():
-            time.sleep(0.05)
-    assert clock.median_wall_ms < 25
-    assert clock.wall_s == pytest.approx(3 * clock.median_wall_ms / 1e3, abs=0.02)
+    for seconds in (1.0, 2.0, 4.0):
+        with clock.step():
+            now[0] += seconds
+            with clock.paused():
+                now[0] += 100.0
+    assert (clock.steps, clock.median_wall_ms, clock.median_cpu_ms) == (3, 2000.0, 1000.0)
+    assert (clock.wall_s, clock.cpu_s) == (7.0, 3.5)
 
 
 def test_a_failed_step_is_not_counted():

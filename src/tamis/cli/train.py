@@ -58,6 +58,8 @@ def run(arguments: list[str]) -> int:
 
     weights = checkpoint_of(options.weights) if options.weights else None
     summary = fit(recipe, folder, weights=weights, resume=options.resume, overwrite=options.overwrite)
+    if not summary:  # not the first process of its job
+        return 0
     show({**summary, "run_folder": str(folder)}, summary_text(summary, folder), options.json)
     return 0
 

@@ -7,9 +7,18 @@ from functools import partial
 from typing import Any
 
 from torch import nn, optim
+from torch.nn.parallel import DistributedDataParallel
 
 from tamis.errors import UsageError
 from tamis.methods._state_hooks import claim, guard_optimizer_state, guard_support, let_go, show_dense_weight
+from tamis.nn import Replicas
+
+
+def plain_module(model: nn.Module) -> nn.Module:
+    """The module that a data-parallel wrapper or ``torch.compile`` stands for; itself if it is neither."""
+    if isinstance(model, Replicas | DistributedDataParallel):
+        model = model.module
+    return getattr(model, "_orig_mod", model)
 
 
 def check_model_and_optimizer(model: nn.Module, layers: Mapping[str, Any], optimizer: optim.Optimizer) -> None:

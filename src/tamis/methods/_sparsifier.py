@@ -10,7 +10,13 @@ import torch
 from torch import Tensor, nn, optim
 
 from tamis.errors import UsageError
-from tamis.methods._adoption import check_model_and_optimizer, claim_all, register_hooks, with_closure
+from tamis.methods._adoption import (
+    check_model_and_optimizer,
+    claim_all,
+    plain_module,
+    register_hooks,
+    with_closure,
+)
 from tamis.methods._checkpoint import SparsifierState, load_common, save_common
 from tamis.methods._collapse import check_collapse
 from tamis.methods._examples import Examples
@@ -23,7 +29,7 @@ from tamis.methods._report import build_report
 from tamis.methods._state_hooks import let_go
 from tamis.methods._step_times import StepTimes
 from tamis.methods._supports import LayerSupports, Packed
-from tamis.nn import pack_module, prunable_modules
+from tamis.nn import Replicas, pack_module, prunable_modules
 from tamis.sparsity import (
     Distribution,
     Global,
@@ -184,7 +190,8 @@ class Sparsifier(ABC):
         A mask change that is due before the first step happens here.
 
         Args:
-            model: any module; the one that ``torch.compile`` returns is fine too.
+            model: any module; the one that ``torch.compile`` returns is fine too, and so is one wrapped in
+                ``DistributedDataParallel`` (layers are masked then) or :class:`tamis.nn.Replicas` (packed).
             optimizer: any ``torch.optim.Optimizer`` that trains parameters of the model.
 
         Raises:
@@ -205,11 +212,18 @@ class Sparsifier(ABC):
                 f"{type(self).__name__} looks at training data by itself: give it "
                 "examples=tamis.Examples(batches), where batches() returns an iterable of (inputs, targets)"
             )
-        plain: nn.Module = getattr(model, "_orig_mod", model)
+        plain = plain_module(model)
         layers = prunable_modules(plain, self.include, self.exclude)
         check_model_and_optimizer(plain, layers, optimizer)
         dense_layers(list(layers), self.distribution, self.pattern)  # refuses names that do not exist
-        supports = LayerSupports(plain, layers, optimizer, self.packed, dense_gradients=self.dense_gradients)
+        supports = LayerSupports(
+            plain,
+            layers,
+            optimizer,
+            self.packed,
+            dense_gradients=self.dense_gradients,
+            replicated=isinstance(model, Replicas),
+        )
         claim_all(layers)
         self._model, self._optimizer, self._supports = plain, optimizer, supports
         supports.release()

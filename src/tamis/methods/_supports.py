@@ -38,6 +38,8 @@ class LayerSupports:
         optimizer: the optimizer that trains them.
         packed: ``"auto"`` packs what the native kernels can serve and what is worth it, True whatever can be packed,
             False nothing.
+        replicated: in a distributed job, whether gradients are reduced by :class:`tamis.nn.Replicas`, which allows
+            layers to be packed.
         dense_gradients: all weights are trained, so instead of packing, layers keep their weights and
             :func:`tamis.nn.compute_sparsely`.
 
@@ -54,11 +56,13 @@ class LayerSupports:
         packed: Packed,
         *,
         dense_gradients: bool = False,
+        replicated: bool = False,
     ) -> None:
         self.layers = dict(layers)
         self._optimizer = optimizer
         self._forced = packed is True
         self._dense_gradients = dense_gradients
+        self._replicated = replicated
         self._packable = {
             name
             for name, layer in layers.items()
@@ -76,12 +80,12 @@ class LayerSupports:
             return "" if self._packable else "no layer is a float32 CPU Linear or Conv2d that shares no weight"
         if not is_elementwise(self._optimizer):
             return f"{type(self._optimizer).__name__} is not known to update every weight by itself"
-        if (
+        if not self._replicated and (
             torch.distributed.is_available()
             and torch.distributed.is_initialized()
             and torch.distributed.get_world_size() > 1
         ):
-            return "a distributed wrapper keeps buffers of the dense shapes"
+            return "a distributed wrapper keeps buffers of the dense shapes (wrap the model in tamis.nn.Replicas)"
         if not self._packable:
             return "no layer can be packed (float32 CPU Linear, Conv1d or Conv2d that share no weight)"
         return ""

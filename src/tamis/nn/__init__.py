@@ -14,9 +14,11 @@ from tamis.nn._convert import (
 )
 from tamis.nn._fuse import fuse, is_fused, unfuse
 from tamis.nn._layers import SparseConv1d, SparseConv2d, SparseLinear
+from tamis.nn._replicas import Replicas
 from tamis.nn._sparse_forward import can_compute_sparsely, compute_densely, compute_sparsely, computes_sparsely
 
 __all__ = [
+    "Replicas",
     "SparseConv1d",
     "SparseConv2d",
     "SparseLinear",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tamis.train._metrics import MetricsLog, read_metrics
     from tamis.train._options import MethodOptions
     from tamis.train._options_registry import OPTIONS
+    from tamis.train._ranks import RankError, Ranks
     from tamis.train._recipe import Data, Model, Optimizer, Recipe, Schedule, Source, Train
     from tamis.train._recipe_method import Distribution, Pattern
     from tamis.train._recipe_toml import (
@@ -48,6 +49,7 @@ _MODULES = {
     "_interrupt": ("Interrupted",),
     "_learning_rate": ("learning_rate",),
     "_metrics": ("MetricsLog", "read_metrics"),
+    "_ranks": ("RankError", "Ranks"),
     "_recipe": ("Data", "Model", "Optimizer", "Recipe", "Schedule", "Source", "Train"),
     "_options": ("MethodOptions",),
     "_options_registry": ("OPTIONS",),
@@ -77,6 +79,8 @@ __all__ = [
     "Model",
     "Optimizer",
     "Pattern",
+    "RankError",
+    "Ranks",
     "Recipe",
     "Schedule",
     "Source",

@@ -31,8 +31,9 @@ class Observation:
 
 
 def look_at(run: Run) -> Observation:
-    """Evaluate the present state of ``run`` on held-out data and count its zeros."""
-    held_out = evaluate(run.model, run.data)
+    """Evaluate the present state of ``run`` on held-out data and count its zeros; all processes take part."""
+    run.ranks.copy_buffers(run.model)
+    held_out = evaluate(run.model, run.data, ranks=run.ranks)
     masks = run.sparsifier.masks if run.sparsifier is not None else {}
     total = sum(dense_size(layer) for layer in prunable_modules(run.model).values())
     forbidden = sum(mask.numel() - int(mask.sum()) for mask in masks.values())

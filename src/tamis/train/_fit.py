@@ -20,8 +20,9 @@ from tamis.train._environment import describe_environment
 from tamis.train._finish import finish
 from tamis.train._interrupt import Interrupted, StopRequest
 from tamis.train._loop import LAST, train
-from tamis.train._metrics import MetricsLog
+from tamis.train._metrics import MetricsLog, NoLog
 from tamis.train._notes import noted_warnings
+from tamis.train._ranks import RankError, Ranks, joined
 from tamis.train._recipe import Recipe
 from tamis.train._recipe_toml import dump_recipe, save_recipe
 from tamis.train._run import Run, load_recipe_data
@@ -45,6 +46,10 @@ def fit(
     ``checkpoints/last.safetensors``, ``models/*.safetensors`` and ``summary.json``.  Ctrl-C finishes the step and
     writes a checkpoint.
 
+    In a job that ``torchrun`` started, the processes train one model: each takes its part of every batch (the batch
+    size of the recipe is that of all together), and the first one writes the folder.  A run may be resumed with another
+    number of processes.
+
     Args:
         recipe: the choices.
         run_folder: made if missing.
@@ -54,42 +59,61 @@ def fit(
         overwrite: replace an earlier run in the folder (only files that tamis writes are removed).
 
     Returns:
-        The content of ``summary.json``.
+        The content of ``summary.json``; empty in the processes of a job that are not the first.
 
     Raises:
         UsageError: the folder holds a run and neither ``resume`` nor ``overwrite`` is given, the recipe to resume
             differs from the stored one, or parts of the recipe do not fit each other.
         FileError: data or checkpoint cannot be read.
         Interrupted: stopped by Ctrl-C or SIGTERM; the folder can be resumed.
+        RankError: another process of the job is gone, or has other masks; the last checkpoint can be resumed.
     """
-    folder = Path(run_folder)
+    with joined() as ranks:
+        try:
+            return _fit(recipe, Path(run_folder), data, weights, resume, overwrite, ranks)
+        except Interrupted as stopped:
+            raise Interrupted(f"{stopped}; {_go_on(run_folder)}") from None
+        except RankError as error:
+            raise RankError(f"{error}; {_go_on(run_folder)}") from error
+
+
+def _fit(
+    recipe: Recipe,
+    folder: Path,
+    data: ImageData | None,
+    weights: Checkpoint | None,
+    resume: bool,
+    overwrite: bool,
+    ranks: Ranks,
+) -> dict[str, Any]:
     if data is None:
         data = load_recipe_data(recipe)
     checkpoint = _stored(recipe, folder) if resume else None
-    if not resume:
+    if not resume and ranks.leads:
         _claim(folder, overwrite)
     random.seed(recipe.train.seed)
     np.random.seed(recipe.train.seed % 2**32)  # noqa: NPY002 - for code of users and libraries that draws from it
     with warnings.catch_warnings(record=True) as early:  # what a method says when it is attached
-        run = Run(recipe, data, weights, checkpoint)
+        run = Run(recipe, data, weights, checkpoint, ranks)
     if checkpoint is not None:
         run.restore(checkpoint)
-    save_recipe(recipe, folder / "recipe.toml")
-    write_atomic(folder / "env.json", json.dumps(describe_environment(), indent=2) + "\n")
-    try:
-        with (
-            StopRequest() as stop,
-            MetricsLog(folder / METRICS, keep=run.progress.log_bytes) as log,
-            noted_warnings(log),
-        ):
-            for warning in early if checkpoint is None else ():
-                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-            train(run, log, folder / "checkpoints", stop)
-            return finish(run, folder, log, stop)
-    except Interrupted as stopped:
-        raise Interrupted(
-            f"{stopped}; go on with: tamis train {folder / 'recipe.toml'} --resume --out {folder}"
-        ) from None
+    if ranks.leads:
+        save_recipe(recipe, folder / "recipe.toml")
+        write_atomic(folder / "env.json", json.dumps(describe_environment(), indent=2) + "\n")
+    with (
+        StopRequest() as stop,
+        MetricsLog(folder / METRICS, keep=run.progress.log_bytes) if ranks.leads else NoLog() as log,
+        noted_warnings(log, aloud=ranks.leads),
+    ):
+        for warning in early if checkpoint is None else ():
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        train(run, log, folder / "checkpoints", stop)
+        return finish(run, folder, log, stop) if ranks.leads else {}
+
+
+def _go_on(folder: str | os.PathLike[str]) -> str:
+    path = Path(folder)
+    return f"go on with: tamis train {path / 'recipe.toml'} --resume --out {path}"
 
 
 def _stored(recipe: Recipe, folder: Path) -> Checkpoint:

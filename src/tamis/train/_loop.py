@@ -23,7 +23,7 @@ LAST = "last.safetensors"
 
 
 def train(run: Run, log: MetricsLog, checkpoints: Path, stop: StopRequest) -> None:
-    """Train ``run`` to its last epoch, or to a checkpoint if ``stop`` asks for it.
+    """Train ``run`` to its last epoch, or to a checkpoint if ``stop`` asks for it, in this or in any other process.
 
     Args:
         run: advanced in place.
@@ -37,7 +37,9 @@ def train(run: Run, log: MetricsLog, checkpoints: Path, stop: StopRequest) -> No
     options = run.recipe.train
     if run.progress.step == 0:
         save(run, log, checkpoints)  # so that there is something to resume from at any time
-    with tqdm(total=options.epochs * run.steps_per_epoch, initial=run.progress.step, unit="step", disable=None) as bar:
+        check_masks(run)
+    quiet = None if run.ranks.leads else True  # None: where stderr is no terminal
+    with tqdm(total=options.epochs * run.steps_per_epoch, initial=run.progress.step, unit="step", disable=quiet) as bar:
         while run.progress.epoch < options.epochs:
             phase, run.clock = run.phase, StepClock()
             bar.set_description(f"epoch {run.progress.epoch + 1}/{options.epochs} {phase}")
@@ -47,10 +49,14 @@ def train(run: Run, log: MetricsLog, checkpoints: Path, stop: StopRequest) -> No
                 set_learning_rate(run.optimizer, rate)
                 phase = run.phase  # an epoch is of the phase that its last step trains in
                 with run.clock.step():
-                    loss, logits = train_step(run.model, run.optimizer, images, labels, options.label_smoothing)
-                count(run, loss, logits, labels)
+                    own_images, own_labels, weight = run.ranks.share(images, labels)
+                    loss, logits = train_step(
+                        run.replicas, run.optimizer, own_images, own_labels, options.label_smoothing, weight
+                    )
+                    stopping = count(run, loss, logits, own_labels, len(labels), stop)
+                check_masks(run)
                 bar.update()
-                if stop.requested and run.progress.totals.batches < run.steps_per_epoch:
+                if stopping and run.progress.totals.batches < run.steps_per_epoch:
                     save(run, log, checkpoints)
                     raise Interrupted(f"stopped after step {run.progress.step}")
             # The step that ends a phase also begins the next one, so the phase was looked at before that.
@@ -61,11 +67,12 @@ def train(run: Run, log: MetricsLog, checkpoints: Path, stop: StopRequest) -> No
             for row in run.probe_rows():
                 log.append(row)
             run.end_epoch(phase, seen.held_out.accuracy)
-            tqdm.write(_line(run, phase, seen), file=sys.stderr)
+            if run.ranks.leads:
+                tqdm.write(_line(run, phase, seen), file=sys.stderr)
             done = run.progress.epoch == options.epochs
-            if done or stop.requested or run.progress.epoch % options.checkpoint_every == 0:
+            if done or stopping or run.progress.epoch % options.checkpoint_every == 0:
                 save(run, log, checkpoints)
-            if stop.requested and not done:
+            if stopping and not done:
                 raise Interrupted(f"stopped after epoch {run.progress.epoch}")
 
 
@@ -77,13 +84,21 @@ def _line(run: Run, phase: str, seen: Observation) -> str:
 
 
 def train_step(
-    model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor, label_smoothing: float
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: Tensor,
+    labels: Tensor,
+    label_smoothing: float,
+    weight: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
-    """One optimizer step on one batch; returns the loss in nats and the logits before it."""
+    """One optimizer step on one batch; returns the loss in nats and the logits before it.
+
+    ``weight`` times the loss is differentiated, see :meth:`Ranks.share`.
+    """
     logits = model(images)
     loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
     optimizer.zero_grad()
-    loss.backward()
+    (weight * loss).backward()
     optimizer.step()
     return loss.detach(), logits.detach()
 
@@ -100,17 +115,38 @@ def epoch_batches(recipe: Recipe, data: ImageData, epoch: int, first_batch: int 
     return batches(data, recipe.train.batch_size, generator, augmentation, first_batch=first_batch)
 
 
-def count(run: Run, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-    """Add one finished step to the run's counters."""
+def count(run: Run, loss: Tensor, logits: Tensor, labels: Tensor, batch: int, stop: StopRequest) -> bool:
+    """Add one finished step of all processes to the run's counters; returns whether any of them was asked to stop.
+
+    Args:
+        run: its counters are advanced.
+        loss: mean over the samples of this process.
+        logits: (n, K) of this process.
+        labels: (n,) of this process.
+        batch: samples of the batch, each counted once.
+        stop: of this process.
+    """
+    correct = float((logits.argmax(1) == labels).sum())
+    seen, right, nats, asked = run.ranks.total([len(labels), correct, loss.item() * len(labels), stop.requested])
+    once = batch / seen  # below 1 where every process took the whole batch
     run.progress.step += 1
-    run.progress.samples += len(labels)
+    run.progress.samples += batch
     run.progress.totals.batches += 1
-    run.progress.totals.samples += len(labels)
-    run.progress.totals.loss += loss.item() * len(labels)
-    run.progress.totals.correct += int((logits.argmax(1) == labels).sum())
+    run.progress.totals.samples += batch
+    run.progress.totals.loss += nats * once
+    run.progress.totals.correct += round(right * once)
+    return asked > 0
+
+
+def check_masks(run: Run) -> None:
+    """Compare the masks of all processes if they have just changed; RankError if they differ."""
+    events = run.sparsifier.events if run.sparsifier is not None else []
+    if events and events[-1]["step"] == run.progress.step and "hash" in events[-1]:  # a decompression has no masks
+        run.ranks.check_equal(events[-1]["hash"], f"the masks after step {run.progress.step}")
 
 
 def save(run: Run, log: MetricsLog, checkpoints: Path) -> None:
     """Write ``last.safetensors``; rows logged later are cut when a run resumes from it."""
-    run.progress.log_bytes = log.size
-    run.save(checkpoints / LAST)
+    if run.ranks.leads:
+        run.progress.log_bytes = log.size
+        run.save(checkpoints / LAST)

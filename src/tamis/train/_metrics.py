@@ -58,6 +58,24 @@ class MetricsLog:
         self.close()
 
 
+class NoLog(MetricsLog):
+    """Takes rows and keeps none: the diary of a job of several processes is written by one of them."""
+
+    def __init__(self) -> None:
+        self.path = Path(os.devnull)
+
+    @property
+    def size(self) -> int:
+        """0."""
+        return 0
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
 def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """All rows of a metrics.jsonl, in order; a last line cut short by a crash is left out.
 

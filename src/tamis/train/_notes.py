@@ -14,16 +14,18 @@ from tamis.train._metrics import MetricsLog
 
 
 @contextmanager
-def noted_warnings(log: MetricsLog) -> Iterator[None]:
+def noted_warnings(log: MetricsLog, *, aloud: bool = True) -> Iterator[None]:
     """While the context is open, every warning that Python would show is logged as ``{"kind": "note"}`` as well.
 
-    Filters stay in force: what is ignored is not logged, what is an error is raised.
+    With ``aloud=False`` the lines on stderr are left to another process.  Filters stay in force: what is ignored is
+    not logged, what is an error is raised.
     """
     before = warnings.showwarning
 
     def note(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
         log.append({"kind": "note", "category": category.__name__, "text": str(message)})
-        tqdm.write(f"warning: {message}", file=sys.stderr)
+        if aloud:
+            tqdm.write(f"warning: {message}", file=sys.stderr)
 
     warnings.showwarning = note
     try:

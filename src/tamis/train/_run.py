@@ -14,11 +14,13 @@ from tamis.data import ImageData, load_data, normalise
 from tamis.errors import FileError, UsageError
 from tamis.methods import Levels, MemorisationProbe
 from tamis.models import create_model
+from tamis.nn import Replicas
 from tamis.train._checkpoint import Checkpoint, load_method, load_weights, restore, save_checkpoint
 from tamis.train._diary import Observation, look_at
 from tamis.train._examples import training_examples
 from tamis.train._learning_rate import build_optimizer
 from tamis.train._method import build_sparsifier
+from tamis.train._ranks import ALONE, Ranks
 from tamis.train._recipe import Recipe
 from tamis.train._recipe_toml import dump_recipe
 from tamis.train._timing import StepClock
@@ -60,8 +62,10 @@ class Run:
         data: ready data.
         weights: a checkpoint whose weights replace the fresh ones.
         resume: the checkpoint that :meth:`restore` is about to bring back; the sparsifier then starts from its state.
+        ranks: the processes that train together.
 
     Attributes:
+        replicas: the model, in a job of several processes wrapped so that gradients are averaged.
         phase_end: the model as it was when the epoch's last step ended a phase, else None.
         clock: times of the steps of the epoch in progress.
 
@@ -71,9 +75,15 @@ class Run:
     """
 
     def __init__(
-        self, recipe: Recipe, data: ImageData, weights: Checkpoint | None = None, resume: Checkpoint | None = None
+        self,
+        recipe: Recipe,
+        data: ImageData,
+        weights: Checkpoint | None = None,
+        resume: Checkpoint | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.recipe = recipe
+        self.ranks = ranks
         self.probe = _draw_probe(recipe, data)
         self.data = data if self.probe is None else replace(data, train_y=self.probe.relabel(data.train_y))
         self.steps_per_epoch = -(-len(data.train_x) // recipe.train.batch_size)
@@ -85,12 +95,13 @@ class Run:
         self.model: nn.Module = create_model(**self.architecture)
         if weights is not None:
             load_weights(self.model, weights)
+        self.replicas: nn.Module = self.model if ranks.world == 1 else Replicas(self.model)
         self.optimizer = build_optimizer(recipe.optimizer, self.model.parameters())
         self.sparsifier = build_sparsifier(recipe, self.steps_per_epoch, training_examples(recipe, self.data))
         if self.sparsifier is not None:
             if resume is not None and resume.method is not None:
                 load_method(resume, self.sparsifier)  # what is due at the first step is not done again
-            self.sparsifier.attach(self.model, self.optimizer)
+            self.sparsifier.attach(self.replicas, self.optimizer)
             self.sparsifier.before_change(self._keep_phase_end)
 
     @property
