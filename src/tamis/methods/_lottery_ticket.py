@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn, optim
 
 from tamis.errors import UsageError
+from tamis.methods._adoption import plain_module
 from tamis.methods._checkpoint import SparsifierState
 from tamis.methods._levels import Levels
 from tamis.methods._snapshot import Snapshot
@@ -116,7 +117,7 @@ class LTHT(Rewinding):
 
     def attach(self, model: nn.Module, optimizer: optim.Optimizer) -> Sparsifier:
         """Choose the convolutions but the first, then :meth:`Sparsifier.attach`."""
-        layers = prunable_modules(getattr(model, "_orig_mod", model))
+        layers = prunable_modules(plain_module(model))
         convolutions = [name for name, layer in layers.items() if not isinstance(layer, nn.Linear)]
         if len(convolutions) < 2:
             raise UsageError(
