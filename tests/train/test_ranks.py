@@ -75,7 +75,7 @@ def test_every_method_has_equal_masks_on_two_processes_and_reduces_live_weights_
         if METHODS[method].dense_gradients or method in RESTLESS:  # these train all weights
             assert reduced[method, "auto" if method in RESTLESS else "always"] == reduced[method, "never"]
         else:
-            assert reduced[method, "always"] < 0.8 * reduced[method, "never"], method
+            assert reduced[method, "always"] < 0.9 * reduced[method, "never"], method
 
 
 @pytest.mark.parametrize("world", [1, 4])
