@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tamis.transfer._metrics import Scores, mean_per_class, score, top1
     from tamis.transfer._outcomes import Model, Outcomes, outcomes_of
     from tamis.transfer._own_tasks import from_folder, from_lists, from_npz, from_tensors
+    from tamis.transfer._registry import REGISTRY, KnownTask
     from tamis.transfer._results import Row, Table, read_results
     from tamis.transfer._statistics import Duel, Verdict, duel, duels, verdicts
     from tamis.transfer._task import Task
@@ -35,6 +36,7 @@ _MODULES = {
     "_metrics": ("Scores", "mean_per_class", "score", "top1"),
     "_outcomes": ("Model", "Outcomes", "outcomes_of"),
     "_own_tasks": ("from_folder", "from_lists", "from_npz", "from_tensors"),
+    "_registry": ("REGISTRY", "KnownTask"),
     "_results": ("Row", "Table", "read_results"),
     "_statistics": ("Duel", "Verdict", "duel", "duels", "verdicts"),
     "_task": ("Task",),
@@ -45,12 +47,14 @@ _MODULES = {
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "REGISTRY",
     "Correlation",
     "Duel",
     "Effects",
     "ImageArray",
     "ImageFiles",
     "Interval",
+    "KnownTask",
     "Model",
     "Outcomes",
     "PhotoTransform",
