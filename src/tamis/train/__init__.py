@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from tamis.train._evaluate import Evaluation, evaluate
     from tamis.train._export import export_model, load_model
     from tamis.train._fit import fit
-    from tamis.train._interrupt import Interrupted
-    from tamis.train._learning_rate import learning_rate
+    from tamis.train._interrupt import Interrupted, StopRequest
+    from tamis.train._learning_rate import build_optimizer, learning_rate
     from tamis.train._metrics import MetricsLog, read_metrics
     from tamis.train._options import MethodOptions
     from tamis.train._options_registry import OPTIONS
@@ -47,8 +47,8 @@ _MODULES = {
     "_evaluate": ("Evaluation", "evaluate"),
     "_export": ("export_model", "load_model"),
     "_fit": ("fit",),
-    "_interrupt": ("Interrupted",),
-    "_learning_rate": ("learning_rate",),
+    "_interrupt": ("Interrupted", "StopRequest"),
+    "_learning_rate": ("build_optimizer", "learning_rate"),
     "_metrics": ("MetricsLog", "read_metrics"),
     "_recipe": ("Data", "Model", "Optimizer", "Recipe", "Schedule", "Source", "Train"),
     "_options": ("MethodOptions",),
@@ -83,7 +83,9 @@ __all__ = [
     "Schedule",
     "Source",
     "StepSpeed",
+    "StopRequest",
     "Train",
+    "build_optimizer",
     "checkpoint_of",
     "describe_environment",
     "dump_recipe",

@@ -11,42 +11,117 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tamis.transfer._builtin import builtin_task
+    from tamis.transfer._channels import ChannelRow, ChannelStatistics, channel_statistics, filter_statistics
+    from tamis.transfer._features import Features, cached_features, extract_features, feature_key
+    from tamis.transfer._finetune import Diverged, FineTuned, Outcome, fine_tune
+    from tamis.transfer._finetune_options import FineTuneOptions, paper_options
     from tamis.transfer._images import ImageArray, ImageFiles
     from tamis.transfer._load_task import load_task
     from tamis.transfer._metrics import Scores, mean_per_class, score, top1
     from tamis.transfer._own_tasks import from_folder, from_lists, from_npz, from_tensors
+    from tamis.transfer._probe import ProbeResult
+    from tamis.transfer._probe_lbfgs import GRID, LbfgsOptions, fit_lbfgs
+    from tamis.transfer._probe_sgd import SgdOptions, fit_sgd
+    from tamis.transfer._schedule import rate_of_epoch
+    from tamis.transfer._seeds import derived_seed
+    from tamis.transfer._support import RevivedError, check_kept, held_sparsity
     from tamis.transfer._task import Task
     from tamis.transfer._transforms import PhotoTransform, PixelTransform, Transform
+    from tamis.transfer._zoo import Backbone, find_architecture, load_backbone, replace_head
+    from tamis.transfer._zoo_infer import MIN_ZERO_FRACTION, Support, explicit_support, infer_support, soft_threshold
+    from tamis.transfer._zoo_read import LayerRow, SparseState, read_sparse_state
+    from tamis.transfer._zoo_style import KeyRule, Style, list_styles, read_style, register_style, unregister_style
+    from tamis.transfer._zoo_translate import Translation, translate
 
 # module -> its public names
 _MODULES = {
     "_builtin": ("builtin_task",),
+    "_channels": ("ChannelRow", "ChannelStatistics", "channel_statistics", "filter_statistics"),
+    "_features": ("Features", "cached_features", "extract_features", "feature_key"),
+    "_finetune": ("Diverged", "FineTuned", "Outcome", "fine_tune"),
+    "_finetune_options": ("FineTuneOptions", "paper_options"),
     "_images": ("ImageArray", "ImageFiles"),
     "_load_task": ("load_task",),
     "_metrics": ("Scores", "mean_per_class", "score", "top1"),
     "_own_tasks": ("from_folder", "from_lists", "from_npz", "from_tensors"),
+    "_probe": ("ProbeResult",),
+    "_probe_lbfgs": ("GRID", "LbfgsOptions", "fit_lbfgs"),
+    "_probe_sgd": ("SgdOptions", "fit_sgd"),
+    "_schedule": ("rate_of_epoch",),
+    "_seeds": ("derived_seed",),
+    "_support": ("RevivedError", "check_kept", "held_sparsity"),
     "_task": ("Task",),
     "_transforms": ("PhotoTransform", "PixelTransform", "Transform"),
+    "_zoo": ("Backbone", "find_architecture", "load_backbone", "replace_head"),
+    "_zoo_infer": ("MIN_ZERO_FRACTION", "Support", "explicit_support", "infer_support", "soft_threshold"),
+    "_zoo_read": ("LayerRow", "SparseState", "read_sparse_state"),
+    "_zoo_style": ("KeyRule", "Style", "list_styles", "read_style", "register_style", "unregister_style"),
+    "_zoo_translate": ("Translation", "translate"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "GRID",
+    "MIN_ZERO_FRACTION",
+    "Backbone",
+    "ChannelRow",
+    "ChannelStatistics",
+    "Diverged",
+    "Features",
+    "FineTuneOptions",
+    "FineTuned",
     "ImageArray",
     "ImageFiles",
+    "KeyRule",
+    "LayerRow",
+    "LbfgsOptions",
+    "Outcome",
     "PhotoTransform",
     "PixelTransform",
+    "ProbeResult",
+    "RevivedError",
     "Scores",
+    "SgdOptions",
+    "SparseState",
+    "Style",
+    "Support",
     "Task",
     "Transform",
+    "Translation",
     "builtin_task",
+    "cached_features",
+    "channel_statistics",
+    "check_kept",
+    "derived_seed",
+    "explicit_support",
+    "extract_features",
+    "feature_key",
+    "filter_statistics",
+    "find_architecture",
+    "fine_tune",
+    "fit_lbfgs",
+    "fit_sgd",
     "from_folder",
     "from_lists",
     "from_npz",
     "from_tensors",
+    "held_sparsity",
+    "infer_support",
+    "list_styles",
+    "load_backbone",
     "load_task",
     "mean_per_class",
+    "paper_options",
+    "rate_of_epoch",
+    "read_sparse_state",
+    "read_style",
+    "register_style",
+    "replace_head",
     "score",
+    "soft_threshold",
     "top1",
+    "translate",
+    "unregister_style",
 ]
 
 

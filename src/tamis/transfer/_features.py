@@ -1,4 +1,4 @@
-"""Features of a frozen backbone: what enters the classifier, once for every image, and a cache that knows them again."""
+"""Features of a frozen backbone: what enters the classifier, once for every image, and a cache that keeps them."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def extract_features(
         network = sparsify(network, worth, minimum_sparsity=1.0)
     splits: dict[Split, Tensor] = {}
     for split in ("train", "test"):
-        splits[split] = _extract(network, task, split, transform, batch_size)  # type: ignore[index]
+        splits[split] = _extract(network, task, split, transform, batch_size)
     return Features(splits["train"], task.labels("train"), splits["test"], task.labels("test"))
 
 

@@ -17,7 +17,7 @@ _PAPER_RATE = 0.001
 class FineTuneOptions:
     """Training of the whole network with its zeros fixed; everything but the pruned weights trains."""
 
-    optimizer: Optimizer = Optimizer(lr=0.01)
+    optimizer: Optimizer = Optimizer(lr=0.01)  # noqa: RUF009 - frozen
     """The rule and its constants; lr is what the schedule starts from."""
     epochs: int = 20
     """Passes over the training images."""

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
@@ -16,11 +15,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tamis.errors import FileError, UsageError
 from tamis.methods import KeepZeros
-from tamis.nn import dense_state_dict, fuse, is_packed, prunable_modules
-from tamis.train import build_optimizer, load_checkpoint, load_weights, restore, save_checkpoint, set_learning_rate
+from tamis.nn import dense_state_dict, densify, fuse, is_packed, prunable_modules
+from tamis.train import build_optimizer, load_checkpoint, restore, save_checkpoint
 from tamis.transfer._finetune_options import FineTuneOptions
 
-LAST, BEST = "last.safetensors", "best_val.safetensors"
+LAST = "last.safetensors"
 
 
 @dataclass
@@ -102,7 +101,8 @@ class FineTuning:
 
     def set_rate(self, rate: float) -> None:
         """Give every parameter group the same learning rate."""
-        set_learning_rate(self.optimizer, rate)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
 
     def keep(self, selection: str, score: float, folder: Path | None) -> None:
         """Remember the present weights for ``selection``, also in ``folder`` where there is one."""
@@ -149,12 +149,11 @@ class FineTuning:
 
     def finish(self) -> nn.Module:
         """End the sparsifier's work; returns the dense network with exact zeros whose accuracy counts."""
-        plain = copy.deepcopy(self.evaluated)
+        plain = densify(copy.deepcopy(self.evaluated)).eval()
         if self.sparsifier is not None:
             self.sparsifier.finalize()
-        from tamis.nn import densify
-
-        return densify(plain).eval()
+            densify(self.model)
+        return plain
 
     def _parts(self) -> nn.Module:
         # one module, so that one file and one set of names hold the average too
@@ -165,11 +164,3 @@ class FineTuning:
 def _runs_depthwise(layer: Any) -> bool:
     """Whether fused neighbours would make dense torch turn tensors around at this layer."""
     return isinstance(layer, nn.Conv2d) and 1 < layer.groups == layer.in_channels and not is_packed(layer)
-
-
-def load_snapshot(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
-    """Put remembered weights into a dense copy of a network."""
-    model.load_state_dict(dict(state))
-    return model
-
-

@@ -71,6 +71,3 @@ def check_features(features: Tensor, labels: Tensor, num_classes: int, what: str
         )
     if not len(labels) or int(labels.min()) < 0 or int(labels.max()) >= num_classes:
         raise UsageError(f"{what}: expected at least one label, each from 0 to {num_classes - 1}")
-
-
-

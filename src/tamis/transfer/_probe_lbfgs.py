@@ -64,7 +64,7 @@ def fit_logistic(
     labels: Tensor,
     num_classes: int,
     c: float,
-    options: LbfgsOptions = LbfgsOptions(),  # noqa: B008 - frozen
+    options: LbfgsOptions = LbfgsOptions(),
     start: Solution | None = None,
 ) -> Solution:
     """Minimise J for one C.
@@ -122,7 +122,7 @@ def fit_lbfgs(
     validation: Tensor,
     *,
     metric: str = "top1",
-    options: LbfgsOptions = LbfgsOptions(),  # noqa: B008 - frozen
+    options: LbfgsOptions = LbfgsOptions(),
 ) -> ProbeResult:
     """Choose C on validation, refit on all training features, score the test features once.  No seed enters.
 
@@ -182,7 +182,9 @@ def fit_lbfgs(
     )
 
 
-def _warnings(best: dict[str, Any], rows: Sequence[dict[str, Any]], final: Solution, grid: Sequence[float]) -> list[str]:
+def _warnings(
+    best: dict[str, Any], rows: Sequence[dict[str, Any]], final: Solution, grid: Sequence[float]
+) -> list[str]:
     found = []
     if len(grid) > 1 and best["C"] in (grid[0], grid[-1]):
         found.append(f"the chosen C = {best['C']:.3g} lies at an end of the grid; a wider grid may be better")

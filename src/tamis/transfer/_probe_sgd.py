@@ -42,7 +42,7 @@ def fit_sgd(
     seed: int,
     validation: Tensor | None = None,
     metric: str = "top1",
-    options: SgdOptions = SgdOptions(),  # noqa: B008 - frozen
+    options: SgdOptions = SgdOptions(),
     paper_best_test: bool = False,
 ) -> tuple[ProbeResult, ...]:
     """Train ``Linear(d, K)`` with torch's default initial weights on frozen features, by index permutation in memory.

@@ -96,7 +96,7 @@ def find_architecture(state: SparseState, arch: str = "auto") -> dict[str, Any]:
         return dict(state.architecture)
     first = next((value for value in state.tensors.values() if value.dim() == 4), None)
     head = state.tensors.get(f"{head_of(state.tensors)}.weight")
-    sizes = {
+    sizes: dict[str, Any] = {
         "num_classes": _NO_HEAD if head is None else int(head.shape[0]),
         "in_channels": 3 if first is None else int(first.shape[1]),
     }

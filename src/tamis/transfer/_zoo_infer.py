@@ -20,8 +20,8 @@ Source = Literal["explicit mask", "zeros", "zeros under an all-ones mask", "soft
 class Support:
     """The mask of one weight, and where it comes from.
 
-    ``mask`` is bool of the weight's shape, None for a dense weight.  ``active_zeros`` counts live weights that are zero,
-    ``warning`` is empty where there is nothing to say.
+    ``mask`` is bool of the weight's shape, None for a dense weight.  ``active_zeros`` counts live weights that are
+    zero, ``warning`` is empty where there is nothing to say.
     """
 
     mask: Tensor | None
@@ -72,9 +72,7 @@ def infer_support(name: str, weight: Tensor, min_zero_fraction: float = MIN_ZERO
     return Support((weight != 0).contiguous(), "zeros", 0, warning)
 
 
-def explicit_support(
-    name: str, weight: Tensor, mask: Tensor, min_zero_fraction: float = MIN_ZERO_FRACTION
-) -> Support:
+def explicit_support(name: str, weight: Tensor, mask: Tensor, min_zero_fraction: float = MIN_ZERO_FRACTION) -> Support:
     """The support of a weight that comes with a mask: the mask, even where a live weight is zero.
 
     Freshly grown weights are zero, so zeros inside the mask stay live.  The exception is a mask of ones alone over a

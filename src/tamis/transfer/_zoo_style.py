@@ -1,7 +1,7 @@
 """Styles of sparse checkpoints as data: which keys tell a style, and what each key means in it.
 
-A style is an ordered list of rules.  The first rule whose pattern matches a whole key decides what the key is: a tensor,
-the mask of one, or the threshold of one, and what its canonical name is.  Keys that no rule matches keep their name.
+A style is an ordered list of rules.  The first rule whose pattern matches a whole key decides what the key is (a
+tensor, the mask of one, or the threshold of one) and what its canonical name is.  Keys without a rule keep their name.
 Users add a style with :func:`register_style`, or in a TOML file that :func:`read_style` reads.
 """
 
@@ -24,8 +24,8 @@ _REFERENCE = re.compile(r"<(\d+)(?:\+(\d+))?>")
 class KeyRule:
     """What a key is.
 
-    ``pattern`` is a regular expression for the whole key.  ``name`` is the canonical parameter name, in which ``<1>`` is
-    the first group of the pattern and ``<1+1>`` that group as a number plus one.  ``role``: the key holds the tensor
+    ``pattern`` is a regular expression for the whole key.  ``name`` is the canonical parameter name, in which ``<1>``
+    is the first group of the pattern and ``<1+1>`` that group as a number plus one.  ``role``: the key holds the tensor
     itself, its mask (zeros where it is pruned), or the threshold s of a soft threshold sigmoid(s).
 
     >>> KeyRule(r"features\\.(\\d+)\\.(.+)", "model.<1+1>.<2>").translate("features.12.4.running_var")
@@ -62,9 +62,9 @@ class KeyRule:
 class Style:
     """One way of writing sparse checkpoints.
 
-    ``signs`` are regular expressions: the style is recognised where each of them matches some whole key.  ``stem_pool``:
-    ``tensorflow`` replaces the 3x3 max pool behind the stem by one without padding whose last window may hang over
-    (``ceil_mode``), which is TensorFlow's SAME padding.  ``interpolation`` is how the upstream training resized images.
+    ``signs`` are regular expressions: the style is recognised where each of them matches some whole key.
+    ``stem_pool``: ``tensorflow`` replaces the 3x3 max pool behind the stem by one without padding whose last window may
+    hang over (``ceil_mode``), which is TensorFlow's SAME padding.  ``interpolation`` is how the upstream training resized images.
     ``flat_head``: an ``fc.weight`` of shape (C, d, 1, 1) becomes (C, d).
     """
 
