@@ -64,8 +64,8 @@ class Style:
 
     ``signs`` are regular expressions: the style is recognised where each of them matches some whole key.
     ``stem_pool``: ``tensorflow`` replaces the 3x3 max pool behind the stem by one without padding whose last window may
-    hang over (``ceil_mode``), which is TensorFlow's SAME padding.  ``interpolation`` is how the upstream training resized images.
-    ``flat_head``: an ``fc.weight`` of shape (C, d, 1, 1) becomes (C, d).
+    hang over (``ceil_mode``), which is TensorFlow's SAME padding.  ``interpolation`` is how the upstream training
+    resized images.  ``flat_head``: an ``fc.weight`` of shape (C, d, 1, 1) becomes (C, d).
     """
 
     name: str
