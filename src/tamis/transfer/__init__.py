@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from tamis.transfer._probe import ProbeResult
     from tamis.transfer._probe_lbfgs import GRID, LbfgsOptions, fit_lbfgs
     from tamis.transfer._probe_sgd import SgdOptions, fit_sgd
+    from tamis.transfer._recipe import ProbeOptions, TransferRecipe, paper_recipe
     from tamis.transfer._results import Row, Table, read_results
+    from tamis.transfer._run import run_transfer
+    from tamis.transfer._run_record import recipe_hash
     from tamis.transfer._schedule import rate_of_epoch
     from tamis.transfer._seeds import derived_seed
     from tamis.transfer._speed import LayerKernel, PhaseSpeed, SpeedReport, measure_speed
@@ -60,7 +63,10 @@ _MODULES = {
     "_probe": ("ProbeResult",),
     "_probe_lbfgs": ("GRID", "LbfgsOptions", "fit_lbfgs"),
     "_probe_sgd": ("SgdOptions", "fit_sgd"),
+    "_recipe": ("ProbeOptions", "TransferRecipe", "paper_recipe"),
     "_results": ("Row", "Table", "read_results"),
+    "_run": ("run_transfer",),
+    "_run_record": ("recipe_hash",),
     "_schedule": ("rate_of_epoch",),
     "_seeds": ("derived_seed",),
     "_speed": ("LayerKernel", "PhaseSpeed", "SpeedReport", "measure_speed"),
@@ -104,6 +110,7 @@ __all__ = [
     "PhaseSpeed",
     "PhotoTransform",
     "PixelTransform",
+    "ProbeOptions",
     "ProbeResult",
     "RevivedError",
     "Row",
@@ -117,6 +124,7 @@ __all__ = [
     "Support",
     "Table",
     "Task",
+    "TransferRecipe",
     "Transform",
     "Translation",
     "Verdict",
@@ -156,12 +164,15 @@ __all__ = [
     "measure_speed",
     "outcomes_of",
     "paper_options",
+    "paper_recipe",
     "rate_of_epoch",
     "read_results",
     "read_sparse_state",
     "read_style",
+    "recipe_hash",
     "register_style",
     "replace_head",
+    "run_transfer",
     "score",
     "score_of",
     "signed_rank",
