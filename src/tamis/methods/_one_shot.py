@@ -68,7 +68,7 @@ class KeepZeros(Sparsifier):
         for name, mask in (self._given or {}).items():
             if name not in shapes or tuple(mask.shape) != shapes[name] or mask.dtype != torch.bool:
                 raise UsageError(
-                    f"a mask for {name!r} of shape {tuple(mask.shape)} and {mask.dtype}; expected bool masks for layers "
+                    f"a mask for {name!r} of shape {tuple(mask.shape)}, {mask.dtype}; expected bool masks for layers "
                     f"among {sorted(shapes)}, each of the weight's shape"
                 )
 

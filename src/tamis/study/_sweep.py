@@ -86,7 +86,9 @@ class TransferSweep:
         if bool(self.models) == bool(self.methods):
             raise UsageError("expected either models, or methods with path or train")
         if self.methods and bool(self.path) == bool(self.train):
-            raise UsageError("methods: expected either path, where the models are, or train, the recipe that makes them")
+            raise UsageError(
+                "methods: expected either path, where the models are, or train, the recipe that makes them"
+            )
         if self.models and (self.path or self.train):
             raise UsageError("path and train belong to methods; models have a path each")
         for method in self.methods:
@@ -99,7 +101,9 @@ class TransferSweep:
             try:
                 self.path.format(method="acdc", sparsity=0.9)
             except (KeyError, ValueError, IndexError) as error:
-                raise UsageError(f"path = {self.path!r}: {error!r}; expected {{method}} and {{sparsity}} only") from None
+                raise UsageError(
+                    f"path = {self.path!r}: {error!r}; expected {{method}} and {{sparsity}} only"
+                ) from None
         if len({(model.method, model.sparsity) for model in self.models}) < len(self.models):
             raise UsageError("models: expected each method and sparsity once")
         for key in ("model", "data", "how", "seed", "method", "arch", "cache"):

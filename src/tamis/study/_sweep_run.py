@@ -151,7 +151,11 @@ def _job(cell: SweepCell, sha: str, home: Path) -> dict[str, Any]:
 def _append(table: Table, cell: SweepCell, rows: Sequence[Mapping[str, Any]], upstream: float) -> None:
     for values in rows:
         row = replace(
-            Row(**values), method=cell.model.method, sparsity=cell.model.sparsity, upstream=upstream, note=cell.model.note
+            Row(**values),
+            method=cell.model.method,
+            sparsity=cell.model.sparsity,
+            upstream=upstream,
+            note=cell.model.note,
         )
         if all(row.key != other.key for other in table.rows):  # a crash may have left the first of several
             table.append(row)

@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tamis.transfer._builtin import builtin_task
+    from tamis.transfer._builtin import BUILTIN, builtin_task
     from tamis.transfer._channels import ChannelRow, ChannelStatistics, channel_statistics, filter_statistics
     from tamis.transfer._effects import Effects, Score, best_of_kinds, effects, score_of
     from tamis.transfer._features import Features, cached_features, extract_features, feature_key
@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from tamis.transfer._probe import ProbeResult
     from tamis.transfer._probe_lbfgs import GRID, LbfgsOptions, fit_lbfgs
     from tamis.transfer._probe_sgd import SgdOptions, fit_sgd
+    from tamis.transfer._recipe import ProbeOptions, TransferRecipe, paper_recipe
     from tamis.transfer._registry import REGISTRY, KnownTask
     from tamis.transfer._results import Row, Table, read_results
+    from tamis.transfer._run import recipe_hash, run_transfer
+    from tamis.transfer._run_record import recipe_hash
     from tamis.transfer._schedule import rate_of_epoch
     from tamis.transfer._seeds import derived_seed
     from tamis.transfer._speed import LayerKernel, PhaseSpeed, SpeedReport, measure_speed
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
 
 # module -> its public names
 _MODULES = {
-    "_builtin": ("builtin_task",),
+    "_builtin": ("BUILTIN", "builtin_task"),
     "_channels": ("ChannelRow", "ChannelStatistics", "channel_statistics", "filter_statistics"),
     "_effects": ("Effects", "Score", "best_of_kinds", "effects", "score_of"),
     "_features": ("Features", "cached_features", "extract_features", "feature_key"),
@@ -61,8 +64,11 @@ _MODULES = {
     "_probe": ("ProbeResult",),
     "_probe_lbfgs": ("GRID", "LbfgsOptions", "fit_lbfgs"),
     "_probe_sgd": ("SgdOptions", "fit_sgd"),
+    "_recipe": ("ProbeOptions", "TransferRecipe", "paper_recipe"),
     "_registry": ("REGISTRY", "KnownTask"),
     "_results": ("Row", "Table", "read_results"),
+    "_run": ("recipe_hash", "run_transfer"),
+    "_run_record": ("recipe_hash",),
     "_schedule": ("rate_of_epoch",),
     "_seeds": ("derived_seed",),
     "_speed": ("LayerKernel", "PhaseSpeed", "SpeedReport", "measure_speed"),
@@ -81,6 +87,7 @@ _MODULES = {
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "BUILTIN",
     "GRID",
     "MIN_ZERO_FRACTION",
     "REGISTRY",
@@ -108,6 +115,7 @@ __all__ = [
     "PhaseSpeed",
     "PhotoTransform",
     "PixelTransform",
+    "ProbeOptions",
     "ProbeResult",
     "RevivedError",
     "Row",
@@ -121,6 +129,7 @@ __all__ = [
     "Support",
     "Table",
     "Task",
+    "TransferRecipe",
     "Transform",
     "Translation",
     "Verdict",
@@ -160,12 +169,15 @@ __all__ = [
     "measure_speed",
     "outcomes_of",
     "paper_options",
+    "paper_recipe",
     "rate_of_epoch",
     "read_results",
     "read_sparse_state",
     "read_style",
+    "recipe_hash",
     "register_style",
     "replace_head",
+    "run_transfer",
     "score",
     "score_of",
     "signed_rank",

@@ -34,7 +34,6 @@ class Progress:
     samples: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, dict[str, float]] = field(default_factory=dict)
-    log_bytes: int = 0
 
 
 class FineTuning:

@@ -10,7 +10,15 @@ import torch
 from tamis.data import channel_statistics
 from tamis.errors import UsageError
 from tamis.transfer._task import Task
-from tamis.transfer._transforms import IMAGENET_MEAN, IMAGENET_STD, PhotoTransform, PixelTransform, Transform
+from tamis.transfer._transforms import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Interpolation,
+    PhotoTransform,
+    PixelTransform,
+    Transform,
+    unit_pixels,
+)
 
 Norm = Literal["imagenet", "task"]
 
@@ -26,7 +34,7 @@ def input_transform(
     *,
     size: int = 0,
     norm: Norm = "imagenet",
-    interpolation: str = "bilinear",
+    interpolation: Interpolation = "bilinear",
 ) -> Transform:
     """The transform for a backbone and a task.
 
@@ -51,7 +59,7 @@ def input_transform(
         return PixelTransform(side, channels, mean, std, padding, channels == 3)
     return PhotoTransform(
         side, max(side, round(side * 256 / 224)), interpolation, channels=channels, mean=mean, std=std
-    )  # type: ignore[arg-type]
+    )
 
 
 def _side(architecture: Mapping[str, Any]) -> int:
@@ -77,8 +85,6 @@ def _statistics(task: Task, channels: int) -> tuple[tuple[float, ...], tuple[flo
     """Channel statistics of the training images: the task's own, or those of an even sample of them."""
     if task.mean is not None and task.std is not None and len(task.mean) == channels:
         return task.mean, task.std
-    from tamis.transfer._transforms import unit_pixels
-
     rows = torch.linspace(0, task.n_train - 1, min(_STATISTICS, task.n_train)).round().long()
     images = task.train.take(rows)
     stacks = [images] if isinstance(images, torch.Tensor) else [image[None] for image in images]

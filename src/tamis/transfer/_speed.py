@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -33,7 +33,8 @@ class PhaseSpeed:
     """Times of one phase for one batch: medians in milliseconds (CPU time of all threads, and wall time).
 
     ``speedup`` is the median of the turns' dense / sparse wall times; ``speedup_low`` and ``speedup_high`` are the
-    smallest and the largest.  None where dense training has no such phase.
+    smallest and the largest; ``cpu_speedup`` is the ratio of the median CPU times, which other work on the machine
+    disturbs least.  None where dense training has no such phase.
     """
 
     phase: str
@@ -44,6 +45,7 @@ class PhaseSpeed:
     speedup: float | None
     speedup_low: float | None
     speedup_high: float | None
+    cpu_speedup: float | None
     repeats: int
 
 
@@ -192,24 +194,25 @@ def _turn(on: _Contestant, images: Tensor, labels: Tensor, head: str, full: bool
     on.time("step", run.optimizer.step, keep)
 
 
-def _row(name: str, parts: Iterable[str], dense: _Contestant, sparse: _Contestant, repeats: int) -> PhaseSpeed:
+def _row(name: str, parts: Sequence[str], dense: _Contestant, sparse: _Contestant, repeats: int) -> PhaseSpeed:
     sums = {
         (who, kind): [sum(turn) for turn in zip(*(getattr(contestant, kind)[part] for part in parts), strict=True)]
         for who, contestant in (("dense", dense), ("sparse", sparse))
         for kind in ("wall", "cpu")
-        if (parts := list(parts))
     }
     ratios = [d / s for d, s in zip(sums["dense", "wall"], sums["sparse", "wall"], strict=True) if s > 0]
     known = name != "mask" and bool(ratios)
+    dense_cpu, sparse_cpu = _median_ms(sums["dense", "cpu"]), _median_ms(sums["sparse", "cpu"])
     return PhaseSpeed(
         phase=name,
-        dense_cpu_ms=_median_ms(sums["dense", "cpu"]),
-        sparse_cpu_ms=_median_ms(sums["sparse", "cpu"]),
+        dense_cpu_ms=dense_cpu,
+        sparse_cpu_ms=sparse_cpu,
         dense_wall_ms=_median_ms(sums["dense", "wall"]),
         sparse_wall_ms=_median_ms(sums["sparse", "wall"]),
         speedup=round(statistics.median(ratios), 4) if known else None,
         speedup_low=round(min(ratios), 4) if known else None,
         speedup_high=round(max(ratios), 4) if known else None,
+        cpu_speedup=round(dense_cpu / sparse_cpu, 4) if known and sparse_cpu else None,
         repeats=repeats,
     )
 

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from tamis.errors import FileError, UsageError
 from tamis.models import create_model, list_models, load_weights
 from tamis.nn import prunable_modules
-from tamis.transfer._zoo_infer import MIN_ZERO_FRACTION
 from tamis.transfer._zoo_read import SparseState, head_of, read_sparse_state
-from tamis.transfer._zoo_style import Style
+from tamis.transfer._zoo_style import MIN_ZERO_FRACTION, Style
 
 _NO_HEAD = 10  # classes of the network that is built where the file has no classifier to count them
 
@@ -65,6 +64,8 @@ def load_backbone(
         model, architecture = arch, {}
     else:
         architecture = find_architecture(state, arch)
+        if state.stem_pool == "tensorflow":
+            architecture["stem"] = "tensorflow"  # an option of the ResNets; others refuse it
         model = create_model(**architecture)
     rename = _renaming(model, [*state.tensors, *(f"{name}.weight" for name in state.masks)])
     head = head_name(model)
@@ -75,7 +76,7 @@ def load_backbone(
         tensors = {key: value for key, value in tensors.items() if key not in is_head}
         tensors |= {key: own[key] for key in is_head if key in own}
     load_weights(model, tensors, source=str(state.file))
-    if state.stem_pool == "tensorflow":
+    if state.stem_pool == "tensorflow" and isinstance(arch, nn.Module):
         replace_stem_pool(model)
     layers = prunable_modules(model)
     masks = {rename[f"{name}.weight"].removesuffix(".weight"): mask for name, mask in state.masks.items()}

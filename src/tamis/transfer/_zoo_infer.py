@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 
 from tamis.errors import FileError
-
-MIN_ZERO_FRACTION = 0.01
-"""A weight with a smaller share of exact zeros counts as dense (transfer study, Iofinova et al. 2022, our rule)."""
+from tamis.transfer._zoo_style import MIN_ZERO_FRACTION
 
 Source = Literal["explicit mask", "zeros", "zeros under an all-ones mask", "soft threshold", "none"]
 

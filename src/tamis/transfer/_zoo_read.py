@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -18,14 +18,13 @@ from tamis.methods import masks_of_state
 from tamis.models import read_foreign_state
 from tamis.train import load_checkpoint, load_container, read_safetensors
 from tamis.transfer._zoo_infer import (
-    MIN_ZERO_FRACTION,
     Support,
     check_finite,
     explicit_support,
     infer_support,
     soft_threshold,
 )
-from tamis.transfer._zoo_style import Style
+from tamis.transfer._zoo_style import MIN_ZERO_FRACTION, Style
 from tamis.transfer._zoo_translate import Translation, translate
 
 HEADS = ("fc", "classifier", "linear", "head")
@@ -75,7 +74,7 @@ class SparseState:
     layers: tuple[LayerRow, ...]
     styles: tuple[str, ...]
     stem_pool: str
-    interpolation: str
+    interpolation: Literal["bilinear", "bicubic"]
     architecture: Mapping[str, Any]
     provenance: Mapping[str, Any]
     warnings: tuple[str, ...]

@@ -17,6 +17,9 @@ from typing import Literal
 from tamis.errors import UsageError
 from tamis.train import parse_table, read_toml
 
+MIN_ZERO_FRACTION = 0.01
+"""A weight without a mask and with a smaller share of exact zeros counts as dense (our rule)."""
+
 _REFERENCE = re.compile(r"<(\d+)(?:\+(\d+))?>")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from torch import Tensor
 
@@ -26,7 +27,7 @@ class Translation:
         return next((style.stem_pool for style in self.styles if style.stem_pool != "as_built"), "as_built")
 
     @property
-    def interpolation(self) -> str:
+    def interpolation(self) -> Literal["bilinear", "bicubic"]:
         """How the upstream training resized its images."""
         return next((style.interpolation for style in self.styles if style.interpolation != "bilinear"), "bilinear")
 
