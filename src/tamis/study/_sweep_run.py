@@ -130,9 +130,8 @@ def _checkpoints(models: Sequence[UpstreamModel]) -> tuple[dict[UpstreamModel, s
 
 
 def _is_done(table: Table, cell: SweepCell, sha: str) -> bool:
-    wanted = (
-        cell.model.method, cell.model.sparsity, cell.task, cell.recipe.how, str(cell.recipe.seed), cell.recipe_hash, sha,
-    )  # fmt: skip
+    model, recipe = cell.model, cell.recipe
+    wanted = (model.method, model.sparsity, cell.task, recipe.how, str(recipe.seed), cell.recipe_hash, sha)
     found = {
         row.selection
         for row in table.rows
