@@ -23,6 +23,9 @@ from tamis.transfer._effects import logit
 # Okabe and Ito (2008): told apart with any colour vision; all are darker than the ground
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c6d00", "#3b3b98", "#56b4e9", "#444444")
 
+# a score beyond this (100 %) makes its axis logarithmic beyond 10 %, so that it does not hide the others
+FAR = 1.0
+
 
 @dataclass(frozen=True)
 class TransferFigure:
@@ -156,6 +159,8 @@ def _bars(panel: Any, records: Sequence[Record]) -> None:
             if not math.isnan(low):
                 panel.plot([low, high], [place, place], color=colour, linewidth=width, solid_capstyle="butt")
     panel.axvline(0, color=LIGHT["ink"], linewidth=0.9)
+    if max(abs(record["mean"]) for record in records) > FAR:
+        panel.set_xscale("symlog", linthresh=10)
     panel.set_yticks(range(len(records)), [_name(record) for record in reversed(records)])
     panel.set_xlabel(
         "Relative error increase over dense, % (left is better).  Thick: new seeds; thin: new tasks and seeds"
@@ -203,6 +208,8 @@ def _speed(panel: Any, records: Sequence[Record]) -> None:
         panel.plot(x, y, "o", color=colour, markersize=7, markerfacecolor=inside)
         _label(panel, record, x, y)
     panel.axhline(0, color=LIGHT["ink"], linewidth=0.9)
+    if max(abs(record["mean"]) for record in records) > FAR:
+        panel.set_yscale("symlog", linthresh=10)
     panel.set_xlabel("Speed-up over dense, measured in one run.  Filled: no other is both faster and better")
     panel.set_ylabel("Relative error increase, %")
     panel.grid(color=LIGHT["grid"], linewidth=0.6)
