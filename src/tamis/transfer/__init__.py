@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tamis.transfer._builtin import builtin_task
+    from tamis.transfer._builtin import BUILTIN, builtin_task
     from tamis.transfer._channels import ChannelRow, ChannelStatistics, channel_statistics, filter_statistics
     from tamis.transfer._effects import Effects, Score, best_of_kinds, effects, score_of
     from tamis.transfer._features import Features, cached_features, extract_features, feature_key
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from tamis.transfer._probe_lbfgs import GRID, LbfgsOptions, fit_lbfgs
     from tamis.transfer._probe_sgd import SgdOptions, fit_sgd
     from tamis.transfer._recipe import ProbeOptions, TransferRecipe, paper_recipe
+    from tamis.transfer._registry import REGISTRY, KnownTask
     from tamis.transfer._results import Row, Table, read_results
-    from tamis.transfer._run import run_transfer
+    from tamis.transfer._run import recipe_hash, run_transfer
     from tamis.transfer._run_record import recipe_hash
     from tamis.transfer._schedule import rate_of_epoch
     from tamis.transfer._seeds import derived_seed
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
 # module -> its public names
 _MODULES = {
-    "_builtin": ("builtin_task",),
+    "_builtin": ("BUILTIN", "builtin_task"),
     "_channels": ("ChannelRow", "ChannelStatistics", "channel_statistics", "filter_statistics"),
     "_effects": ("Effects", "Score", "best_of_kinds", "effects", "score_of"),
     "_features": ("Features", "cached_features", "extract_features", "feature_key"),
@@ -64,8 +65,9 @@ _MODULES = {
     "_probe_lbfgs": ("GRID", "LbfgsOptions", "fit_lbfgs"),
     "_probe_sgd": ("SgdOptions", "fit_sgd"),
     "_recipe": ("ProbeOptions", "TransferRecipe", "paper_recipe"),
+    "_registry": ("REGISTRY", "KnownTask"),
     "_results": ("Row", "Table", "read_results"),
-    "_run": ("run_transfer",),
+    "_run": ("recipe_hash", "run_transfer"),
     "_run_record": ("recipe_hash",),
     "_schedule": ("rate_of_epoch",),
     "_seeds": ("derived_seed",),
@@ -85,8 +87,10 @@ _MODULES = {
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "BUILTIN",
     "GRID",
     "MIN_ZERO_FRACTION",
+    "REGISTRY",
     "Backbone",
     "ChannelRow",
     "ChannelStatistics",
@@ -101,6 +105,7 @@ __all__ = [
     "ImageFiles",
     "Interval",
     "KeyRule",
+    "KnownTask",
     "LayerKernel",
     "LayerRow",
     "LbfgsOptions",

@@ -9,18 +9,24 @@ from pathlib import Path
 from tamis.errors import FileError, UsageError
 from tamis.transfer._builtin import BUILTIN, builtin_task
 from tamis.transfer._own_tasks import from_folder, from_npz
+from tamis.transfer._registry import REGISTRY
 from tamis.transfer._task import Metric, Task
 
 
 def load_task(
-    source: str | os.PathLike[str], *, root: str | os.PathLike[str] = "data", metric: Metric | None = None
+    source: str | os.PathLike[str],
+    *,
+    root: str | os.PathLike[str] = "data",
+    metric: Metric | None = None,
+    any_size: bool = False,
 ) -> Task:
     """Load a task.
 
     ``source`` is one of
 
-    - the name of a built-in task, such as ``digits_mirrored``, or of one of the paper's twelve, such as ``aircraft``,
-      whose archives are unpacked under ``root``;
+    - the name of a built-in task, such as ``digits_mirrored``;
+    - the name of one of the paper's twelve, such as ``aircraft``, whose archives are unpacked under ``root``; with
+      ``any_size`` also a copy that has other numbers of images than the official one;
     - the path of an ``.npz`` file (:func:`from_npz`);
     - the path of a folder of images (:func:`from_folder`).
 
@@ -33,13 +39,15 @@ def load_task(
         raise UsageError("task ''; expected a name, an .npz file or a folder of images")
     if text in BUILTIN:
         task = builtin_task(text)
+    elif text in REGISTRY:
+        task = REGISTRY[text].open(root, any_size=any_size)
     elif Path(text).is_dir():
         task = from_folder(text)
     elif Path(text).suffix.lower() == ".npz":
         task = from_npz(text)
     else:
         raise FileError(
-            f"{text}: found no such task, file or folder; expected a path or one of {', '.join(BUILTIN)} "
-            "(see tamis transfer tasks)"
+            f"{text}: found no such task, file or folder; expected a path or one of "
+            f"{', '.join([*BUILTIN, *REGISTRY])} (see tamis transfer tasks)"
         )
     return task if metric is None else replace(task, metric=metric)
