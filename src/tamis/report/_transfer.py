@@ -76,11 +76,11 @@ def transfer_rows(folder: Path) -> list[dict[str, Any]]:
             rows.append(
                 {
                     "task": values["task"],
+                    "backbone": f"{values['backbone']['method']}, {percent(float(values['sparsity_before']))} sparse",
                     "kind": _kind(values),
                     "test images": values["test_images"],
                     "top1 accuracy": values["top1"],
                     "mean per class accuracy": values["mean_per_class"],
-                    "sparsity": values["sparsity_after"],
                     "dense / sparse CPU time": own["cpu_speedup"] if own else None,
                 }
             )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tamis.transfer._recipe import ProbeOptions, TransferRecipe, paper_recipe
     from tamis.transfer._registry import REGISTRY, KnownTask
     from tamis.transfer._results import Row, Table, read_results
-    from tamis.transfer._run import recipe_hash, run_transfer
+    from tamis.transfer._run import run_transfer
     from tamis.transfer._run_record import recipe_hash
     from tamis.transfer._schedule import rate_of_epoch
     from tamis.transfer._seeds import derived_seed
@@ -65,9 +65,9 @@ _MODULES = {
     "_probe_lbfgs": ("GRID", "LbfgsOptions", "fit_lbfgs"),
     "_probe_sgd": ("SgdOptions", "fit_sgd"),
     "_recipe": ("ProbeOptions", "TransferRecipe", "paper_recipe"),
-    "_registry": ("REGISTRY", "KnownTask"),
+    "_registry": ("KnownTask", "REGISTRY"),
     "_results": ("Row", "Table", "read_results"),
-    "_run": ("recipe_hash", "run_transfer"),
+    "_run": ("run_transfer",),
     "_run_record": ("recipe_hash",),
     "_schedule": ("rate_of_epoch",),
     "_seeds": ("derived_seed",),
