@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tamis.transfer import Row, read_results
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def transfer_vectors() -> dict[str, Any]:
+    """The worked examples of tests/golden/transfer_small.json."""
+    return json.loads((ROOT / "tests" / "golden" / "transfer_small.json").read_text())
 
 
 @pytest.fixture(scope="session")

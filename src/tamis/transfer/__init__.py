@@ -65,7 +65,7 @@ _MODULES = {
     "_probe_lbfgs": ("GRID", "LbfgsOptions", "fit_lbfgs"),
     "_probe_sgd": ("SgdOptions", "fit_sgd"),
     "_recipe": ("ProbeOptions", "TransferRecipe", "paper_recipe"),
-    "_registry": ("REGISTRY", "KnownTask"),
+    "_registry": ("KnownTask", "REGISTRY"),
     "_results": ("Row", "Table", "read_results"),
     "_run": ("run_transfer",),
     "_run_record": ("recipe_hash",),

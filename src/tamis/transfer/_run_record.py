@@ -70,14 +70,17 @@ def save_outputs(folder: Path, task: Task, logits: Tensor) -> None:
 
 
 def _method(recipe: TransferRecipe, backbone: Backbone) -> str:
-    stated = recipe.method or str(backbone.state.provenance.get("method", ""))
-    return stated or ("unknown" if backbone.masks else "dense")
+    if not backbone.masks:
+        return recipe.method or "dense"  # the dense half of a pair names the method of both
+    return recipe.method or str(backbone.state.provenance.get("method", "")) or "unknown"
 
 
 def _nominal(backbone: Backbone) -> float:
     """The sparsity that was asked for where the file says so, else the measured one, rounded to a thousandth."""
     stated = backbone.state.provenance.get("sparsity")
-    return float(stated) if isinstance(stated, int | float) and stated else round(backbone.state.sparsity, 3)
+    if backbone.masks and isinstance(stated, int | float) and stated:
+        return float(stated)
+    return round(backbone.state.sparsity, 3)
 
 
 def summarise(

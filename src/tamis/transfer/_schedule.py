@@ -29,7 +29,5 @@ def rate_of_epoch(shape: Shape, base: float, epoch: int, epochs: int) -> float:
         return base
     if shape == "cosine":
         return base * (1 + math.cos(math.pi * epoch / epochs)) / 2
-    # a run of fewer than three epochs keeps the rate it began with
-    third = max(1, epochs // 3)
-    drops = max(0, epoch - 1 if shape == "paper" else epoch) // third
-    return base / 10 ** min(drops, 2)
+    drops = max(0, epoch - 1 if shape == "paper" else epoch) * 3 // epochs
+    return float(base / 10**drops)

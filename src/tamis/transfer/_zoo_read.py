@@ -91,6 +91,7 @@ class SparseState:
         for kind, entries in (("tensor", self.tensors), ("mask", self.masks)):
             for name in sorted(entries):
                 value = entries[name].detach().cpu().contiguous()
+                value = value + 0.0 if value.is_floating_point() else value  # -0.0 is 0.0
                 digest.update(f"{kind} {name} {tuple(value.shape)} {value.dtype}\n".encode())
                 digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b"")
         return digest.hexdigest()
