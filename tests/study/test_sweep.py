@@ -162,7 +162,7 @@ def test_a_linear_probe_without_a_seed_is_run_once_and_others_for_every_seed(tmp
     assert [cell.recipe.seed for cell in one] == [0, 0]
     assert one[0].selections == {"best_val"}
     every = sweep_cells(sweep_of(tmp_path, kinds=("linear",), recipe={"probe": {"solver": "sgd"}}), models, tmp_path)
-    assert [cell.recipe.seed for cell in every] == [0, 1, 0, 1]
+    assert [cell.recipe.seed for cell in every] == [0, 0, 1, 1]
     assert every[0].selections == {"last"}
 
 
