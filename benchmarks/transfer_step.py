@@ -50,8 +50,10 @@ def measure(sparsity: float, turns: int) -> dict:
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home)
         checkpoint, task = write_inputs(folder, sparsity, 64)
-        words = ["transfer", "run", "--model", checkpoint, "--data", task, "--how", "full", "--size", "64",
-                 "--finetune.epochs", "1", "--repeats", turns, "--no-report", "--json", "--out", folder / "run"]  # fmt: skip
+        words = [
+            *("transfer", "run", "--model", checkpoint, "--data", task, "--how", "full", "--size", "64"),
+            *("--finetune.epochs", "1", "--repeats", turns, "--no-report", "--json", "--out", folder / "run"),
+        ]
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
             code = tamis([str(word) for word in words])
