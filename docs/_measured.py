@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ROOT / "benchmarks" / "results" / "layers.csv"
 STUDY = ROOT / "benchmarks" / "results" / "study_digits.csv"
 BESIDE = ROOT / "benchmarks" / "results" / "str_srste_digits.csv"
+TRANSFER = {name: ROOT / "benchmarks" / "results" / f"transfer_{name}.csv" for name in ("digits", "tiny_imagenet")}
 PICTURE = "_static/speedup.svg"
 
 
@@ -91,6 +93,59 @@ def study_rows(source: Path = STUDY, beside: Path = BESIDE) -> dict[str, str]:
             "([all methods side by side](methods.md))."
         )
     return sentences
+
+
+def transfer_tables(sources: Mapping[str, Path] = TRANSFER) -> dict[str, str]:
+    """By ``transfer_NAME`` the scores of a committed sweep as Markdown; a sentence where there is none."""
+    return {f"transfer_{name}": transfer_table(source) for name, source in sources.items()}
+
+
+def transfer_table(source: Path) -> str:
+    """Markdown: relative error increase over dense in percent, with both intervals, by kind; missing cells named."""
+    if not source.is_file():
+        return "No sweep is committed yet."
+    from tamis.study import transfer_statistics  # imports torch, which other tables do without
+    from tamis.study._transfer_tables import score_records
+    from tamis.transfer import read_results
+
+    found = transfer_statistics(read_results(source), resamples=2000)
+    text = []
+    for arch, kind in found.families:
+        rows = score_records(found, arch, kind)
+        if not rows:
+            continue
+        dense = next(
+            model for model in found.outcomes.models if model.is_dense and (model.arch, model.kind) == (arch, kind)
+        )
+        tasks = found.outcomes.tasks(arch, kind)
+        accuracies = ", ".join(f"{task} {100 * found.outcomes.mean(dense, task):.1f}" for task in tasks)
+        head = ["model", "mean ± SE", "new seeds", "new tasks and seeds", "t, new tasks", "wins", "p"]
+        text += [f"**{arch}, {kind}**, {len(tasks)} tasks. Dense accuracy in %: {accuracies}.", ""]
+        text += [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+        for row in rows:
+            cells = [
+                f"{row['method']} {100 * row['sparsity']:g} %",
+                f"{_hundredfold(row['mean'])} ± {_hundredfold(row['se'])}",
+                _ends(row, "seeds"),
+                _ends(row, "both"),
+                _ends(row, "t"),
+                f"{row['wins']}/{row['tasks']}",
+                f"{row['p']:.2g}",
+            ]
+            text.append(f"| {' | '.join(cells)} |")
+        text.append("")
+    if found.missing:
+        text.append(f"Missing cells, whose models are left out above: {', '.join(found.missing)}.")
+    return "\n".join(text)
+
+
+def _ends(row: Mapping[str, Any], name: str) -> str:
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return "not available" if math.isnan(low) else f"{_hundredfold(low)} to {_hundredfold(high)}"
+
+
+def _hundredfold(value: float) -> str:
+    return "-" if math.isnan(value) else f"{100 * value:.1f}"
 
 
 def _percent(cell: Any) -> str:

@@ -13,7 +13,7 @@ from tamis.study._cells import Cell, cell_name, cells_of
 from tamis.study._description import BASELINE, MethodStudy
 from tamis.study._sweep import TransferSweep, UpstreamModel
 from tamis.train import parse_table
-from tamis.transfer import BUILTIN, REGISTRY, TransferRecipe, paper_recipe, recipe_hash
+from tamis.transfer import BUILTIN, REGISTRY, TransferRecipe, paper_recipe, recipe_hash, task_name
 
 UPSTREAM = "upstream"
 
@@ -76,7 +76,7 @@ def upstream_study(sweep: TransferSweep) -> tuple[MethodStudy, tuple[Cell, ...]]
 
 
 def sweep_cells(sweep: TransferSweep, models: Iterable[UpstreamModel], root: Path) -> tuple[SweepCell, ...]:
-    """All cells of a sweep: by kind, task and seed, then model, so that a sweep that was stopped has whole columns.
+    """All cells of a sweep: by kind, seed and task, then model, so that a sweep that was stopped has whole columns.
 
     Args:
         sweep: the description.
@@ -89,22 +89,23 @@ def sweep_cells(sweep: TransferSweep, models: Iterable[UpstreamModel], root: Pat
     models = tuple(models)
     base = parse_table(TransferRecipe, sweep.recipe, f"sweep {sweep.name!r}, recipe")
     cells = []
-    names: dict[str, str] = {}
+    sources: dict[str, str] = {}
+    for task in sweep.tasks:
+        source = task if task in BUILTIN or task in REGISTRY else str(root / task)
+        name = task_name(source)
+        if sources.setdefault(name, source) != source:
+            raise UsageError(f"sweep {sweep.name!r}: tasks {sources[name]} and {source} have one name")
     for kind in sweep.kinds:
-        for task in sweep.tasks:
-            known = task in BUILTIN or task in REGISTRY
-            source = task if known else str(root / task)
-            name = task if known else Path(task).stem
-            if names.setdefault(name, task) != task:
-                raise UsageError(f"sweep {sweep.name!r}: tasks {names[name]} and {task} have one name")
-            recipe = replace(base, how=kind, data=source, speed=False)
-            if sweep.paper:
-                recipe = paper_recipe(recipe, name)
-            has_seed = kind == "full" or recipe.probe.solver == "sgd"
-            for seed in sweep.seeds if has_seed else sweep.seeds[:1]:
+        for place, seed in enumerate(sweep.seeds):
+            for name, source in sources.items():
+                recipe = replace(base, how=kind, data=source, speed=False, seed=seed)
+                if sweep.paper:
+                    recipe = paper_recipe(recipe, name)
+                if place and kind == "linear" and recipe.probe.solver == "lbfgs":
+                    continue  # no seed enters
                 for model in models:
                     label = f"{cell_name(model.method, model.sparsity, seed).rpartition('_')[0]}-{name}-{kind}-s{seed}"
-                    own = replace(recipe, model=model.path, arch=model.arch, method=model.method, seed=seed)
+                    own = replace(recipe, model=model.path, arch=model.arch, method=model.method)
                     cells.append(SweepCell(label, model, name, own, str(root)))
     return tuple(cells)
 

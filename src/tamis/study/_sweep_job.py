@@ -10,7 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tamis.train import parse_table, parse_toml
+from tamis.train import parse_table
+from tamis.train._recipe_toml import parse_toml
 from tamis.transfer import Task, TransferRecipe, load_task, read_results, run_transfer
 
 # Torch's global generator and thread count belong to the process: its cells run one after another.

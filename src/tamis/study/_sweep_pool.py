@@ -92,9 +92,8 @@ def run_jobs(
     while waiting or suspects:
         with new_executor() as executor:
             if suspects:
-                [broken] = _round(executor, work, deque([suspects.popleft()]), 1, ended) or [None]
-                if broken is not None:
-                    ended(broken[0], None, broken[1])
+                for job, error in _round(executor, work, deque([suspects.popleft()]), 1, ended):
+                    ended(job, None, error)
             else:
                 suspects.extend(job for job, _ in _round(executor, work, waiting, width, ended))
 
@@ -119,11 +118,11 @@ def _round(
                 except BrokenExecutor as error:
                     broken.append((job, error))
             for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
-                job, error = running.pop(future), future.exception()
-                if isinstance(error, BrokenExecutor):
-                    broken.append((job, error))
+                job, failure = running.pop(future), future.exception()
+                if isinstance(failure, BrokenExecutor):
+                    broken.append((job, failure))
                 else:
-                    ended(job, None if error else future.result(), error)
+                    ended(job, None if failure else future.result(), failure)
         except KeyboardInterrupt:
             if stopped:  # the second time at once
                 raise

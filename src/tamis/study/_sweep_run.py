@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,11 @@ def run_sweep(
         cells = sweep_cells(sweep, found, Path(root).resolve())
         missing = {cell.name: absent[cell.model] for cell in cells if cell.model in absent}
         present = [cell for cell in cells if cell.model in shas]
-        done = [cell for cell in present if _is_done(table, cell, shas[cell.model])]
+        rows = {
+            (r.method, r.sparsity, r.task, r.kind, r.seed, r.recipe_hash, r.checkpoint_sha, r.selection)
+            for r in table.rows
+        }
+        done = [cell for cell in present if _is_done(rows, cell, shas[cell.model])]
         todo = [cell for cell in present if cell not in done]
         names = [cell.name for cell in done]
         accuracies = {model: upstream_accuracy(model) for model in shas}
@@ -129,16 +133,10 @@ def _checkpoints(models: Sequence[UpstreamModel]) -> tuple[dict[UpstreamModel, s
     return shas, absent
 
 
-def _is_done(table: Table, cell: SweepCell, sha: str) -> bool:
-    wanted = (
-        cell.model.method, cell.model.sparsity, cell.task, cell.recipe.how, str(cell.recipe.seed), cell.recipe_hash, sha,
-    )  # fmt: skip
-    found = {
-        row.selection
-        for row in table.rows
-        if (row.method, row.sparsity, row.task, row.kind, row.seed, row.recipe_hash, row.checkpoint_sha) == wanted
-    }
-    return cell.selections <= found
+def _is_done(rows: Set[tuple[Any, ...]], cell: SweepCell, sha: str) -> bool:
+    model, recipe = cell.model, cell.recipe
+    own = (model.method, model.sparsity, cell.task, recipe.how, str(recipe.seed), cell.recipe_hash, sha)
+    return all((*own, selection) in rows for selection in cell.selections)
 
 
 def _job(cell: SweepCell, sha: str, home: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tamis.transfer._images import ImageArray, ImageFiles
     from tamis.transfer._inputs import input_transform
     from tamis.transfer._intervals import Interval, bootstrap
-    from tamis.transfer._load_task import load_task
+    from tamis.transfer._load_task import load_task, task_name
     from tamis.transfer._metrics import Scores, mean_per_class, score, top1
     from tamis.transfer._outcomes import Model, Outcomes, outcomes_of
     from tamis.transfer._own_tasks import from_folder, from_lists, from_npz, from_tensors
@@ -57,7 +57,7 @@ _MODULES = {
     "_images": ("ImageArray", "ImageFiles"),
     "_inputs": ("input_transform",),
     "_intervals": ("Interval", "bootstrap"),
-    "_load_task": ("load_task",),
+    "_load_task": ("load_task", "task_name"),
     "_metrics": ("Scores", "mean_per_class", "score", "top1"),
     "_outcomes": ("Model", "Outcomes", "outcomes_of"),
     "_own_tasks": ("from_folder", "from_lists", "from_npz", "from_tensors"),
@@ -182,6 +182,7 @@ __all__ = [
     "score_of",
     "signed_rank",
     "soft_threshold",
+    "task_name",
     "top1",
     "translate",
     "unregister_style",

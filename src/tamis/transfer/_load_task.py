@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tamis.errors import FileError, UsageError
 from tamis.transfer._builtin import BUILTIN, builtin_task
-from tamis.transfer._own_tasks import from_folder, from_npz
+from tamis.transfer._own_tasks import from_folder, from_npz, plain_name
 from tamis.transfer._registry import REGISTRY
 from tamis.transfer._task import Metric, Task
 
@@ -51,3 +51,11 @@ def load_task(
             f"{', '.join([*BUILTIN, *REGISTRY])} (see tamis transfer tasks)"
         )
     return task if metric is None else replace(task, metric=metric)
+
+
+def task_name(source: str | os.PathLike[str]) -> str:
+    """The name that :func:`load_task` gives a task, without reading it."""
+    text = os.fspath(source)
+    if text in BUILTIN or text in REGISTRY:
+        return text
+    return plain_name(Path(text).stem if Path(text).suffix.lower() == ".npz" else Path(text).resolve().name)

@@ -49,7 +49,7 @@ def from_tensors(
 def from_image_data(data: ImageData, *, name: str = "", metric: Metric = "top1") -> Task:
     """A task from what the readers of :mod:`tamis.data` return, with its mean and std as the task's."""
     return Task(
-        name or _plain(data.name),
+        name or plain_name(data.name),
         data.classes,
         ImageArray(data.train_x, data.train_y),
         ImageArray(data.test_x, data.test_y),
@@ -71,7 +71,7 @@ def from_npz(
     Raises ``FileError`` for a missing, damaged or mis-shaped file.
     """
     file = Path(path)
-    task = from_image_data(read_npz(file, layout), name=name or _plain(file.stem), metric=metric)
+    task = from_image_data(read_npz(file, layout), name=name or plain_name(file.stem), metric=metric)
     if "val_start" not in array_names(file):
         return task
     start = read_arrays(file, ["val_start"])["val_start"]
@@ -94,7 +94,7 @@ def from_folder(path: str | os.PathLike[str], *, name: str = "", metric: Metric 
     root = Path(path)
     if not root.is_dir():
         raise FileError(f"{root}: found no such folder; expected one subfolder of images for each class")
-    given = name or _plain(root.resolve().name)
+    given = name or plain_name(root.resolve().name)
     if not (root / "train").is_dir():
         rows = [
             (file, label, "test" if i % 5 == 4 else "train")
@@ -187,6 +187,6 @@ def is_image(file: Path) -> bool:
     return file.suffix.lower() in _SUFFIXES and not file.name.startswith(".") and file.is_file()
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """A file's name as a task's name."""
     return "".join(letter if letter.isalnum() or letter in "_-." else "_" for letter in name) or "task"

@@ -189,8 +189,8 @@ class Table:
             content = file.read_bytes()
             if content and not content.endswith(b"\n"):
                 write_atomic(file, content[: content.rfind(b"\n") + 1])
-            header = file.read_text(encoding="utf-8").partition("\n")[0]
-            if file.suffix != ".jsonl" and header + "\n" != _line(COLUMNS):
+            lines = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+            if file.suffix != ".jsonl" and [*lines, ""][0] + "\n" != _line(COLUMNS):
                 raise FileError(f"{file}: its columns are not those of this version; read it, or write another file")
             yield cls(file, read_results(file))
         finally:
@@ -207,6 +207,7 @@ class Table:
         Raises:
             UsageError: a row of the same cell, seed, replicate, selection and recipe is there; or ``selection`` is
                 none of ``last``, ``best_val`` and ``paper_best_test``.
+            OSError: the disk is full; the table is as it was.
         """
         if row.selection not in SELECTIONS:
             raise UsageError(f"selection {row.selection!r}; expected one of {', '.join(SELECTIONS)}")
@@ -219,10 +220,15 @@ class Table:
         line = json.dumps({k: None if v != v else v for k, v in values.items()}) + "\n"
         if self.path.suffix != ".jsonl":
             line = _line(["" if value != value else value for value in values.values()])
-        with self.path.open("a", encoding="utf-8", newline="") as stream:
-            stream.write(line)
-            stream.flush()
-            os.fsync(stream.fileno())
+        size = self.path.stat().st_size
+        try:
+            with self.path.open("a", encoding="utf-8", newline="") as stream:
+                stream.write(line)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError:  # a full disk must not leave half a row for the next one to join
+            os.truncate(self.path, size)
+            raise
         self._rows.append(row)
         self._keys.add(row.key)
 

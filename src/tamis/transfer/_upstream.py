@@ -94,8 +94,10 @@ def correlations(
 def known_models(
     outcomes: Outcomes, upstream: Mapping[tuple[str, float], float], arch: str, kind: str
 ) -> tuple[Model, ...]:
-    """The models of an architecture and kind whose upstream accuracy is known, sorted."""
-    return tuple(m for m in outcomes.models if (m.arch, m.kind) == (arch, kind) and (m.method, m.sparsity) in upstream)
+    """The models of an architecture and kind with all their cells whose upstream accuracy is known, sorted."""
+    tasks = set(outcomes.tasks(arch, kind))
+    mine = [m for m in outcomes.models if (m.arch, m.kind) == (arch, kind) and (m.method, m.sparsity) in upstream]
+    return tuple(m for m in mine if tasks <= outcomes.values[m].keys())
 
 
 def pearson(x: Sequence[float], y: Sequence[float]) -> float:
