@@ -116,6 +116,8 @@ def test_a_stopped_run_resumes_to_the_same_result(checkpoint, tmp_path, monkeypa
         moved(FULL, checkpoint, tmp_path / "cut")
     with pytest.raises(UsageError, match="another recipe, checkpoint or task"):
         moved(replace(FULL, seed=1), checkpoint, tmp_path / "cut", resume=True)
+    with pytest.raises(FileError, match="has not ended"):
+        write_report(tmp_path / "cut")
     again = moved(FULL, checkpoint, tmp_path / "cut", resume=True)
     assert again["outcomes"] == whole["outcomes"]
     assert len(again["chosen"]["history"]) == 2

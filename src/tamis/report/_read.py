@@ -75,7 +75,7 @@ def read_run(run_folder: str | os.PathLike[str]) -> Run:
         name=folder.resolve().name,
         finished=summary is not None,
         recipe_text=recipe_text,
-        recipe=_recipe(folder / "recipe.toml", recipe_text),
+        recipe=recipe_of(folder / "recipe.toml", recipe_text),
         env=json_object(folder / "env.json") or {},
         summary=Summary() if summary is None else read_summary(summary, str(folder / "summary.json")),
         epochs=tuple(sorted(epochs.values(), key=lambda row: row.step)),
@@ -147,7 +147,8 @@ def text_of(path: Path, remarks: list[str]) -> str:
         raise FileError(f"{path}: not UTF-8 text ({problem}); the file is damaged.") from None
 
 
-def _recipe(path: Path, text: str) -> dict[str, Any]:
+def recipe_of(path: Path, text: str) -> dict[str, Any]:
+    """The tables of a recipe's text; FileError unless it is TOML."""
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as problem:

@@ -10,7 +10,7 @@ from typing import Any
 from tamis.errors import FileError
 from tamis.report._format import DASH, SPACE, milliseconds, percent, plain
 from tamis.report._html import render_template
-from tamis.report._read import json_object, text_of
+from tamis.report._read import json_object, recipe_of, text_of
 from tamis.report._sections import busy_warning, facts
 from tamis.report._svg import LIGHT, Chart, render_chart
 from tamis.report._tables import Table
@@ -32,18 +32,24 @@ SELECTIONS = {
 
 
 def is_transfer(folder: Path) -> bool:
-    """Whether a run folder is that of a finished transfer."""
+    """Whether a run folder is that of a transfer, finished or not."""
     values = json_object(folder / "summary.json")
-    return values is not None and values.get("kind") == "transfer"
+    if values is None:
+        return "how" in recipe_of(folder / "recipe.toml", text_of(folder / "recipe.toml", []))
+    return values.get("kind") == "transfer"
 
 
 def render_transfer(folder: Path) -> str:
     """The page of the transfer run in ``folder`` as HTML text.
 
     Raises:
-        FileError: a file is damaged, or the summary lacks something.
+        FileError: the transfer has not ended, a file is damaged, or the summary lacks something.
     """
-    summary = json_object(folder / "summary.json") or {}
+    summary = json_object(folder / "summary.json")
+    if summary is None:
+        raise FileError(
+            f"{folder}: this transfer has not ended; go on with tamis transfer run {folder}/recipe.toml --resume"
+        )
     env = json_object(folder / "env.json") or {}
     remarks: list[str] = []
     try:

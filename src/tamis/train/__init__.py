@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         restore,
         save_checkpoint,
     )
-    from tamis.train._container import load_container, read_safetensors, save_container
+    from tamis.train._container import load_container, save_container
     from tamis.train._environment import describe_environment
     from tamis.train._evaluate import Evaluation, evaluate
     from tamis.train._export import export_model, load_model
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "_checkpoint": ("Checkpoint", "checkpoint_of", "load_checkpoint", "load_weights", "restore", "save_checkpoint"),
-    "_container": ("load_container", "read_safetensors", "save_container"),
+    "_container": ("load_container", "save_container"),
     "_environment": ("describe_environment",),
     "_evaluate": ("Evaluation", "evaluate"),
     "_export": ("export_model", "load_model"),
@@ -103,7 +103,6 @@ __all__ = [
     "parse_recipe",
     "parse_table",
     "read_metrics",
-    "read_safetensors",
     "read_toml",
     "restore",
     "save_checkpoint",

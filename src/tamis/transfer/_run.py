@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -157,18 +158,19 @@ def _linear(
         )
     for row in results[0].validation:
         log.append({"kind": "candidate", **row})
+    model = copy.deepcopy(backbone.model)
     parent, _, leaf = backbone.head.rpartition(".")
-    setattr(backbone.model.get_submodule(parent), leaf, results[0].head())
+    setattr(model.get_submodule(parent), leaf, results[0].head())
     outcomes = [
         {"selection": r.selection, **{k: (v + 1 if k == "epoch" else v) for k, v in r.chosen.items()}, **asdict(r.test)}
         for r in results
     ]
     seconds = {"extract": extracted - start, "fit": time.perf_counter() - extracted}
     return Fitted(
-        backbone.model,
+        model,
         outcomes,
         results[0].logits,
-        held_sparsity(backbone.model, backbone.masks, backbone.head),
+        held_sparsity(model, backbone.masks, backbone.head),
         seconds,
         {"features_cached": features.cached, **results[0].chosen},
         results[0].warnings,

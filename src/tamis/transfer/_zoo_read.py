@@ -9,14 +9,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import safetensors
 import torch
 from torch import Tensor
 
-from tamis.errors import FileError
+from tamis.errors import FileError, UsageError
 from tamis.kernels import PackedPattern
 from tamis.methods import masks_of_state
 from tamis.models import read_foreign_state
-from tamis.train import load_checkpoint, load_container, read_safetensors
+from tamis.train import load_checkpoint, load_container
 from tamis.transfer._zoo_infer import (
     Support,
     check_finite,
@@ -130,7 +131,10 @@ def read_sparse_state(
 
     Raises:
         FileError: the file cannot be read, a mask does not fit, or a value is not finite.
+        UsageError: ``min_zero_fraction`` is no share.
     """
+    if not 0 < min_zero_fraction <= 1:
+        raise UsageError(f"min_zero_fraction = {min_zero_fraction}: expected 0 < share <= 1")
     file = find_checkpoint(source)
     try:
         own = _read_own(file)
@@ -174,10 +178,10 @@ def _is_own(file: Path) -> bool:
         with file.open("rb") as stream:
             if stream.read(9)[8:] != b"{":
                 return False
-        _, metadata = read_safetensors(file)
-    except (OSError, FileError):
+        with safetensors.safe_open(str(file), framework="pt") as opened:
+            return "tamis" in (opened.metadata() or {})
+    except (OSError, ValueError, safetensors.SafetensorError):
         return False  # the reader of foreign files says what is wrong
-    return "tamis" in metadata
 
 
 def _resolve(
@@ -188,8 +192,6 @@ def _resolve(
     min_zero_fraction: float,
     head: str,
 ) -> SparseState:
-    if not 0 <= min_zero_fraction <= 1:
-        raise FileError(f"min_zero_fraction = {min_zero_fraction}: expected a share from 0 to 1")
     tensors, masks, rows, warnings = dict(found.tensors), {}, [], []
     classifier = head or head_of(tensors)
     for name, tensor in found.tensors.items():
