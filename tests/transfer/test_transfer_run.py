@@ -140,6 +140,16 @@ def test_the_paper_mode_trains_sgd_and_labels_what_was_chosen_on_test(checkpoint
     assert "not for statistics" in write_report(tmp_path / "run").read_text()
 
 
+def test_the_page_of_the_upstream_run_lists_its_transfers(checkpoint, tmp_path):
+    (tmp_path / "up").mkdir()
+    (tmp_path / "up" / "recipe.toml").write_text('name = "up"\n')
+    assert 'id="transfer"' not in write_report(tmp_path / "up").read_text()
+    summary = moved(replace(LINEAR, method="acdc"), checkpoint, tmp_path / "up" / "transfer" / "tiny-linear")
+    page = write_report(tmp_path / "up").read_text()
+    assert 'id="transfer"' in page
+    assert f"acdc, {100 * summary['sparsity_before']:.1f}" in page
+
+
 def test_damaged_summaries_are_refused_by_name(checkpoint, tmp_path):
     moved(LINEAR, checkpoint, tmp_path / "run")
     file = tmp_path / "run" / "summary.json"

@@ -82,10 +82,10 @@ def transfer_rows(folder: Path) -> list[dict[str, Any]]:
             rows.append(
                 {
                     "task": values["task"],
-                    "backbone": f"{values['backbone']['method']}, {percent(float(values['sparsity_before']))} sparse",
+                    "backbone": _backbone(values),
                     "kind": _kind(values),
                     "test images": values["test_images"],
-                    "top1 accuracy": values["top1"],
+                    "top-1 accuracy": values["top1"],
                     "mean per class accuracy": values["mean_per_class"],
                     "dense / sparse CPU time": own["cpu_speedup"] if own else None,
                 }
@@ -93,6 +93,11 @@ def transfer_rows(folder: Path) -> list[dict[str, Any]]:
         except (KeyError, TypeError) as problem:
             raise FileError(f"{file}: not the summary of a transfer ({problem!r}); the file is damaged.") from None
     return rows
+
+
+def _backbone(summary: Mapping[str, Any]) -> str:
+    method, sparsity = summary["backbone"]["method"], float(summary["sparsity_before"])
+    return f"{method}, {percent(sparsity)} sparse" if sparsity else str(method)
 
 
 def _kind(summary: Mapping[str, Any]) -> str:
