@@ -120,7 +120,7 @@ def transfer_table(source: Path) -> str:
         tasks = found.outcomes.tasks(arch, kind)
         accuracies = ", ".join(f"{task} {100 * found.outcomes.mean(dense, task):.1f}" for task in tasks)
         head = ["model", "mean ± SE", "new seeds", "new tasks and seeds", "t, new tasks", "wins", "p"]
-        text += [f"**{arch}, {kind}**, {len(tasks)} tasks. Dense accuracy in %: {accuracies}.", ""]
+        text += [f"**{arch}, {kind}**, tasks: {len(tasks)}. Dense accuracy in %: {accuracies}.", ""]
         text += [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
         for row in rows:
             cells = [
@@ -145,7 +145,7 @@ def _ends(row: Mapping[str, Any], name: str) -> str:
 
 
 def _hundredfold(value: float) -> str:
-    return "-" if math.isnan(value) else f"{100 * value:.1f}"
+    return "-" if math.isnan(value) else f"{round(100 * value, 1) + 0.0:.1f}"  # a negative zero is none
 
 
 def _percent(cell: Any) -> str:

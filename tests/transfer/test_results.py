@@ -161,3 +161,28 @@ def test_a_repeated_cell_without_replicate_numbers_is_refused():
 def test_percent_is_refused():
     with pytest.raises(UsageError, match=r"value 50.0; expected a fraction"):
         outcomes_of(made_up({("dense", 0.0): {"a": [50.0]}}))
+
+
+def test_a_full_disk_leaves_the_table_as_it_was(tmp_path, monkeypatch):
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    with Table.open(tmp_path / "t.csv") as table:
+        table.append(ROW)
+        before = table.path.read_bytes()
+        with monkeypatch.context() as patch:
+            patch.setattr("tamis.transfer._results.os.fsync", full)
+            with pytest.raises(OSError, match="No space"):
+                table.append(dataclasses.replace(ROW, seed="4"))
+        assert table.path.read_bytes() == before
+        table.append(dataclasses.replace(ROW, seed="4"))
+    assert [row.seed for row in read_results(tmp_path / "t.csv")] == ["3", "4"]
+
+
+def test_a_table_with_comments_above_it_is_gone_on_with(tmp_path):
+    with Table.open(tmp_path / "t.csv") as table:
+        table.append(ROW)
+    (tmp_path / "t.csv").write_text("# processor: any\n" + (tmp_path / "t.csv").read_text())
+    with Table.open(tmp_path / "t.csv") as table:
+        table.append(dataclasses.replace(ROW, seed="4"))
+    assert len(read_results(tmp_path / "t.csv")) == 2

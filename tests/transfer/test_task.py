@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tamis.errors import FileError, UsageError
-from tamis.transfer import PixelTransform, from_folder, from_lists, from_npz, from_tensors, load_task
+from tamis.transfer import PixelTransform, from_folder, from_lists, from_npz, from_tensors, load_task, task_name
 from tamis.transfer._builtin import BUILTIN
 
 GREY = PixelTransform(size=4, channels=1, mean=(0.0,), std=(1.0,), padding=1)
@@ -210,3 +210,10 @@ def test_the_eight_small_sets_load_with_their_sizes(shared_data):
         assert (task.num_classes, task.n_train, task.n_test) == expected
         images, _ = next(task.ordered_batches("test", PixelTransform(), 4))
         assert images.shape == (4, 3, 32, 32)
+
+
+@pytest.mark.parametrize("source", ["aircraft", "digits_parity", "some/where/t_pets.v2.npz", "some/my photos.d"])
+def test_the_name_of_a_task_is_known_before_it_is_read(tmp_path, monkeypatch, source):
+    monkeypatch.chdir(tmp_path)
+    names = {"some/where/t_pets.v2.npz": "t_pets.v2", "some/my photos.d": "my_photos.d"}
+    assert task_name(source) == names.get(source, source)

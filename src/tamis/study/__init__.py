@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from tamis.study._transfer_tables import (
         TransferStatistics,
         statistics_records,
-        statistics_text,
         transfer_statistics,
     )
+    from tamis.study._transfer_text import statistics_text
 
 _MODULES = {
     "_cells": ("Cell", "cells_of"),
@@ -37,7 +37,8 @@ _MODULES = {
     "_sweep_cells": ("SweepCell", "sweep_cells", "sweep_models"),
     "_sweep_run": ("SweepResults", "run_sweep"),
     "_transfer_figures": ("transfer_figures", "write_transfer_figures"),
-    "_transfer_tables": ("TransferStatistics", "statistics_records", "statistics_text", "transfer_statistics"),
+    "_transfer_tables": ("TransferStatistics", "statistics_records", "transfer_statistics"),
+    "_transfer_text": ("statistics_text",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -80,13 +80,13 @@ def run_sweep(
         cells = sweep_cells(sweep, found, Path(root).resolve())
         missing = {cell.name: absent[cell.model] for cell in cells if cell.model in absent}
         present = [cell for cell in cells if cell.model in shas]
-        rows = {
+        stored = {
             (r.method, r.sparsity, r.task, r.kind, r.seed, r.recipe_hash, r.checkpoint_sha, r.selection)
             for r in table.rows
         }
-        done = [cell for cell in present if _is_done(rows, cell, shas[cell.model])]
-        todo = [cell for cell in present if cell not in done]
+        done = [cell for cell in present if _is_done(stored, cell, shas[cell.model])]
         names = [cell.name for cell in done]
+        todo = [cell for cell in present if cell.name not in set(names)]
         accuracies = {model: upstream_accuracy(model) for model in shas}
 
         with tqdm(total=len(present), initial=len(done), unit="cell", disable=None) as bar:

@@ -1,4 +1,4 @@
-"""What a table of transfer results says, as rows of plain values and as text."""
+"""What a table of transfer results says, as rows of plain values."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tamis.bench import render_table
-from tamis.study._tables import DASH
 from tamis.transfer import (
     Correlation,
     Duel,
@@ -22,7 +20,6 @@ from tamis.transfer import (
     verdicts,
 )
 from tamis.transfer._effects import Scale, effects
-from tamis.transfer._intervals import Interval
 from tamis.transfer._outcomes import Model
 
 Record = dict[str, Any]
@@ -104,7 +101,7 @@ def _upstream(rows: Sequence[Row]) -> dict[tuple[str, float], float]:
 def score_records(found: TransferStatistics, arch: str, kind: str) -> list[Record]:
     """One row per sparse model: score with SE, both intervals, the t interval and what else one number says."""
     rows = []
-    for verdict in _of(found, arch, kind):
+    for verdict in verdicts_of(found, arch, kind):
         s, test = verdict.score, verdict.tests[found.scale]
         rows.append(
             {
@@ -129,7 +126,7 @@ def score_records(found: TransferStatistics, arch: str, kind: str) -> list[Recor
 def task_records(found: TransferStatistics, arch: str, kind: str) -> list[Record]:
     """One row per sparse model and task: both accuracies and the relative error increase."""
     rows = []
-    for verdict in _of(found, arch, kind):
+    for verdict in verdicts_of(found, arch, kind):
         cells = effects(found.outcomes, verdict.score.model)
         for task, accuracy, dense, r in zip(
             cells.tasks, cells.first, cells.second, cells.on("relative_error"), strict=True
@@ -149,7 +146,7 @@ def scale_records(found: TransferStatistics, arch: str, kind: str) -> list[Recor
             "sparsity": verdict.score.model.sparsity,
             **{scale: test.p for scale, test in verdict.tests.items()},
         }
-        for verdict in _of(found, arch, kind)
+        for verdict in verdicts_of(found, arch, kind)
     ]
 
 
@@ -220,106 +217,6 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def statistics_text(found: TransferStatistics) -> str:
-    """The whole report for people."""
-    parts = []
-    for arch, kind in found.families:
-        scores = score_records(found, arch, kind)
-        if not scores:
-            continue
-        parts += [_scores_text(found, arch, kind), _tests_text(found, arch, kind)]
-        if pairs := duel_records(found, arch, kind):
-            parts.append(_duels_text(pairs, arch, kind))
-        if lines := correlation_records(found, arch, kind):
-            parts.append(
-                f"{arch} {kind}: upstream accuracy and log-odds downstream; a few models may carry such a number\n"
-                + render_table([{k: _number(v) for k, v in line.items()} for line in lines])
-            )
-    for arch in dict.fromkeys(arch for arch, _ in found.families):
-        if worse := best_records(found, arch):
-            shown = [
-                {"model": _model(r), "task": r["task"], "linear": _percent(r["linear"]), "full": _percent(r["full"])}
-                for r in worse
-            ]
-            parts.append(
-                f"{arch}: where full fine-tuning is worse than the linear probe, accuracy in %\n{render_table(shown)}"
-            )
-    parts += [f"note: {note}" for note in found.outcomes.notes]
-    if found.missing:
-        parts.append("missing, so their models are left out:\n" + "\n".join(f"  {name}" for name in found.missing))
-    return "\n\n".join(parts) or "nothing to compare: no sparse model has all its cells"
-
-
-def _scores_text(found: TransferStatistics, arch: str, kind: str) -> str:
-    verdicts_here = _of(found, arch, kind)
-    rows = []
-    for record, verdict in zip(score_records(found, arch, kind), verdicts_here, strict=True):
-        rows.append(
-            {
-                "model": _model(record),
-                "mean ± SE": f"{_percent(record['mean'])} ± {_percent(record['se'])}",
-                "[new seeds]": _interval(verdict.seeds),
-                "[new tasks and seeds]": _interval(verdict.both),
-                "[t, new tasks]": f"[{_percent(record['t_low'])}, {_percent(record['t_high'])}]",
-                "median": _percent(record["median"]),
-                "geo": _percent(record["geometric"]),
-                "wins": f"{record['wins']}/{record['tasks']}",
-                "log-odds": f"{record['log_odds']:+.3f}",
-                "worst task": f"{record['worst_task']} {_percent(record['worst'])}",
-                "without one task": f"{_percent(record['loo_low'])} to {_percent(record['loo_high'])}",
-                "p": f"{record['p']:.2g}",
-                "p Holm": f"{record['p_holm']:.2g}",
-            }
-        )
-    single = {v.seeds.unavailable for v in verdicts_here if v.seeds.unavailable}
-    note = f"\n{DASH} : not available ({'; '.join(sorted(single))})" if single else ""
-    return (
-        f"{arch} {kind}: relative error increase over dense in %, negative is better than dense; p: paired Wilcoxon "
-        f"over tasks, {found.scale}\n{render_table(rows)}{note}"
-    )
-
-
-def _tests_text(found: TransferStatistics, arch: str, kind: str) -> str:
-    rows = [
-        {"model": _model(r), **{k: f"{v:.2g}" for k, v in r.items() if k not in ("method", "sparsity")}}
-        for r in scale_records(found, arch, kind)
-    ]
-    return f"{arch} {kind}: exact paired Wilcoxon p by scale; the verdict may depend on it\n{render_table(rows)}"
-
-
-def _duels_text(pairs: Sequence[Record], arch: str, kind: str) -> str:
-    rows = [
-        {
-            "sparsity": f"{100 * p['sparsity']:g} %",
-            "first": p["first"],
-            "second": p["second"],
-            "first better on": f"{p['first_better_on']}/{p['tasks']}",
-            "log error ratio": f"{p['log_error_ratio']:+.3f}",
-            "p": f"{p['p']:.2g}",
-            "p Holm": f"{p['p_holm']:.2g}",
-        }
-        for p in pairs
-    ]
-    return f"{arch} {kind}: method against method, paired by task\n{render_table(rows)}"
-
-
-def _of(found: TransferStatistics, arch: str, kind: str) -> list[Verdict]:
+def verdicts_of(found: TransferStatistics, arch: str, kind: str) -> list[Verdict]:
+    """The verdicts on the models of one architecture and kind."""
     return [v for v in found.verdicts if (v.score.model.arch, v.score.model.kind) == (arch, kind)]
-
-
-def _model(record: Mapping[str, Any]) -> str:
-    return f"{record['method']} {100 * record['sparsity']:g} %"
-
-
-def _interval(interval: Interval) -> str:
-    return DASH if interval.unavailable else f"[{_percent(interval.low)}, {_percent(interval.high)}]"
-
-
-def _percent(value: float) -> str:
-    return DASH if math.isnan(value) else f"{100 * value:.1f}"
-
-
-def _number(value: Any) -> str:
-    if isinstance(value, float):
-        return DASH if math.isnan(value) else f"{value:.2f}"
-    return str(value)

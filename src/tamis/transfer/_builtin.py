@@ -18,7 +18,7 @@ from tamis.errors import UsageError
 from tamis.transfer._own_tasks import from_tensors
 from tamis.transfer._task import Task
 
-PATCH, STRIDE = 16, 6
+PATCH, STRIDE = 16, 12
 
 
 def builtin_task(name: str) -> Task:

@@ -226,7 +226,7 @@ class Table:
                 stream.write(line)
                 stream.flush()
                 os.fsync(stream.fileno())
-        except OSError:  # a full disk must not leave half a row for the next one to join
+        except BaseException:  # a full disk or Ctrl-C must not leave half a row for the next one to join
             os.truncate(self.path, size)
             raise
         self._rows.append(row)
