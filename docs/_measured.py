@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ LAYERS = ROOT / "benchmarks" / "results" / "layers.csv"
 STUDY = ROOT / "benchmarks" / "results" / "study_digits.csv"
 DISTRIBUTED = ROOT / "benchmarks" / "results" / "distributed_bytes.csv"
 BESIDE = ROOT / "benchmarks" / "results" / "beside_study_digits.csv"
+TRANSFER = {name: ROOT / "benchmarks" / "results" / f"transfer_{name}.csv" for name in ("digits", "tiny_imagenet")}
 PICTURE = "_static/speedup.svg"
 
 
@@ -87,8 +89,8 @@ def study_rows(source: Path = STUDY, beside: Path = BESIDE) -> dict[str, str]:
     for method in dict.fromkeys(method for method, _ in cells):
         shown = [f"{_percent(c)} % at {float(s):.0%} zeros" for (m, s), c in cells.items() if m == method]
         sentences[f"study_{method}"] = (
-            f"Held-out accuracy on the 8x8 digits, {epochs[method]:g} epochs, mean of three seeds ± 95 % interval: {', '.join(shown)} "
-            "([all methods side by side](methods.md))."
+            f"Held-out accuracy on the 8x8 digits, {epochs[method]:g} epochs, mean of three seeds ± 95 % interval: "
+            f"{', '.join(shown)} ([all methods side by side](methods.md))."
         )
     return sentences
 
@@ -117,6 +119,59 @@ def _finished(source: Path) -> list[dict[str, str]]:
     lines = source.read_text(encoding="utf-8").splitlines()
     rows = csv.DictReader(line for line in lines if not line.startswith("#"))
     return [row for row in rows if row.get("state", "done") == "done"]
+
+
+def transfer_tables(sources: Mapping[str, Path] = TRANSFER) -> dict[str, str]:
+    """By ``transfer_NAME`` the scores of a committed sweep as Markdown; a sentence where there is none."""
+    return {f"transfer_{name}": transfer_table(source) for name, source in sources.items()}
+
+
+def transfer_table(source: Path) -> str:
+    """Markdown: relative error increase over dense in percent, with both intervals, by kind; missing cells named."""
+    if not source.is_file():
+        return "No sweep is committed yet."
+    from tamis.study import transfer_statistics  # imports torch, which other tables do without
+    from tamis.study._transfer_tables import score_records
+    from tamis.transfer import read_results
+
+    found = transfer_statistics(read_results(source), resamples=2000)
+    text = []
+    for arch, kind in found.families:
+        rows = score_records(found, arch, kind)
+        if not rows:
+            continue
+        dense = next(
+            model for model in found.outcomes.models if model.is_dense and (model.arch, model.kind) == (arch, kind)
+        )
+        tasks = found.outcomes.tasks(arch, kind)
+        accuracies = ", ".join(f"{task} {100 * found.outcomes.mean(dense, task):.1f}" for task in tasks)
+        head = ["model", "mean ± SE", "new seeds", "new tasks and seeds", "t, new tasks", "wins", "p"]
+        text += [f"**{arch}, {kind}**, tasks: {len(tasks)}. Dense accuracy in %: {accuracies}.", ""]
+        text += [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+        for row in rows:
+            cells = [
+                f"{row['method']} {100 * row['sparsity']:g} %",
+                f"{_hundredfold(row['mean'])} ± {_hundredfold(row['se'])}",
+                _ends(row, "seeds"),
+                _ends(row, "both"),
+                _ends(row, "t"),
+                f"{row['wins']}/{row['tasks']}",
+                f"{row['p']:.2g}",
+            ]
+            text.append(f"| {' | '.join(cells)} |")
+        text.append("")
+    if found.missing:
+        text.append(f"Missing cells, whose models are left out above: {', '.join(found.missing)}.")
+    return "\n".join(text)
+
+
+def _ends(row: Mapping[str, Any], name: str) -> str:
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return "not available" if math.isnan(low) else f"{_hundredfold(low)} to {_hundredfold(high)}"
+
+
+def _hundredfold(value: float) -> str:
+    return "-" if math.isnan(value) else f"{round(100 * value, 1) + 0.0:.1f}"  # a negative zero is none
 
 
 def _percent(cell: Any) -> str:

@@ -35,6 +35,7 @@ myst_substitutions = {
     "study_table": _measured.study_table(),
     "distributed_table": _measured.distributed_table(),
     **_measured.study_rows(),
+    **_measured.transfer_tables(),
 }
 myst_heading_anchors = 3
 

@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from tamis.cli import _main
-from tamis.study import cells_of, load_study
+from tamis.study import cells_of, load_study, load_sweep, sweep_cells, sweep_models
 from tamis.train import parse_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,6 +79,9 @@ def check_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         return
     assert words[0] in _main.COMMANDS, f"tamis has no command {words[0]!r}"
     module: Any = importlib.import_module(_main.COMMANDS[words[0]][0])
+    if not hasattr(module, "parse"):  # its sub-commands are modules of their own
+        assert words[1] in module.COMMANDS, f"tamis {words[0]} has no command {words[1]!r}"
+        module, words = importlib.import_module(module.COMMANDS[words[1]][0]), words[1:]
     parse = module.parse
 
     def only_parse(*arguments: Any, **more: Any) -> None:
@@ -116,6 +119,10 @@ def test_the_examples_of_a_page_work(page, reader, monkeypatch, capsys):
             if re.search(r"^base = ", block.text, re.MULTILINE):
                 assert name, f"{page.name}:{block.line}: a study needs a name in its first line"
                 assert cells_of(load_study(reader / name[1]))
+            elif re.search(r"^tasks = ", block.text, re.MULTILINE):
+                assert name, f"{page.name}:{block.line}: a sweep needs a name in its first line"
+                sweep = load_sweep(reader / name[1])
+                assert sweep_cells(sweep, sweep_models(sweep, reader, reader), reader)
             else:
                 parse_recipe(block.text, f"{page.name}:{block.line}")
         elif block.language == "bash":

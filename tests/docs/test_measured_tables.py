@@ -87,7 +87,8 @@ def test_the_study_table_has_mean_interval_and_the_best_in_bold(tmp_path):
     assert "is committed yet" in measured["study_table"](tmp_path / "absent.csv")
     file = tmp_path / "study.csv"
     rows = [
-        "dense,0.0,done,0.99,7", "gmp,0.9,done,0.90,7", "gmp,0.9,done,0.92,7", "rigl,0.9,done,0.95,7", "rigl,0.9,failed,,",
+        "dense,0.0,done,0.99,7", "gmp,0.9,done,0.90,7", "gmp,0.9,done,0.92,7", "rigl,0.9,done,0.95,7",
+        "rigl,0.9,failed,,",
     ]  # fmt: skip
     file.write_text("# study: s\nmethod,sparsity_requested,state,accuracy,epochs\n" + "\n".join(rows) + "\n")
     table = measured["study_table"](file).splitlines()
@@ -104,3 +105,29 @@ def test_every_page_that_quotes_the_study_quotes_a_method_that_is_in_it():
     quoted = {name for text in pages.values() for name in re.findall(r"\{\{ (study_\w+) \}\}", text)}
     assert quoted - {"study_table"} <= set(rows)
     assert {f"study_{method}" for method in METHODS} <= quoted
+
+
+def test_the_table_of_a_transfer_sweep_has_its_scores_and_names_what_is_missing(tmp_path):
+    table = runpy.run_path(str(ROOT / "docs" / "_measured.py"))["transfer_table"]
+    assert table(tmp_path / "none.csv") == "No sweep is committed yet."
+    rows = ["arch,kind,method,sparsity,task,seed,value", "net,linear,dense,0,a,0,0.5", "net,linear,dense,0,b,0,0.8"]
+    rows += ["net,linear,acdc,0.9,a,0,0.55", "net,linear,acdc,0.9,b,0,0.7", "net,linear,gmp,0.9,a,0,0.4"]
+    (tmp_path / "t.csv").write_text("# processor: any\n" + "\n".join(rows) + "\n")
+    text = table(tmp_path / "t.csv")
+    # errors .5 and .2 dense, .45 and .3 AC/DC: r = -.1 and +.5
+    assert "| acdc 90 % | 20.0 ± 30.0 | not available | not available |" in text
+    assert "| gmp" not in text
+    assert "net linear gmp 90 % on b" in text
+
+
+def test_the_committed_sweeps_are_whole_tables():
+    from tamis.transfer import outcomes_of, read_results
+
+    found = sorted(RESULTS.glob("transfer_*.csv"))
+    tables = [file for file in found if "arch,kind,method" in file.read_text(encoding="utf-8")]
+    assert [file.stem for file in tables] == ["transfer_digits", "transfer_tiny_imagenet"]
+    for file in tables:
+        rows = read_results(file)
+        outcomes_of(rows)  # one recipe, transform and split in each cell
+        assert all(row.sparsity_before == row.sparsity_after for row in rows)
+        assert all(row.selection in ("last", "best_val") for row in rows)

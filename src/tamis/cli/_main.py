@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("tamis.cli.demo", "train a 90 % sparse network on handwritten digits, with pair, checkpoint and report"),
     "train": ("tamis.cli.train", "train from a recipe; flags override the recipe"),
     "prune": ("tamis.cli.prune", "prune a trained checkpoint, one-shot or gradually"),
+    "transfer": ("tamis.cli.transfer", "move sparse models to new tasks: fine-tune, sweep, statistics"),
     "export": ("tamis.cli.export", "write a trained model as a dense or sparse safetensors file, or as ONNX"),
     "report": ("tamis.cli.report", "write the offline HTML page of a run folder"),
     "bench": ("tamis.cli.bench", "measure the sparse kernels against dense torch on this machine"),
@@ -64,7 +65,7 @@ def _run(command: str, arguments: list[str]) -> int:
 
 
 def _help() -> str:
-    rows = "\n".join(f"  {name:<8}{what}" for name, (_, what) in COMMANDS.items())
+    rows = "\n".join(f"  {name:<10}{what}" for name, (_, what) in COMMANDS.items())
     return (
         "usage: tamis COMMAND [OPTIONS]\n\n"
         "Train and run sparse neural networks on ordinary CPUs.\n\n"

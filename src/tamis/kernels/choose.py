@@ -104,6 +104,14 @@ class Choices:
         """
         return self._rows(self._used & self._entries.keys())
 
+    def table_of(self, pattern: PackedPattern, batch: int) -> list[dict[str, Any]]:
+        """The rows of :meth:`table` for layers of this pattern's shape and sparsity on ``batch`` samples."""
+        weight, live = f"/w{'x'.join(map(str, pattern.shape))}/", f"/live{_bucket(pattern)}"
+        rows = self.table()
+        return [
+            row for row in rows if weight in row["key"] and f"/x{batch}x" in row["key"] and row["key"].endswith(live)
+        ]
+
     def state_dict(self) -> dict[str, Any]:
         """The decisions of :meth:`table` as plain JSON types, for a checkpoint.
 

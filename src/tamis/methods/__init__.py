@@ -3,7 +3,7 @@
 from tamis.methods._acdc import ACDC
 from tamis.methods._calibration import CalibrationPruning
 from tamis.methods._cap import CAP
-from tamis.methods._checkpoint import SparsifierState
+from tamis.methods._checkpoint import SparsifierState, masks_of_state
 from tamis.methods._collapse import CollapseWarning
 from tamis.methods._decay_search import DecaySearch, DecayTrial
 from tamis.methods._dpf import DPF
@@ -108,5 +108,6 @@ __all__ = [
     "Wanda",
     "WoodFisher",
     "ledger_rows",
+    "masks_of_state",
     "measure_layer_costs",
 ]

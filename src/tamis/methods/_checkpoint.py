@@ -59,6 +59,19 @@ def save_common(sparsifier: Any) -> SparsifierState:
     }
 
 
+def masks_of_state(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Bool mask by layer name that a sparsifier's ``state_dict()`` holds; empty where it was saved in a dense phase.
+
+    Raises:
+        FileError: a mask does not have the size of its layer.
+    """
+    json, tensors = state["json"], state["tensors"]
+    shapes = json["layers"] if json["held"] else {}
+    return {
+        name: from_bitmap(tensors[f"mask/{name}"], shape) for name, shape in shapes.items() if f"mask/{name}" in tensors
+    }
+
+
 def load_common(sparsifier: Any, state: Mapping[str, Any]) -> None:
     """Check a checkpoint against the sparsifier and its model, then put its masks in force.
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from tamis.errors import UsageError
 from tamis.methods._sparsifier import Sparsifier
@@ -45,17 +49,41 @@ class KeepZeros(Sparsifier):
     """Fine-tune an already sparse model: every weight that is zero at :meth:`attach` stays zero.
 
     Args:
+        masks: bool masks by layer name, where a checkpoint came with them: they are held instead of the zeros, so that
+            a live weight may be zero; layers without a mask train all their weights.  None looks at the zeros.
         **options: ``include``, ``exclude`` and ``packed`` of :class:`Sparsifier`.
+
+    Raises:
+        UsageError: in :meth:`attach`, for a mask of another shape or of a layer that is not governed.
     """
 
     method = "keepzeros"
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, masks: Mapping[str, Tensor] | None = None, **options: Any) -> None:
         super().__init__(0.0, **options)
+        self._given = None if masks is None else dict(masks)
+
+    def _prepare(self) -> None:
+        shapes = self._attached().shapes()
+        for name, mask in (self._given or {}).items():
+            if name not in shapes or tuple(mask.shape) != shapes[name] or mask.dtype != torch.bool:
+                raise UsageError(
+                    f"a mask for {name!r} of shape {tuple(mask.shape)}, {mask.dtype}; expected bool masks for layers "
+                    f"among {sorted(shapes)}, each of the weight's shape"
+                )
 
     def _enter(self, step: int) -> None:
-        if step == 0:
+        if step != 0:
+            return
+        if self._given is None:
             self._hold_zeros()
+            return
+        weights = self._attached().weights()
+        masks = {
+            name: self._given[name].to(weight.device) if name in self._given else torch.ones_like(weight).bool()
+            for name, weight in weights.items()
+        }
+        self._hold(masks, "prune", 0.0)
 
     def _configuration(self) -> dict[str, Any]:
         return {}

@@ -1,6 +1,6 @@
 """Networks by name, with torchvision's parameter names, and the reading of checkpoints written elsewhere."""
 
-from tamis.models._foreign import load_foreign_checkpoint
+from tamis.models._foreign import ForeignState, load_foreign_checkpoint, read_foreign_state
 from tamis.models._mlp import MLP
 from tamis.models._mobilenet import MobileNetV1
 from tamis.models._registry import create_model, list_models, register_model, unregister_model
@@ -12,6 +12,7 @@ from tamis.models._wide_resnet import WideResNet
 __all__ = [
     "MLP",
     "CifarResNet",
+    "ForeignState",
     "MobileNetV1",
     "ResNet",
     "WideResNet",
@@ -20,6 +21,7 @@ __all__ = [
     "load_foreign_checkpoint",
     "load_pretrained",
     "load_weights",
+    "read_foreign_state",
     "register_model",
     "unregister_model",
 ]

@@ -6,6 +6,7 @@ import os
 import warnings
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,22 @@ _EXPECTED = "a state dict of tensors saved by torch.save or in safetensors form"
 _MAX_INFLATION = 100
 
 
+@dataclass(frozen=True, eq=False)
+class ForeignState:
+    """A state dict and what stood around it: the keys it was found under and the prefixes taken off every name."""
+
+    tensors: dict[str, Tensor]
+    containers: tuple[str, ...]
+    prefixes: tuple[str, ...]
+
+
 def load_foreign_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """Read a checkpoint without running any code that it may contain: ``{parameter name: tensor on the CPU}``.
+    """The tensors of :func:`read_foreign_state`: ``{parameter name: tensor on the CPU}``; raises as it does."""
+    return read_foreign_state(path).tensors
+
+
+def read_foreign_state(path: str | os.PathLike[str]) -> ForeignState:
+    """Read a checkpoint without running any code that it may contain.
 
     Torch files (zip and legacy) go through ``torch.load(weights_only=True)``, safetensors files through their own
     reader; the content decides, not the file's ending.  A state dict inside ``{"state_dict": ...}``, ``{"model":
@@ -37,7 +52,7 @@ def load_foreign_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """
     file = Path(path)
     content = _read(file)
-    state = _unwrap(file, content)
+    state, containers = _unwrap(file, content)
     for name, value in state.items():
         if not isinstance(name, str):
             raise _error(file, f"an entry under the key {name!r}, which is no name")
@@ -50,7 +65,8 @@ def load_foreign_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             raise _error(file, f"a tensor of shape {tuple(value.shape)} without that many values under {name!r}")
     if not state:
         raise _error(file, "no tensors")
-    return _without_prefixes({name: value.detach() for name, value in state.items()})
+    tensors, prefixes = _without_prefixes({name: value.detach() for name, value in state.items()})
+    return ForeignState(tensors, containers, prefixes)
 
 
 def _read(file: Path) -> Any:
@@ -100,22 +116,25 @@ def _shorten(text: str) -> str:
     return first if len(first) <= 160 else first[:157] + "..."
 
 
-def _unwrap(file: Path, content: Any) -> Mapping[Any, Any]:
+def _unwrap(file: Path, content: Any) -> tuple[Mapping[Any, Any], tuple[str, ...]]:
+    containers: tuple[str, ...] = ()
     for _ in range(4):
         if not isinstance(content, Mapping):
             raise _error(file, f"an object of type {type(content).__name__}")
-        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
-        if inner is None:
-            return content
-        content = inner
+        wrapper = next((key for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if wrapper is None:
+            return content, containers
+        content, containers = content[wrapper], (*containers, wrapper)
     raise _error(file, "state dicts nested deeper than three levels")
 
 
-def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def _without_prefixes(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    prefixes: tuple[str, ...] = ()
     while True:
         prefix = next((p for p in _PREFIXES if all(name.startswith(p) for name in state)), None)
         if prefix is None:
-            return state
+            return state, prefixes
+        prefixes = (*prefixes, prefix)
         state = {name[len(prefix) :]: value for name, value in state.items()}
 
 

@@ -11,7 +11,7 @@ from tamis.errors import UsageError
 from tamis.models._initial import initialise_convolutions
 from tamis.models._registry import register_model
 
-Stem = Literal["imagenet", "cifar"]
+Stem = Literal["imagenet", "cifar", "tensorflow"]
 
 
 class BasicBlock(nn.Module):
@@ -63,6 +63,8 @@ class ResNet(nn.Module):
 
     ``stem="imagenet"``: 7x7 convolution of stride 2 and a max pool, for images of about 224 pixels.
     ``stem="cifar"``: 3x3 convolution of stride 1 and no pool, for images of about 32 pixels.
+    ``stem="tensorflow"``: the ImageNet stem with TensorFlow's SAME padding of the pool, which is no padding and a last
+    partial window; checkpoints that were converted from there compute other numbers with the pool of torchvision.
     State dicts of torchvision's networks of the same depth load unchanged with the ImageNet stem.
     """
 
@@ -75,15 +77,17 @@ class ResNet(nn.Module):
         stem: Stem,
     ) -> None:
         super().__init__()
-        if stem not in ("imagenet", "cifar"):
-            raise UsageError(f"stem={stem!r}; expected 'imagenet' (images of about 224 pixels) or 'cifar' (about 32)")
-        small = stem == "cifar"
-        if small:
+        if stem not in ("imagenet", "cifar", "tensorflow"):
+            raise UsageError(
+                f"stem={stem!r}; expected 'imagenet' (images of about 224 pixels), 'cifar' (about 32) or 'tensorflow' "
+                "(converted checkpoints)"
+            )
+        if stem == "cifar":
             self.conv1 = nn.Conv2d(in_channels, 64, 3, padding=1, bias=False)
         else:
             self.conv1 = nn.Conv2d(in_channels, 64, 7, 2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
-        self.maxpool = nn.Identity() if small else nn.MaxPool2d(3, 2, padding=1)
+        self.maxpool = _stem_pool(stem)
         self.layer1 = _stage(block, 64, 64, blocks[0], 1)
         self.layer2 = _stage(block, 64 * block.expansion, 128, blocks[1], 2)
         self.layer3 = _stage(block, 128 * block.expansion, 256, blocks[2], 2)
@@ -96,6 +100,12 @@ class ResNet(nn.Module):
         x = self.maxpool(self.bn1(self.conv1(x)).relu())
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(x.mean((2, 3)))
+
+
+def _stem_pool(stem: Stem) -> nn.Module:
+    if stem == "cifar":
+        return nn.Identity()
+    return nn.MaxPool2d(3, 2, padding=0, ceil_mode=True) if stem == "tensorflow" else nn.MaxPool2d(3, 2, padding=1)
 
 
 def _projection(in_channels: int, out_channels: int, stride: int) -> nn.Sequential | None:

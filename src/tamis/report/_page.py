@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +26,24 @@ from tamis.report._sections import (
     reference_of,
 )
 from tamis.report._tables import free_table
+from tamis.report._transfer import is_transfer, render_transfer, transfer_rows
 from tamis.storage import write_atomic
 
 
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
     """Render the run in ``run_folder`` to ``report.html`` inside it and return that file's path.
 
-    Works for finished and unfinished runs of any method; equal folders give equal pages, byte for byte.
+    Works for finished and unfinished runs of any method, and for finished transfers; equal folders give equal pages,
+    byte for byte.
 
     Raises UsageError if jinja2 or matplotlib is not installed, FileError if the folder is no run folder, if a file in
     it is damaged (the message names file and line), or if the page cannot be written; an older page is then left as
     it was.
     """
     require_extra()
-    page = render_report(read_run(run_folder))
-    target = Path(run_folder) / "report.html"
+    folder = Path(run_folder)
+    page = render_transfer(folder) if is_transfer(folder) else render_report(read_run(folder), transfer_rows(folder))
+    target = folder / "report.html"
     try:
         return write_atomic(target, page)
     except OSError as problem:
@@ -49,13 +52,16 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
         ) from None
 
 
-def render_report(run: Run) -> str:
-    """The page of ``run`` as HTML text.  Raises UsageError if jinja2 or matplotlib is not installed."""
+def render_report(run: Run, transfers: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The page of ``run`` as HTML text, with a row for each record in ``transfers`` (:func:`transfer_rows`).
+
+    Raises UsageError if jinja2 or matplotlib is not installed.
+    """
     require_extra()
-    return render_template("page.html.jinja", {"percent": percent, **_content(run)})
+    return render_template("page.html.jinja", {"percent": percent, **_content(run, transfers)})
 
 
-def _content(run: Run) -> dict[str, Any]:
+def _content(run: Run, transfers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Everything that the template shows besides the style; keys are the template's variables."""
     axis = axis_of(run)
     spans = phases_of(run)
@@ -77,6 +83,7 @@ def _content(run: Run) -> dict[str, Any]:
         "speeds": free_table(run.speeds),
         "pair": pair_table(run),
         "twin": free_table(run.twin),
+        "transfers": free_table(transfers),
         "epochs": epochs_table(run),
         "reference": reference_of(run),
         "provenance": provenance_of(run),
@@ -95,6 +102,7 @@ def _sections(content: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("speed", "Speed", "speed" in charts or content["speeds"] or content["choices"]),
         ("pair", "Agreement", content["pair"] or content["twin"]),
         ("probe", "Memorisation", "probe" in charts),
+        ("transfer", "Transfer", content["transfers"]),
         ("provenance", "Provenance", True),
     )
     return [(key, words) for key, words, there in present if there]

@@ -61,9 +61,9 @@ def read_run(run_folder: str | os.PathLike[str]) -> Run:
             "Give the folder that tamis train or tamis demo has written, for example runs/demo."
         )
     remarks: list[str] = []
-    recipe_text = _text(folder / "recipe.toml", remarks)
+    recipe_text = text_of(folder / "recipe.toml", remarks)
     rows = _metrics(folder / "metrics.jsonl", remarks)
-    summary = _json_object(folder / "summary.json")
+    summary = json_object(folder / "summary.json")
     epochs = {fields.values.get("step"): epoch_row(fields) for fields in rows if fields.values["kind"] == "epoch"}
     masks = {
         (fields.values.get("step"), fields.values.get("event")): mask_row(fields)
@@ -75,8 +75,8 @@ def read_run(run_folder: str | os.PathLike[str]) -> Run:
         name=folder.resolve().name,
         finished=summary is not None,
         recipe_text=recipe_text,
-        recipe=_recipe(folder / "recipe.toml", recipe_text),
-        env=_json_object(folder / "env.json") or {},
+        recipe=recipe_of(folder / "recipe.toml", recipe_text),
+        env=json_object(folder / "env.json") or {},
         summary=Summary() if summary is None else read_summary(summary, str(folder / "summary.json")),
         epochs=tuple(sorted(epochs.values(), key=lambda row: row.step)),
         masks=tuple(sorted(masks.values(), key=lambda row: row.step)),
@@ -119,7 +119,7 @@ def _row(line: bytes, where: str) -> Fields:
     return Fields(values, where)
 
 
-def _json_object(path: Path) -> dict[str, Any] | None:
+def json_object(path: Path) -> dict[str, Any] | None:
     """The JSON object in the file, None if there is no such file."""
     return _parse(path.read_bytes(), str(path)) if path.is_file() else None
 
@@ -136,7 +136,8 @@ def _parse(data: bytes, where: str) -> dict[str, Any]:
     return values
 
 
-def _text(path: Path, remarks: list[str]) -> str:
+def text_of(path: Path, remarks: list[str]) -> str:
+    """The text of a recipe; a remark where there is none.  FileError unless it is UTF-8."""
     if not path.is_file():
         remarks.append("There is no recipe.toml: the page cannot say how the run was configured.")
         return ""
@@ -146,7 +147,8 @@ def _text(path: Path, remarks: list[str]) -> str:
         raise FileError(f"{path}: not UTF-8 text ({problem}); the file is damaged.") from None
 
 
-def _recipe(path: Path, text: str) -> dict[str, Any]:
+def recipe_of(path: Path, text: str) -> dict[str, Any]:
+    """The tables of a recipe's text; FileError unless it is TOML."""
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as problem:

@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from tamis.study._results import CellResult, read_results
     from tamis.study._run import StudyResults, run_study
     from tamis.study._statistics import Difference, Estimate, estimate, paired_difference
+    from tamis.study._sweep import TransferSweep, UpstreamModel, load_sweep
+    from tamis.study._sweep_cells import SweepCell, sweep_cells, sweep_models
+    from tamis.study._sweep_run import SweepResults, run_sweep
+    from tamis.study._transfer_figures import transfer_figures, write_transfer_figures
+    from tamis.study._transfer_tables import (
+        TransferStatistics,
+        statistics_records,
+        transfer_statistics,
+    )
+    from tamis.study._transfer_text import statistics_text
 
 _MODULES = {
     "_cells": ("Cell", "cells_of"),
@@ -23,6 +33,12 @@ _MODULES = {
     "_page": ("accuracy_text", "write_study_report"),
     "_run": ("StudyResults", "run_study"),
     "_statistics": ("Difference", "Estimate", "estimate", "paired_difference"),
+    "_sweep": ("TransferSweep", "UpstreamModel", "load_sweep"),
+    "_sweep_cells": ("SweepCell", "sweep_cells", "sweep_models"),
+    "_sweep_run": ("SweepResults", "run_sweep"),
+    "_transfer_figures": ("transfer_figures", "write_transfer_figures"),
+    "_transfer_tables": ("TransferStatistics", "statistics_records", "transfer_statistics"),
+    "_transfer_text": ("statistics_text",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -33,14 +49,28 @@ __all__ = [
     "Estimate",
     "MethodStudy",
     "StudyResults",
+    "SweepCell",
+    "SweepResults",
+    "TransferStatistics",
+    "TransferSweep",
+    "UpstreamModel",
     "accuracy_text",
     "cells_of",
     "estimate",
     "load_study",
+    "load_sweep",
     "paired_difference",
     "read_results",
     "run_study",
+    "run_sweep",
+    "statistics_records",
+    "statistics_text",
+    "sweep_cells",
+    "sweep_models",
+    "transfer_figures",
+    "transfer_statistics",
     "write_study_report",
+    "write_transfer_figures",
 ]
 
 

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
         restore,
         save_checkpoint,
     )
+    from tamis.train._container import load_container, save_container
     from tamis.train._environment import describe_environment
     from tamis.train._evaluate import Evaluation, evaluate
     from tamis.train._export import export_model, load_model
     from tamis.train._fit import fit
-    from tamis.train._interrupt import Interrupted
-    from tamis.train._learning_rate import learning_rate
+    from tamis.train._interrupt import Interrupted, StopRequest
+    from tamis.train._learning_rate import build_optimizer, learning_rate
     from tamis.train._metrics import MetricsLog, read_metrics
     from tamis.train._options import MethodOptions
     from tamis.train._options_registry import OPTIONS
@@ -42,12 +43,13 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "_checkpoint": ("Checkpoint", "checkpoint_of", "load_checkpoint", "load_weights", "restore", "save_checkpoint"),
+    "_container": ("load_container", "save_container"),
     "_environment": ("describe_environment",),
     "_evaluate": ("Evaluation", "evaluate"),
     "_export": ("export_model", "load_model"),
     "_fit": ("fit",),
-    "_interrupt": ("Interrupted",),
-    "_learning_rate": ("learning_rate",),
+    "_interrupt": ("Interrupted", "StopRequest"),
+    "_learning_rate": ("build_optimizer", "learning_rate"),
     "_metrics": ("MetricsLog", "read_metrics"),
     "_ranks": ("RankError", "Ranks"),
     "_recipe": ("Data", "Model", "Optimizer", "Recipe", "Schedule", "Source", "Train"),
@@ -85,7 +87,9 @@ __all__ = [
     "Schedule",
     "Source",
     "StepSpeed",
+    "StopRequest",
     "Train",
+    "build_optimizer",
     "checkpoint_of",
     "describe_environment",
     "dump_recipe",
@@ -95,6 +99,7 @@ __all__ = [
     "fit",
     "learning_rate",
     "load_checkpoint",
+    "load_container",
     "load_model",
     "load_recipe",
     "load_weights",
@@ -105,6 +110,7 @@ __all__ = [
     "read_toml",
     "restore",
     "save_checkpoint",
+    "save_container",
     "save_recipe",
 ]
 

@@ -28,7 +28,7 @@ from tamis.train._recipe_toml import dump_recipe, save_recipe
 from tamis.train._run import Run, load_recipe_data
 
 METRICS = "metrics.jsonl"
-OWN_FILES = ("recipe.toml", "env.json", METRICS, "summary.json", "report.html", "checkpoints", "models")
+OWN_FILES = ("recipe.toml", "env.json", METRICS, "summary.json", "report.html", "checkpoints", "models", "transfer")
 
 
 def fit(

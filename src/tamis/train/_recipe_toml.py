@@ -90,8 +90,11 @@ def parse_table(kind: type[Kind], table: Mapping[str, Any], where: str) -> Kind:
         raise UsageError(f"{where}: {error}") from error
 
 
-def dump_recipe(recipe: Recipe) -> str:
-    """TOML text with every key that has a value; ``parse_recipe(dump_recipe(r)) == r`` for every recipe."""
+def dump_recipe(recipe: Any) -> str:
+    """TOML text with every key that has a value; ``parse_recipe(dump_recipe(r)) == r`` for every recipe.
+
+    Other frozen dataclasses of plain values and tables are written alike; :func:`parse_table` reads them.
+    """
     return "\n".join(_lines(recipe, "")) + "\n"
 
 

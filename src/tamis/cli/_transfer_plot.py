@@ -1,0 +1,68 @@
+"""``tamis transfer plot``: figures of a table of results, each with its numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from tamis.cli._arguments import parse, show
+from tamis.errors import FileError
+
+
+@dataclass(frozen=True)
+class PlotCommand:
+    """Draw TABLE: scores with both intervals, increase by task, upstream against downstream, speed against error.
+
+    Every figure is an SVG file with a CSV file of its numbers beside it. Needs tamis[report].
+    """
+
+    table: Annotated[str, tyro.conf.Positional]
+    """A .csv or .jsonl file of transfer results."""
+    out: str = "figures"
+    """Folder of the figures."""
+    tasks: str = ""
+    """Keep only these tasks, with commas."""
+    selection: Literal["", "last", "best_val", "paper_best_test"] = ""
+    """Which rows count; by default last, else best_val."""
+    scale: Literal["error_difference", "relative_error", "log_error_ratio", "log_odds"] = "log_error_ratio"
+    """Of the tests."""
+    upstream: str = ""
+    """A .csv file with columns method, sparsity, top1, instead of the table's column upstream."""
+    speeds: str = ""
+    """A .csv file with columns arch, kind, method, sparsity, speed_up: measured against dense in one run."""
+    resamples: int = 10000
+    """Of each bootstrap interval."""
+    json: bool = False
+    """Print one JSON object."""
+
+
+def run(arguments: list[str]) -> int:
+    """Exit code 0."""
+    options = parse(PlotCommand, arguments, "tamis transfer plot")
+    from tamis.cli._transfer_stats import statistics_from
+    from tamis.report import require_extra
+    from tamis.study import write_transfer_figures
+
+    require_extra()
+    speeds = _speeds(options.speeds) if options.speeds else None
+    written = [str(path) for path in write_transfer_figures(statistics_from(options), options.out, speeds)]
+    show({"files": written}, "\n".join(written) or "nothing to draw: no sparse model has all its cells", options.json)
+    return 0
+
+
+def _speeds(path: str) -> dict[Any, float]:
+    import csv
+    from pathlib import Path
+
+    try:
+        lines = [line for line in Path(path).read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+        return {
+            (row["arch"], row["kind"], row["method"], float(row["sparsity"])): float(row["speed_up"])
+            for row in csv.DictReader(lines)
+        }
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror})") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileError(f"{path}: {error!r}; expected the columns arch, kind, method, sparsity, speed_up") from None
