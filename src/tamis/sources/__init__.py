@@ -1,0 +1,9 @@
+"""Which of many untrusted data sources to learn from, before fair learning (FLEA, TMLR 2022; extra ``tamis[fair]``)."""
+
+from tamis.sources._classifier import FLEAClassifier
+from tamis.sources._flea import FLEA
+
+__all__ = [
+    "FLEA",
+    "FLEAClassifier",
+]
