@@ -165,7 +165,7 @@ class FLEA(BaseEstimator):
             name: of the source; new.
 
         Raises:
-            UsageError: as for :meth:`fit`; the name is known already; the selector was fitted with fewer than two sources.
+            UsageError: as for :meth:`fit`; the name is known already; fewer than two sources when fitted.
         """
         if not hasattr(self, "_packed"):
             raise UsageError("add_source needs a selector that was fitted with at least two sources")
@@ -278,8 +278,8 @@ class FLEA(BaseEstimator):
             return bool(self.include_sensitive)
         code = _arguments.encode(a, self.groups_, "sensitive_features").astype(bool)
         low, high = X.min(axis=0), X.max(axis=0)
-        same = ((X == high) == code[:, None]).all(axis=0) | ((X == low) == code[:, None]).all(axis=0)
-        binary = ((X == low) | (X == high)).all(axis=0)
+        same = ((high == X) == code[:, None]).all(axis=0) | ((low == X) == code[:, None]).all(axis=0)
+        binary = ((low == X) | (high == X)).all(axis=0)
         return not (same & binary & (low < high)).any()
 
     def _pack(self, X: NDArray[np.float64], y: NDArray[Any], a: NDArray[Any] | None, name: Any) -> PackedSource:

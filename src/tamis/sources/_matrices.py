@@ -20,7 +20,7 @@ MOST_DISPARITY = {"signed": 2.0, "published": 1.0}
 
 @dataclass
 class Matrices:
-    """Symmetric float64 ``(N, N)`` with a zero diagonal, NaN where a pair was not compared; None where not asked for."""
+    """Symmetric float64 ``(N, N)``, zero diagonal, NaN where a pair was not compared; None where not asked for."""
 
     discrepancy: Floats | None
     disparity: Floats | None
