@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from tamis.cli._arguments import parse
+from tamis.cli._arguments import parse, with_json_target
 from tamis.errors import UsageError
 
 _STDOUT = "-"
@@ -58,16 +58,7 @@ def run(arguments: list[str]) -> int:
     if what not in COMMANDS:
         raise UsageError(f"tamis study: expected {' or '.join(map(repr, COMMANDS))}, got {what or 'nothing'!r}")
     kind, work = COMMANDS[what]
-    return work(parse(kind, _with_json_target(arguments[1:]), f"tamis study {what}"))
-
-
-def _with_json_target(arguments: Sequence[str]) -> list[str]:
-    """``--json`` without a file means standard output."""
-    given = list(arguments)
-    for place, word in enumerate(given):
-        if word == "--json" and (place + 1 == len(given) or given[place + 1].startswith("--")):
-            given[place] = f"--json={_STDOUT}"
-    return given
+    return work(parse(kind, with_json_target(arguments[1:]), f"tamis study {what}"))
 
 
 def methods(options: MethodsCommand) -> int:

@@ -73,6 +73,8 @@ class FLEA(BaseEstimator):
         disparity_: float64 ``(N, N)`` in [0, 2] (signed) or [0, 1] (published), or None if not used.
         disbalance_: float64 ``(N, N)`` in [0, 1], or None if not used.
         source_sizes_: int64 ``(N,)``, rows of each source.
+        positive_shares_: float64 ``(N,)``, share of rows of each source with the second class.
+        group_shares_: float64 ``(N,)``, share of rows with the second group; NaN without ``sensitive_features``.
         n_not_converged_: number of fits that hit a limit; their values are still lower bounds.
         classes_: the two values of y (fewer or more only where a single source made no comparison necessary).
         groups_: the two values of ``sensitive_features``, or None.
@@ -159,8 +161,8 @@ class FLEA(BaseEstimator):
     def fit_federated(self, clients: Mapping[Any, SourceClient]) -> FLEA:
         """Compare sources whose rows stay where they are, and choose.
 
-        The result is that of :meth:`fit` on the pooled rows.  ``include_sensitive`` and ``n_jobs`` play no part: whether
-        the sensitive feature is a column is up to the providers.  ``n_rounds_`` tells how often the sources were asked.
+        The result is that of :meth:`fit` on the pooled rows.  ``include_sensitive`` and ``n_jobs`` play no part: it is
+        up to the providers whether the sensitive feature is a column.  ``n_rounds_`` tells how often they were asked.
 
         Args:
             clients: name of the source -> a :class:`FederatedSource`, or what passes messages to one.  They are asked
@@ -372,6 +374,9 @@ class FLEA(BaseEstimator):
         pairs: NDArray[np.int64],
         estimate: Estimate,
     ) -> None:
+        cells = np.stack([summary.cells for summary in summaries]) / self.source_sizes_[:, None]
+        self.positive_shares_ = cells[:, 2] + cells[:, 3]
+        self.group_shares_ = cells[:, 1] + cells[:, 3] if self.groups_ is not None else np.full(len(cells), np.nan)
         fill(matrices, summaries, pairs, self._measures(), estimate)
         self._matrices = matrices
         self._choose()
@@ -410,4 +415,6 @@ class FLEA(BaseEstimator):
         self.scores_, self.ranking_ = np.zeros(1), np.ones(1, dtype=np.int64)
         self.distances_ = self.discrepancy_ = np.zeros((1, 1))
         self.disparity_ = self.disbalance_ = None if a is None else np.zeros((1, 1))
+        self.positive_shares_ = np.array([np.mean(y == self.classes_[-1])])
+        self.group_shares_ = np.array([np.nan if a is None else np.mean(a == a.max())])
         self._forget()
