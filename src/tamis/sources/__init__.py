@@ -1,9 +1,57 @@
 """Which of many untrusted data sources to learn from, before fair learning (FLEA, TMLR 2022; extra ``tamis[fair]``)."""
 
+from tamis.sources._adversarial import AdversarialClassifier
+from tamis.sources._adversary import Adversary, Manipulated
+from tamis.sources._baselines import NaiveClassifier, OracleClassifier
 from tamis.sources._classifier import FLEAClassifier
+from tamis.sources._datasets import load_acs51, load_adult, load_compas, load_drugs, load_german, load_tabular
+from tamis.sources._dro import DROClassifier
+from tamis.sources._ensemble import RobustEnsembleClassifier
 from tamis.sources._flea import FLEA
+from tamis.sources._hterm import HTERMClassifier
+from tamis.sources._konstantinov import KonstantinovClassifier
+from tamis.sources._manipulations import ADVERSARIES, CODES, manipulate
+from tamis.sources._measures import fairness_measures
+from tamis.sources._postprocessed import PostprocessedClassifier
+from tamis.sources._protocol import Split, bad_sources, split_sources
+from tamis.sources._regularised import RegularisedClassifier
+from tamis.sources._resampled import ResampledClassifier, independent_rows
+from tamis.sources._source import Source, as_source, pooled
+from tamis.sources._tabular import TabularData
+from tamis.sources._unaware import UnawareClassifier
 
 __all__ = [
+    "ADVERSARIES",
+    "CODES",
     "FLEA",
+    "AdversarialClassifier",
+    "Adversary",
+    "DROClassifier",
     "FLEAClassifier",
+    "HTERMClassifier",
+    "KonstantinovClassifier",
+    "Manipulated",
+    "NaiveClassifier",
+    "OracleClassifier",
+    "PostprocessedClassifier",
+    "RegularisedClassifier",
+    "ResampledClassifier",
+    "RobustEnsembleClassifier",
+    "Source",
+    "Split",
+    "TabularData",
+    "UnawareClassifier",
+    "as_source",
+    "bad_sources",
+    "fairness_measures",
+    "independent_rows",
+    "load_acs51",
+    "load_adult",
+    "load_compas",
+    "load_drugs",
+    "load_german",
+    "load_tabular",
+    "manipulate",
+    "pooled",
+    "split_sources",
 ]

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-_WORKER = "from tamis.study._worker import serve; serve()"
+_WORKER = "from {} import serve; serve()"
 _PATIENCE = 60.0  # seconds for a step, its checkpoint and the end of the process
 
 
@@ -26,8 +26,10 @@ class Pool:
     cell can finish its step and write a checkpoint.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, module: str = "tamis.study._worker") -> None:
+        """``module`` has the function ``serve`` that the processes run."""
         self.workers = workers
+        self._code = _WORKER.format(module)
         self._threads: list[threading.Thread] = []
         self._processes: dict[int, subprocess.Popen[str]] = {}
         self._stopping = False
@@ -120,7 +122,7 @@ class Pool:
             process = self._processes.get(place)
             if process is None:
                 process = subprocess.Popen(
-                    [sys.executable, "-c", _WORKER],
+                    [sys.executable, "-c", self._code],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     text=True,

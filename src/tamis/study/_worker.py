@@ -12,6 +12,7 @@ import os
 import queue
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ LOG = "log.txt"
 FINISHED, LAST = "summary.json", Path("checkpoints", "last.safetensors")
 
 
-def serve() -> None:
-    """Train what stdin asks for, until it ends or a signal stops a training."""
+def serve(run: Callable[[str, Path], dict[str, Any]] | None = None) -> None:
+    """Answer what stdin asks for with ``run`` (:func:`run_job` if None), until it ends or a signal stops a job."""
     import torch
 
     torch.set_num_threads(1)
@@ -33,7 +34,7 @@ def serve() -> None:
     answer: dict[str, Any] = {}
     while answer.get("state") != "stopped":
         job = json.loads(jobs.get())
-        answer = run_job(job["recipe"], Path(job["folder"]))
+        answer = (run or run_job)(job["recipe"], Path(job["folder"]))
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
