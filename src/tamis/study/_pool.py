@@ -24,12 +24,15 @@ class Pool:
 
     The processes have a session of their own: Ctrl-C reaches this process only, which passes it on once, so that every
     cell can finish its step and write a checkpoint.
+
+    Args:
+        workers: processes.
+        module: what they run: a module whose ``serve()`` answers jobs, see ``tamis.study._worker``.
     """
 
     def __init__(self, workers: int, module: str = "tamis.study._worker") -> None:
-        """``module`` has the function ``serve`` that the processes run."""
         self.workers = workers
-        self._code = _WORKER.format(module)
+        self.module = module
         self._threads: list[threading.Thread] = []
         self._processes: dict[int, subprocess.Popen[str]] = {}
         self._stopping = False
@@ -122,7 +125,7 @@ class Pool:
             process = self._processes.get(place)
             if process is None:
                 process = subprocess.Popen(
-                    [sys.executable, "-c", self._code],
+                    [sys.executable, "-c", _WORKER.format(self.module)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     text=True,

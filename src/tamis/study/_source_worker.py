@@ -10,7 +10,7 @@ from typing import Any
 
 from tamis.storage import write_atomic
 from tamis.study._source_study import SourceCell
-from tamis.study._worker import serve as serve_jobs
+from tamis.study._worker import serve_jobs
 
 
 def serve() -> None:

@@ -22,8 +22,17 @@ LOG = "log.txt"
 FINISHED, LAST = "summary.json", Path("checkpoints", "last.safetensors")
 
 
-def serve(run: Callable[[str, Path], dict[str, Any]] | None = None) -> None:
-    """Answer what stdin asks for with ``run`` (:func:`run_job` if None), until it ends or a signal stops a job."""
+def serve() -> None:
+    """Train the recipes that stdin asks for."""
+    serve_jobs(run_job)
+
+
+def serve_jobs(work: Callable[[str, Path], dict[str, Any]]) -> None:
+    """Do what stdin asks for, until it ends or a signal stops a training.
+
+    Args:
+        work: takes the text of a job and its folder; returns an answer, see :func:`run_job`.
+    """
     import torch
 
     torch.set_num_threads(1)
@@ -34,7 +43,7 @@ def serve(run: Callable[[str, Path], dict[str, Any]] | None = None) -> None:
     answer: dict[str, Any] = {}
     while answer.get("state") != "stopped":
         job = json.loads(jobs.get())
-        answer = (run or run_job)(job["recipe"], Path(job["folder"]))
+        answer = work(job["recipe"], Path(job["folder"]))
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
