@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("tamis.cli.demo", "train a 90 % sparse network on handwritten digits, with pair, checkpoint and report"),
     "train": ("tamis.cli.train", "train from a recipe; flags override the recipe"),
     "prune": ("tamis.cli.prune", "prune a trained checkpoint, one-shot or gradually"),
+    "sieve": ("tamis.cli.sieve", "choose which of many untrusted data sources to learn from"),
     "export": ("tamis.cli.export", "write a trained model as a dense or sparse safetensors file, or as ONNX"),
     "report": ("tamis.cli.report", "write the offline HTML page of a run folder"),
     "bench": ("tamis.cli.bench", "measure the sparse kernels against dense torch on this machine"),

@@ -11,8 +11,12 @@ from typing import Annotated, Any
 
 import tyro
 
+<<<<<<< HEAD
 from tamis.cli._arguments import parse
 from tamis.cli.study_sources import SourcesCommand, sources
+=======
+from tamis.cli._arguments import parse, with_json_target
+>>>>>>> 37f47700fb49f2d3c9e5389ecfc661014cba73e1
 from tamis.errors import UsageError
 
 _STDOUT = "-"
@@ -59,16 +63,7 @@ def run(arguments: list[str]) -> int:
     if what not in COMMANDS:
         raise UsageError(f"tamis study: expected {' or '.join(map(repr, COMMANDS))}, got {what or 'nothing'!r}")
     kind, work = COMMANDS[what]
-    return work(parse(kind, _with_json_target(arguments[1:]), f"tamis study {what}"))
-
-
-def _with_json_target(arguments: Sequence[str]) -> list[str]:
-    """``--json`` without a file means standard output."""
-    given = list(arguments)
-    for place, word in enumerate(given):
-        if word == "--json" and (place + 1 == len(given) or given[place + 1].startswith("--")):
-            given[place] = f"--json={_STDOUT}"
-    return given
+    return work(parse(kind, with_json_target(arguments[1:]), f"tamis study {what}"))
 
 
 def methods(options: MethodsCommand) -> int:

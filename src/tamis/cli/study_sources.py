@@ -74,9 +74,7 @@ def sources(options: SourcesCommand) -> int:
         cluster=options.cluster,
     )
     agreement = compare(found.rows, published)
-    page = write_source_report(
-        found.rows, options.out, agreement=agreement, failed=found.failed, about=found.about
-    )
+    page = write_source_report(found.rows, options.out, agreement=agreement, failed=found.failed, about=found.about)
     result = {
         "about": found.about,
         "results": [{key: None if value != value else value for key, value in row.items()} for row in found.rows],

@@ -7,6 +7,8 @@ from tamis.sources._classifier import FLEAClassifier
 from tamis.sources._datasets import load_acs51, load_adult, load_compas, load_drugs, load_german, load_tabular
 from tamis.sources._dro import DROClassifier
 from tamis.sources._ensemble import RobustEnsembleClassifier
+from tamis.sources._explain import SourceAccount, explain_sources
+from tamis.sources._federated import FederatedSource, SourceClient, message_from_bytes, message_to_bytes
 from tamis.sources._flea import FLEA
 from tamis.sources._hterm import HTERMClassifier
 from tamis.sources._konstantinov import KonstantinovClassifier
@@ -16,7 +18,9 @@ from tamis.sources._postprocessed import PostprocessedClassifier
 from tamis.sources._protocol import Split, bad_sources, split_sources
 from tamis.sources._regularised import RegularisedClassifier
 from tamis.sources._resampled import ResampledClassifier, independent_rows
+from tamis.sources._sieve import Sieved, SieveOptions, sieve_table
 from tamis.sources._source import Source, as_source, pooled
+from tamis.sources._table import DataTable, check_target, read_table, write_rows
 from tamis.sources._tabular import TabularData
 from tamis.sources._unaware import UnawareClassifier
 
@@ -27,7 +31,9 @@ __all__ = [
     "AdversarialClassifier",
     "Adversary",
     "DROClassifier",
+    "DataTable",
     "FLEAClassifier",
+    "FederatedSource",
     "HTERMClassifier",
     "KonstantinovClassifier",
     "Manipulated",
@@ -37,12 +43,18 @@ __all__ = [
     "RegularisedClassifier",
     "ResampledClassifier",
     "RobustEnsembleClassifier",
+    "SieveOptions",
+    "Sieved",
     "Source",
+    "SourceAccount",
+    "SourceClient",
     "Split",
     "TabularData",
     "UnawareClassifier",
     "as_source",
     "bad_sources",
+    "check_target",
+    "explain_sources",
     "fairness_measures",
     "independent_rows",
     "load_acs51",
@@ -52,6 +64,11 @@ __all__ = [
     "load_german",
     "load_tabular",
     "manipulate",
+    "message_from_bytes",
+    "message_to_bytes",
     "pooled",
+    "read_table",
+    "sieve_table",
     "split_sources",
+    "write_rows",
 ]

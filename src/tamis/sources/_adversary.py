@@ -96,6 +96,6 @@ class Adversary(BaseEstimator):
         if self.sensitive_column is False:
             return None
         if self.sensitive_column is None:
-            same = np.flatnonzero((whole.X == whole.a[:, None]).all(axis=0))
+            same = np.flatnonzero((whole.a[:, None] == whole.X).all(axis=0))
             return int(same[-1]) if len(same) else None
         return group_column(whole.X, whole.a, self.sensitive_column)

@@ -26,7 +26,7 @@ def check_numeric(X: Any) -> None:
     dtypes = getattr(X, "dtypes", None)
     if dtypes is None or not hasattr(X, "columns"):
         return
-    text = [str(c) for c, t in zip(X.columns, dtypes, strict=True) if not (getattr(t, "kind", "O") in "biuf")]
+    text = [str(c) for c, t in zip(X.columns, dtypes, strict=True) if getattr(t, "kind", "O") not in "biuf"]
     if text:
         shown = ", ".join(map(repr, text[:5])) + (", ..." if len(text) > 5 else "")
         raise UsageError(NOT_NUMERIC.format(s="s" if len(text) > 1 else "", shown=shown))

@@ -14,7 +14,7 @@ from tamis.sources._packing import Floats
 def bfgs(start: Floats, tolerance: float, max_iter: int) -> Generator[Floats, Point, Solution]:
     """Minimise from ``start`` until no element of the gradient exceeds ``tolerance``.
 
-    Source: Nocedal and Wright, Numerical Optimization (2006), algorithm 6.1 with an identity as the first inverse Hessian.
+    Source: Nocedal and Wright, Numerical Optimization (2006), algorithm 6.1, first inverse Hessian 1.
     """
     theta = start
     here = yield theta

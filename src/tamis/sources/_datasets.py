@@ -149,7 +149,9 @@ def load_acs51(folder: Any = None) -> TabularData:
     try:
         frame = pd.read_parquet(file, columns=needed)
     except (OSError, ValueError) as error:
-        raise FileError(f"{file}: cannot be read ({' '.join(str(error).split())}); expected {', '.join(needed)}") from error
+        raise FileError(
+            f"{file}: cannot be read ({' '.join(str(error).split())}); expected {', '.join(needed)}"
+        ) from error
     categorical = pd.DataFrame(
         {
             "AGEP": binned(frame["AGEP"], AGE),
@@ -195,4 +197,6 @@ def load_tabular(name: str, folder: str | os.PathLike[str] | None = None) -> Tab
 def _only(where: str, name: str, column: Any, expected: tuple[str, str]) -> None:
     found = set(column.unique().tolist())
     if not found <= set(expected):
-        raise FileError(f"{where}: column {name!r} has {sorted(map(str, found))[:6]}; expected {' and '.join(expected)}")
+        raise FileError(
+            f"{where}: column {name!r} has {sorted(map(str, found))[:6]}; expected {' and '.join(expected)}"
+        )

@@ -131,9 +131,7 @@ class _Game:
         violations = self._violations(p)
         residual = self.row_weights * (p - self.y)
         slopes = []
-        for rows, weights, found, multiplier in zip(
-            self.rows, self.weights, violations, self.multipliers, strict=True
-        ):
+        for rows, weights, found, multiplier in zip(self.rows, self.weights, violations, self.multipliers, strict=True):
             push = multiplier * found.sign / weights.sum()
             residual[rows] += push * weights * p[rows] * (1 - p[rows])
             slopes.append(push * (p[rows] - found.rate))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -15,9 +15,12 @@ from sklearn.utils.validation import validate_data
 
 from tamis.errors import UsageError
 from tamis.sources import _arguments, _selection
-from tamis.sources._matrices import COMPONENTS, Matrices, Measures, empty_matrices, enlarged, fill
-from tamis.sources._packing import PackedSource, pack_source
+from tamis.sources._federated import Coordinator, SourceClient
+from tamis.sources._matrices import COMPONENTS, Estimate, Matrices, Measures, empty_matrices, enlarged, fill
+from tamis.sources._packing import PackedSource, SourceSummary, pack_source
+from tamis.sources._pair import Wanted
 from tamis.sources._plot import plot_sources
+from tamis.sources._tiles import compare_in_tiles
 
 NO_GUARANTEE = (
     "n_clean keeps {keep} of {sources} sources; with half or fewer there is no guarantee that any kept source is clean"
@@ -70,6 +73,8 @@ class FLEA(BaseEstimator):
         disparity_: float64 ``(N, N)`` in [0, 2] (signed) or [0, 1] (published), or None if not used.
         disbalance_: float64 ``(N, N)`` in [0, 1], or None if not used.
         source_sizes_: int64 ``(N,)``, rows of each source.
+        positive_shares_: float64 ``(N,)``, share of rows of each source with the second class.
+        group_shares_: float64 ``(N,)``, share of rows with the second group; NaN without ``sensitive_features``.
         n_not_converged_: number of fits that hit a limit; their values are still lower bounds.
         classes_: the two values of y (fewer or more only where a single source made no comparison necessary).
         groups_: the two values of ``sensitive_features``, or None.
@@ -129,7 +134,7 @@ class FLEA(BaseEstimator):
             X: ``(n, d)``, numeric and finite.
             y: ``(n,)`` with two values.
             sensitive_features: ``(n,)`` with two values; None compares by discrepancy only.
-            sources: ``(n,)``, the source of each row (numbers or text); None or a single source keeps everything.
+            sources: ``(n,)``, the source of each row (numbers or text); None or one source keeps everything.
 
         Raises:
             UsageError: a parameter, a value or a shape does not fit; a source lacks a group.
@@ -149,8 +154,40 @@ class FLEA(BaseEstimator):
             self._pack(X[of], y[of], None if a is None else a[of], name)
             for of, name in zip(rows, self.sources_.tolist(), strict=True)
         ]
-        self._references = self._draw_references()
-        self._compare(empty_matrices(len(rows), self._measures()), self._pairs())
+        self._draw_references(len(rows))
+        self._compare(empty_matrices(len(rows), self._measures()), self._pairs(len(rows)))
+        return self
+
+    def fit_federated(self, clients: Mapping[Any, SourceClient]) -> FLEA:
+        """Compare sources whose rows stay where they are, and choose.
+
+        The result is that of :meth:`fit` on the pooled rows.  ``include_sensitive`` and ``n_jobs`` play no part: it is
+        up to the providers whether the sensitive feature is a column.  ``n_rounds_`` tells how often they were asked.
+
+        Args:
+            clients: name of the source -> a :class:`FederatedSource`, or what passes messages to one.  They are asked
+                concurrently, each in one thread at a time.
+
+        Raises:
+            UsageError: an answer is malformed; fewer than two sources; a source lacks a group.
+        """
+        self._check_parameters()
+        if len(clients) < 2:
+            raise UsageError(f"fit_federated needs at least two sources to compare, got {len(clients)}")
+        coordinator = Coordinator({name: clients[name] for name in sorted(clients)})
+        self._forget()
+        self.sources_ = np.array(coordinator.names)
+        self.source_sizes_ = np.array([summary.size for summary in coordinator.summaries], dtype=np.int64)
+        self.classes_ = np.array([0, 1])
+        self.groups_ = np.array([0, 1]) if coordinator.groups else None
+        self.n_features_in_ = coordinator.columns
+        for name, summary in zip(coordinator.names, coordinator.summaries, strict=True):
+            self._check_groups(summary, name)
+        count = len(coordinator.names)
+        self._draw_references(count)
+        matrices = empty_matrices(count, self._measures())
+        self._fill(matrices, coordinator.summaries, self._pairs(count), coordinator.compare)
+        self.n_rounds_ = coordinator.rounds
         return self
 
     def add_source(self, X: ArrayLike, y: ArrayLike, *, sensitive_features: ArrayLike | None = None, name: Any) -> FLEA:
@@ -165,7 +202,7 @@ class FLEA(BaseEstimator):
             name: of the source; new.
 
         Raises:
-            UsageError: as for :meth:`fit`; the name is known already; the selector was fitted with fewer than two sources.
+            UsageError: as for :meth:`fit`; the name is known already; fewer than two sources when fitted.
         """
         if not hasattr(self, "_packed"):
             raise UsageError("add_source needs a selector that was fitted with at least two sources")
@@ -177,7 +214,7 @@ class FLEA(BaseEstimator):
         packed = self._pack(X, y, a, name)
         count = len(self._packed)
         self._packed = [*self._packed, packed]
-        self.sources_ = np.append(self.sources_, name) if count else np.array([name])
+        self.sources_ = np.append(self.sources_, name)
         self.source_sizes_ = np.append(self.source_sizes_, len(y))
         olds = np.arange(count) if self._references is None else self._references
         pairs = np.stack([olds, np.full(len(olds), count)], axis=1).astype(np.int64)
@@ -246,8 +283,8 @@ class FLEA(BaseEstimator):
                 raise UsageError(f"{name}={getattr(self, name)!r}: expected one of {', '.join(map(repr, allowed))}")
         if isinstance(self.components, str) or not self.components or not set(self.components) <= set(COMPONENTS):
             raise UsageError(f"components={self.components!r}: expected some of {', '.join(map(repr, COMPONENTS))}")
-        if self.n_clean != "auto":  # the number is checked against the sources later
-            _selection.number_to_keep(self.n_clean if not isinstance(self.n_clean, Integral) else 1, 1)
+        if not isinstance(self.n_clean, Integral) or isinstance(self.n_clean, bool):  # integers wait for the sources
+            _selection.number_to_keep(self.n_clean, 1)
         if not (isinstance(self.gtol, Real) and self.gtol > 0):
             raise UsageError(f"gtol={self.gtol!r}: expected a positive number")
         for name in ("max_iter", "n_references"):
@@ -276,27 +313,30 @@ class FLEA(BaseEstimator):
         """Whether the sensitive feature becomes a column for the scores."""
         if self.include_sensitive != "auto":
             return bool(self.include_sensitive)
-        code = _arguments.encode(a, self.groups_, "sensitive_features").astype(bool)
+        code = a == a.max()
         low, high = X.min(axis=0), X.max(axis=0)
-        same = ((X == high) == code[:, None]).all(axis=0) | ((X == low) == code[:, None]).all(axis=0)
-        binary = ((X == low) | (X == high)).all(axis=0)
+        same = ((high == X) == code[:, None]).all(axis=0) | ((low == X) == code[:, None]).all(axis=0)
+        binary = ((low == X) | (high == X)).all(axis=0)
         return not (same & binary & (low < high)).any()
 
     def _pack(self, X: NDArray[np.float64], y: NDArray[Any], a: NDArray[Any] | None, name: Any) -> PackedSource:
-        label = _arguments.encode(y, self.classes_, "y")
-        group = None if a is None else _arguments.encode(a, self.groups_, "sensitive_features")
-        if group is not None and self._with_sensitive:
-            X = np.column_stack([X, group])
+        label, group = _arguments.encode(y, self.classes_, "y"), None
+        if a is not None and self.groups_ is not None:
+            group = _arguments.encode(a, self.groups_, "sensitive_features")
+            if self._with_sensitive:
+                X = np.column_stack([X, group])
         packed = pack_source(X, label, group)
-        if group is not None and "disparity" in self.components and min(packed.summary.group_sizes) == 0:
-            missing = (
-                self.groups_[int(packed.summary.group_sizes[1] == 0)] if len(self.groups_) == 2 else "a second value"
-            )
-            text = EMPTY_GROUP.format(name=name, group=missing)
-            if self.on_empty_group == "error":
-                raise UsageError(f"{text}; leave it out, or set on_empty_group='max' to treat it as most suspect")
-            warnings.warn(f"{text}: its disparity to all others is set to the largest value", UserWarning, stacklevel=4)
+        self._check_groups(packed.summary, name)
         return packed
+
+    def _check_groups(self, summary: SourceSummary, name: Any) -> None:
+        if self.groups_ is None or "disparity" not in self.components or min(summary.group_sizes) > 0:
+            return
+        missing = self.groups_[int(summary.group_sizes[1] == 0)] if len(self.groups_) == 2 else "a second value"
+        text = EMPTY_GROUP.format(name=name, group=missing)
+        if self.on_empty_group == "error":
+            raise UsageError(f"{text}; leave it out, or set on_empty_group='max' to treat it as most suspect")
+        warnings.warn(f"{text}: its disparity to all others is set to the largest value", UserWarning, stacklevel=4)
 
     # -- comparing and choosing ---------------------------------------------------------------------------------------
 
@@ -306,28 +346,51 @@ class FLEA(BaseEstimator):
             raise UsageError(f"components={self.components!r} need sensitive_features, which were not given")
         return Measures(used, self.disparity, float(self.gtol), int(self.max_iter))
 
-    def _draw_references(self) -> NDArray[np.int64] | None:
-        count = len(self._packed)
-        if self.n_references is None or self.n_references >= count:
-            return None
-        return np.sort(check_random_state(self.random_state).permutation(count)[: self.n_references])
+    def _draw_references(self, count: int) -> None:
+        self._references = None
+        if self.n_references is not None and self.n_references < count:
+            drawn = check_random_state(self.random_state).permutation(count)[: self.n_references]
+            self._references = np.sort(drawn).astype(np.int64)
 
-    def _pairs(self) -> NDArray[np.int64]:
-        i, j = np.triu_indices(len(self._packed), 1)
+    def _pairs(self, count: int) -> NDArray[np.int64]:
+        i, j = np.triu_indices(count, 1)
         if self._references is not None:
             wanted = np.isin(i, self._references) | np.isin(j, self._references)
             i, j = i[wanted], j[wanted]
         return np.stack([i, j], axis=1).astype(np.int64)
 
     def _compare(self, matrices: Matrices, pairs: NDArray[np.int64]) -> None:
-        fill(matrices, self._packed, pairs, self._measures(), self.n_jobs, self.verbose)
+        packed = self._packed
+
+        def estimate(some: NDArray[np.int64], wanted: Wanted) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+            return compare_in_tiles(packed, some, wanted, self.n_jobs, self.verbose)
+
+        self._fill(matrices, [source.summary for source in packed], pairs, estimate)
+
+    def _fill(
+        self,
+        matrices: Matrices,
+        summaries: Sequence[SourceSummary],
+        pairs: NDArray[np.int64],
+        estimate: Estimate,
+    ) -> None:
+        cells = np.stack([summary.cells for summary in summaries]) / self.source_sizes_[:, None]
+        self.positive_shares_ = cells[:, 2] + cells[:, 3]
+        self.group_shares_ = cells[:, 1] + cells[:, 3] if self.groups_ is not None else np.full(len(cells), np.nan)
+        fill(matrices, summaries, pairs, self._measures(), estimate)
         self._matrices = matrices
         self._choose()
 
+    def _forget(self) -> None:
+        """Drop what an earlier fit left for add_source."""
+        for left_over in ("_packed", "_matrices", "_references"):
+            if hasattr(self, left_over):
+                delattr(self, left_over)
+
     def _choose(self) -> None:
-        sources, matrices = len(self._packed), self._matrices
-        self.discrepancy_, self.disparity_ = matrices.discrepancy, matrices.disparity
-        self.disbalance_, self.n_not_converged_ = matrices.disbalance, matrices.not_converged
+        sources, matrices = len(self.sources_), self._matrices
+        self.discrepancy_, self.disparity_, self.disbalance_ = (matrices.parts.get(name) for name in COMPONENTS)
+        self.n_not_converged_ = matrices.not_converged
         self.distances_ = matrices.distances(self.aggregation)
         if sources < 3:
             warnings.warn(FEW_SOURCES.format(sources=sources), UserWarning, stacklevel=4)
@@ -352,6 +415,6 @@ class FLEA(BaseEstimator):
         self.scores_, self.ranking_ = np.zeros(1), np.ones(1, dtype=np.int64)
         self.distances_ = self.discrepancy_ = np.zeros((1, 1))
         self.disparity_ = self.disbalance_ = None if a is None else np.zeros((1, 1))
-        for left_over in ("_packed", "_matrices", "_references"):
-            if hasattr(self, left_over):
-                delattr(self, left_over)
+        self.positive_shares_ = np.array([np.mean(y == self.classes_[-1])])
+        self.group_shares_ = np.array([np.nan if a is None else np.mean(a == a.max())])
+        self._forget()

@@ -51,7 +51,7 @@ def group_column(X: Array, a: Array, given: int | None) -> int:
         UsageError: that column does not hold ``a``, or none does.
     """
     if given is None:
-        same = np.flatnonzero((X == a[:, None]).all(axis=0))
+        same = np.flatnonzero((a[:, None] == X).all(axis=0))
         if not len(same):
             raise UsageError("no column of X equals the sensitive feature (0 and 1); append it to X as a column")
         return int(same[-1])

@@ -1,7 +1,7 @@
 """The line search of Moré and Thuente for the strong Wolfe conditions, as a coroutine.
 
-Source: Moré and Thuente, Line search algorithms with guaranteed sufficient decrease, ACM TOMS 20 (1994), in the form of
-MINPACK-2 (safeguards, modified function of the first stage) that SciPy's BFGS uses too.
+Source: Moré and Thuente, Line search algorithms with guaranteed sufficient decrease, ACM TOMS 20 (1994), in the form
+of MINPACK-2 (safeguards, modified function of the first stage) that SciPy's BFGS uses too.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tamis.errors import UsageError
-from tamis.sources._source import Array, Source, pooled, with_groups
+from tamis.sources._source import Source, pooled, with_groups
 
 # (source, pool of all sources before any manipulation, column of X that holds a or None, random numbers) -> source
 Manipulation = Callable[[Source, Source, "int | None", np.random.RandomState], Source]
@@ -96,7 +96,9 @@ def random_anchor(v: int) -> Manipulation:
             rows = np.flatnonzero((pool.a == group) & (pool.y == 1 - label))
             wanted = int((source.y == label).sum())
             if not len(anchors):
-                raise UsageError(f"randomanchor#{v}: the source has no row of group {group} with label {label} as anchor")
+                raise UsageError(
+                    f"randomanchor#{v}: the source has no row of group {group} with label {label} as anchor"
+                )
             if not len(rows):
                 raise UsageError(f"randomanchor#{v}: no source has a row of group {group} with label {1 - label}")
             anchor = source.X[anchors[random.permutation(len(anchors))[0]]]

@@ -1,6 +1,6 @@
 """The estimates for one pair of sources, as a coroutine that asks both sources for sums over their rows.
 
-Source: Iofinova, Konstantinov and Lampert, FLEA: Provably Robust Fair Multisource Learning from Unreliable Training Data
+Source: Iofinova, Konstantinov, Lampert, FLEA: Provably Robust Fair Multisource Learning from Unreliable Training Data
 (TMLR 2022), section 4.1: discrepancy and disparity by logistic regression.  The signed disparity is this project's.
 """
 
@@ -148,7 +148,7 @@ def _gaps(
 
 
 def _ask(side: int, term: Term, scaler: PairScaler, theta: Floats, hessian: bool = False) -> Ask:
-    """The question in the source's own coordinates: the scaler is folded into the coefficients, data is never copied."""
+    """The question in the source's own coordinates: the scaler is folded into the coefficients, no data is copied."""
     slopes = theta[1:] / scaler.scale
     intercept = theta[0] - scaler.shifts[side] @ slopes
     return Ask(side, Question(term, np.concatenate([[intercept], slopes]), hessian))

@@ -23,14 +23,16 @@ def majority(sources: int) -> int:
     return sources // 2 + 1
 
 
-def number_to_keep(n_clean: int | float | None, sources: int) -> int:
+def number_to_keep(n_clean: int | float | str | None, sources: int) -> int:
     """K of ``n_clean``: a number of sources, a fraction of them that is kept (rounded up), or None for the majority.
+
+    ``"auto"`` begins with the majority too.
 
     Raises:
         UsageError: it is no such number, or more than there are sources.
     """
-    if n_clean is None:
-        return majority(sources)
+    if n_clean is None or n_clean == "auto":
+        return majority(sources) if sources > 1 else sources
     if isinstance(n_clean, (bool, np.bool_, str)) or not isinstance(n_clean, (int, float, np.integer, np.floating)):
         raise UsageError(f"n_clean={n_clean!r}: expected a number of sources, a fraction in (0, 1), None or 'auto'")
     if isinstance(n_clean, (float, np.floating)):
@@ -76,7 +78,7 @@ def grow_from_core(distances: Floats) -> NDArray[np.bool_]:
         bool ``(N,)``.
     """
     sources = len(distances)
-    core = majority(sources) if sources > 1 else sources
+    core = number_to_keep(None, sources)
     kept = np.zeros(sources, dtype=bool)
     kept[smallest(scores(distances, core), core)] = True
     while not kept.all():

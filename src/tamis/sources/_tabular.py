@@ -113,7 +113,9 @@ def read_table(name: str, folder: str | os.PathLike[str] | None, needed: Sequenc
         raise FileError(f"{file}: cannot be read as CSV ({' '.join(str(error).split())})") from error
     lacking = [column for column in needed if column not in frame.columns]
     if lacking:
-        raise FileError(f"{file}: lacks the columns {', '.join(lacking)}; found {', '.join(map(str, frame.columns[:40]))}")
+        raise FileError(
+            f"{file}: lacks the columns {', '.join(lacking)}; found {', '.join(map(str, frame.columns[:40]))}"
+        )
     return frame
 
 

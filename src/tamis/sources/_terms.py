@@ -53,7 +53,7 @@ class Answer:
 
     Attributes:
         value: the sum; for ``DECISIONS`` the number of wrong predictions.
-        gradient: float64 ``(d + 1,)``; for ``DECISIONS`` float64 ``(2,)``, positive predictions in group 0 and in group 1.
+        gradient: float64 ``(d + 1,)``; for ``DECISIONS`` float64 ``(2,)``, positive predictions in group 0 and 1.
         hessian: float64 ``(d + 1, d + 1)`` if asked for, else None.
     """
 

@@ -74,7 +74,19 @@ def read_published(file: Path) -> dict[Key, tuple[float, float, float | None]]:
     Raises:
         FileError: the file is missing, too large or has other columns.
     """
-    needed = "dataset n_sources n_adv adversary classifier seed method learner accuracy fairness bad_frac".split()
+    needed = [
+        "dataset",
+        "n_sources",
+        "n_adv",
+        "adversary",
+        "classifier",
+        "seed",
+        "method",
+        "learner",
+        "accuracy",
+        "fairness",
+        "bad_frac",
+    ]
     try:
         opened = gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")
         with opened as stream:

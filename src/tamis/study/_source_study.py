@@ -49,7 +49,7 @@ class SourceStudy:
             _each_once(key, getattr(self, key), known)
         if not self.seeds:
             raise UsageError("seeds: expected at least one")
-        if not 2 <= self.n_sources:
+        if not self.n_sources >= 2:
             raise UsageError(f"n_sources = {self.n_sources}: expected at least 2")
         if not 0 <= self.n_bad < self.n_sources:
             raise UsageError(f"n_bad = {self.n_bad}: expected 0 to {self.n_sources - 1}")
