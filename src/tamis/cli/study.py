@@ -11,12 +11,8 @@ from typing import Annotated, Any
 
 import tyro
 
-<<<<<<< HEAD
-from tamis.cli._arguments import parse
-from tamis.cli.study_sources import SourcesCommand, sources
-=======
 from tamis.cli._arguments import parse, with_json_target
->>>>>>> 37f47700fb49f2d3c9e5389ecfc661014cba73e1
+from tamis.cli.study_sources import SourcesCommand, sources
 from tamis.errors import UsageError
 
 _STDOUT = "-"

@@ -34,8 +34,8 @@ class AdversarialClassifier(LinearClassifier):
     """Logistic regression that also maximises the loss of an adversary (Wadsworth et al. 2018, arXiv 1807.00199).
 
     The adversary predicts the group from the logit z as ``v · z - b``.  Each of ``steps`` full-batch steps moves theta
-    down ``mean CE(y) - eta · mean CE(a)`` and then (b, v), from (0, 0), down ``eta · mean CE(a)`` at the new theta, both
-    with Adam.  Theta starts from a ridge logistic regression (C = 1).
+    down ``mean CE(y) - eta · mean CE(a)`` and then (b, v), from (0, 0), down ``eta · mean CE(a)`` at the new theta,
+    both with Adam.  Theta starts from a ridge logistic regression (C = 1).
 
     Args:
         eta: weight of the adversary's loss.

@@ -22,7 +22,8 @@ def two_classes(y: Array) -> tuple[Array, Array]:
     if len(classes) > 2:
         # scikit-learn's own checks look for this beginning.
         raise UsageError(
-            f"Only binary classification is supported. The type of the target is multiclass: y has {len(classes)} classes"
+            "Only binary classification is supported. The type of the target is multiclass: "
+            f"y has {len(classes)} classes"
         )
     if len(classes) < 2:
         raise UsageError(f"y has one class only, {classes.tolist()}; expected two")

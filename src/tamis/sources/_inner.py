@@ -32,8 +32,8 @@ def fit_inner(
 ) -> Any:
     """Fit ``inner`` with the metadata it takes; returns it.
 
-    With routing enabled it gets what it requests (``inner.set_fit_request(...)``); otherwise every name that its ``fit``
-    has as a parameter.
+    With routing enabled it gets what it requests (``inner.set_fit_request(...)``); otherwise every name that its
+    ``fit`` has as a parameter.
 
     Args:
         owner: the meta-estimator, whose routing is asked.

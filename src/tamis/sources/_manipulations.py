@@ -69,7 +69,7 @@ def resample(v: int) -> Manipulation:
             rows = np.flatnonzero((pool.a == group) & (pool.y == 1 - label))
             if len(places) and not len(rows):
                 raise UsageError(
-                    f"resample#{v}: no source has a row of group {group} with label {1 - label} to put in place of others"
+                    f"resample#{v}: no source has a row of group {group} with label {1 - label} that could replace others"
                 )
             # As often as more rows are wanted than the pool has, all of it in order; the rest is drawn.
             taken = np.tile(rows, (len(places) - 1) // len(rows) if len(places) else 0)
@@ -97,7 +97,7 @@ def random_anchor(v: int) -> Manipulation:
             wanted = int((source.y == label).sum())
             if not len(anchors):
                 raise UsageError(
-                    f"randomanchor#{v}: the source has no row of group {group} with label {label} as anchor"
+                    f"randomanchor#{v}: no row of group {group} with label {label} in the source, as anchor"
                 )
             if not len(rows):
                 raise UsageError(f"randomanchor#{v}: no source has a row of group {group} with label {1 - label}")

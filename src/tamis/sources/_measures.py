@@ -22,8 +22,8 @@ def fairness_measures(y: Array, decisions: Array, a: Array, scores: Array | None
 
     Returns:
         ``accuracy``; ``dp_violation`` (difference of the groups' positive rates) and ``fairness`` (1 minus it);
-        ``eo_violation`` (difference of true-positive rates); ``eodds_violation`` (the larger of the differences of true-
-        and false-positive rates); ``auc``, NaN without scores; ``data_pr`` and ``cls_pr`` (shares of y = 1 and of
+        ``eo_violation`` (difference of true-positive rates); ``eodds_violation`` (the larger of the differences of
+        true- and false-positive rates); ``auc``, NaN without scores; ``data_pr`` and ``cls_pr`` (shares of y = 1 and of
         positive decisions); ``group0_ratio`` (share of a = 0).  NaN where a cell is empty.
     """
     groups = [a == 0, a == 1]

@@ -23,8 +23,8 @@ MARGIN = 1e-9  # below a published threshold, so that its row is positive whatev
 class PostprocessedClassifier(LinearClassifier):
     """A linear classifier whose threshold depends on the group, so that both have the same rate of positive decisions.
 
-    Of 101 rates the one with the most correct decisions on the training rows is taken (after Hardt et al., NeurIPS 2016,
-    for demographic parity).  The thresholds become part of the weights, so the groups must be a column of ``X``; no
+    Of 101 rates the one with the most correct decisions on the training rows is taken (after Hardt et al., NeurIPS
+    2016, for demographic parity).  The thresholds become part of the weights, so the groups must be a column of ``X``; no
     sensitive features are asked for at prediction.  For estimators that are not linear take Fairlearn's
     ``ThresholdOptimizer``.
 
@@ -102,7 +102,7 @@ def equal_rates(
 
 
 def published_curve(z: Array, y: Array) -> tuple[Array, Array]:
-    """Thresholds and numbers of correct decisions of one group at the 101 rates, thresholds on the logits themselves."""
+    """Thresholds and numbers of correct decisions of one group at the 101 rates; thresholds lie on the logits."""
     order = np.argsort(z, kind="stable")
     rates = np.arange(1, len(z) + 1) / len(z)
     correct = np.cumsum(1 - 2 * y[order]) + y.sum()

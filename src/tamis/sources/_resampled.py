@@ -64,8 +64,8 @@ class ResampledClassifier(ClassifierMixin, BaseEstimator):
         for group, label in CELLS:
             if not ((a == group) & (coded == label)).any():
                 raise UsageError(
-                    f"no row has group {self.groups_[group]!r} and label {self.classes_[label]!r}: label and group cannot "
-                    "be made independent by drawing rows; take another learner"
+                    f"no row has group {self.groups_[group]!r} and label {self.classes_[label]!r}: label and group "
+                    "cannot be made independent by drawing rows; take another learner"
                 )
         self.rows_ = independent_rows(coded, a, check_random_state(self.random_state))
         self.estimator_ = clone(self._inner()).fit(X[self.rows_], y[self.rows_])

@@ -19,8 +19,8 @@ Array = np.ndarray[Any, Any]
 class TabularData:
     """A table with binary labels and groups.
 
-    ``X`` float64 (n, d); ``y`` and ``a`` int64 (n,), 0 or 1; ``columns`` the d names; ``sensitive_column`` the column of
-    ``X`` that equals ``a``; ``sources`` labels (n,) of the table's own sources, or None.
+    ``X`` float64 (n, d); ``y`` and ``a`` int64 (n,), 0 or 1; ``columns`` the d names; ``sensitive_column`` the column
+    of ``X`` that equals ``a``; ``sources`` labels (n,) of the table's own sources, or None.
     """
 
     name: str

@@ -40,7 +40,7 @@ class UnawareClassifier(LinearClassifier):
         theta, self.converged_ = fit_logistic(X, coded, C=np.inf, tol=self.tol, max_iter=self.max_iter)
         if not self.converged_:
             warnings.warn(
-                f"L-BFGS did not meet tol = {self.tol} in {self.max_iter} iterations; scale the columns or raise max_iter",
+                f"L-BFGS did not meet tol = {self.tol} in {self.max_iter} iterations; scale columns or raise max_iter",
                 ConvergenceWarning,
                 stacklevel=2,
             )

@@ -2,8 +2,8 @@
 
 All random draws come from one legacy generator in the published order: resampling of the original pool and of the clean
 pool; the adversary; resampling of the naive pool, of Konstantinov's and of FLEA's choice; of each source for the
-ensemble and for hTERM; DRO.  Draws are made whether or not their learner is asked for, so that a cell with fewer methods
-has the same numbers.
+ensemble and for hTERM; DRO.  Draws are made whether or not their learner is asked for, so that a cell with fewer
+methods has the same numbers.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def source_cell_rows(cell: SourceCell, data: TabularData) -> list[dict[str, Any]
     """The results of one cell: one row for each method and learner.
 
     Returns:
-        Rows with ``method``, ``learner``, the measures of :func:`tamis.sources.fairness_measures` on the clean test part,
-        ``bad_frac`` (share of bad sources among the kept ones; None where the method selects none), ``kept`` (positions
+        Rows with ``method``, ``learner``, the measures of :func:`tamis.sources.fairness_measures` on the clean test
+        part, ``bad_frac`` (share of bad sources among the kept ones; None where the method selects none), ``kept`` (positions
         of the kept sources), for FLEA ``bad_frac_`` of each component alone, and ``cpu_s`` of the selection.
     """
     # Published learners stop unconverged on unscaled columns; that is part of what is reproduced.

@@ -29,9 +29,9 @@ class Agreement:
     """Of one setting, method and learner: how near our numbers are to the published ones.
 
     ``cells`` compared; how many have the ``equal_accuracy`` and ``equal_fairness`` (to .0011); mean ``accuracy`` and
-    ``fairness`` of ours and how much they are above the published mean; the largest difference of a mean over seeds for
-    one adversary, and how many of ``adversaries`` have both within .005.  ``equal_kept`` of ``selections`` have the same
-    share of bad sources.
+    ``fairness`` of ours and how much they are above the published mean; the largest difference of a mean over seeds
+    for one adversary, and how many of ``adversaries`` have both within .005.  ``equal_kept`` of ``selections`` have the
+    same share of bad sources.
     """
 
     setting: tuple[str, int, int]
@@ -88,8 +88,7 @@ def read_published(file: Path) -> dict[Key, tuple[float, float, float | None]]:
         "bad_frac",
     ]
     try:
-        opened = gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")
-        with opened as stream:
+        with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as stream:
             content = stream.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
             raise FileError(f"{file}: holds more than {MOST_BYTES:,} bytes; expected the published results")

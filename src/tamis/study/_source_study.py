@@ -12,6 +12,7 @@ LEARNERS = ("none", "regularised", "preprocessing", "postprocessing", "adversari
 METHODS = (
     "original", "oracle", "naive", "konstantinov2020", "flea", "flea_signed", "robust_ensemble", "hterm", "dro",
 )  # fmt: skip
+OWN_SOURCES = {"acs51": 51}  # tables that come with sources
 DATA = ("compas", "drugs", "german", "adult", "acs51")
 # As tamis.sources.ADVERSARIES, repeated so that flags are known before scikit-learn is imported; a test compares them.
 ADVERSARIES = (
@@ -34,7 +35,7 @@ class SourceStudy:
     adversaries: tuple[str, ...] = ADVERSARIES
     """Published names of adversaries."""
     methods: tuple[str, ...] = METHODS
-    """How sources become training data; ``flea`` is the published disparity, ``flea_signed`` the default one of FLEA."""
+    """How sources become training data; ``flea`` has the published disparity, ``flea_signed`` the signed one."""
     learners: tuple[str, ...] = LEARNERS
     """Fair learners; hterm knows the first, third and fourth, dro the second."""
     n_sources: int = 5
@@ -51,8 +52,10 @@ class SourceStudy:
             raise UsageError("seeds: expected at least one")
         if not self.n_sources >= 2:
             raise UsageError(f"n_sources = {self.n_sources}: expected at least 2")
-        if not 0 <= self.n_bad < self.n_sources:
-            raise UsageError(f"n_bad = {self.n_bad}: expected 0 to {self.n_sources - 1}")
+        for data in self.data:
+            most = OWN_SOURCES.get(data, self.n_sources) - 1
+            if not 0 <= self.n_bad <= most:
+                raise UsageError(f"n_bad = {self.n_bad}: expected 0 to {most} for {data}")
 
 
 @dataclass(frozen=True)
@@ -75,21 +78,14 @@ class SourceCell:
 
 def source_cells(study: SourceStudy) -> tuple[SourceCell, ...]:
     """All cells, seed by seed, so that a study that was stopped has every adversary for its early seeds."""
-    return tuple(
-        SourceCell(
-            f"{data}_n{study.n_sources if data != 'acs51' else 51}_b{study.n_bad}_{adversary.replace('#', '-')}_s{seed}",
-            data,
-            study.n_sources if data != "acs51" else 51,
-            study.n_bad,
-            adversary,
-            seed,
-            study.methods,
-            study.learners,
-        )
-        for data in study.data
-        for seed in study.seeds
-        for adversary in study.adversaries
-    )
+    cells = []
+    for data in study.data:
+        n = OWN_SOURCES.get(data, study.n_sources)
+        for seed in study.seeds:
+            for adversary in study.adversaries:
+                name = f"{data}_n{n}_b{study.n_bad}_{adversary.replace('#', '-')}_s{seed}"
+                cells.append(SourceCell(name, data, n, study.n_bad, adversary, seed, study.methods, study.learners))
+    return tuple(cells)
 
 
 def _each_once(key: str, values: Iterable[str], known: tuple[str, ...]) -> None:

@@ -29,7 +29,7 @@ def title_of(setting: tuple[str, int, int]) -> str:
 
 
 def worst_table(rows: Sequence[Row], setting: tuple[str, int, int]) -> Table:
-    """Methods as rows, learners as columns: accuracy / fairness in percent under the worst adversary, mean over seeds."""
+    """Methods as rows, learners as columns: accuracy / fairness under the worst adversary, in percent, over seeds."""
     accuracy, fairness = worst_case(rows, "accuracy"), worst_case(rows, "fairness")
     learners = present(rows, "learner")
     body = []
@@ -70,7 +70,7 @@ def kept_bad_table(rows: Sequence[Row]) -> Table:
 
 
 def agreement_table(found: Sequence[Agreement]) -> Table:
-    """One row for each setting, method and learner: ours, the difference to the published mean, and how many cells agree."""
+    """One row for each setting, method and learner: ours, the difference to the published, how many cells agree."""
     headings = (
         "Data", "Method", "Learner", "Cells", "Accuracy", "Difference", "Cells equal", "Fairness", "Difference",
         "Cells equal", "Adversaries within .005", "Same kept-bad share",

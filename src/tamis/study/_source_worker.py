@@ -1,4 +1,4 @@
-"""The process that computes cells of the study of sources; each result is one JSON file, written when it is complete."""
+"""The process that computes cells of the study of sources; each result is one JSON file, written when complete."""
 
 from __future__ import annotations
 
