@@ -14,12 +14,15 @@ from tamis.sources._hterm import HTERMClassifier
 from tamis.sources._konstantinov import KonstantinovClassifier
 from tamis.sources._manipulations import ADVERSARIES, CODES, manipulate
 from tamis.sources._measures import fairness_measures
+from tamis.sources._openml import load_adult_openml, load_openml
 from tamis.sources._postprocessed import PostprocessedClassifier
 from tamis.sources._protocol import Split, bad_sources, split_sources
 from tamis.sources._regularised import RegularisedClassifier
 from tamis.sources._resampled import ResampledClassifier, independent_rows
 from tamis.sources._sieve import Sieved, SieveOptions, sieve_table
 from tamis.sources._source import Source, as_source, pooled
+from tamis.sources._stress import Stress, StressResult, stress_sources
+from tamis.sources._stress_table import stress_table
 from tamis.sources._table import DataTable, check_target, read_table, write_rows
 from tamis.sources._tabular import TabularData
 from tamis.sources._unaware import UnawareClassifier
@@ -49,6 +52,8 @@ __all__ = [
     "SourceAccount",
     "SourceClient",
     "Split",
+    "Stress",
+    "StressResult",
     "TabularData",
     "UnawareClassifier",
     "as_source",
@@ -59,9 +64,11 @@ __all__ = [
     "independent_rows",
     "load_acs51",
     "load_adult",
+    "load_adult_openml",
     "load_compas",
     "load_drugs",
     "load_german",
+    "load_openml",
     "load_tabular",
     "manipulate",
     "message_from_bytes",
@@ -70,5 +77,7 @@ __all__ = [
     "read_table",
     "sieve_table",
     "split_sources",
+    "stress_sources",
+    "stress_table",
     "write_rows",
 ]

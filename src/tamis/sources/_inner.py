@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from sklearn.utils import get_tags
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, get_routing_for_object, process_routing
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import has_fit_parameter
 
@@ -32,8 +33,7 @@ def fit_inner(
 ) -> Any:
     """Fit ``inner`` with the metadata it takes; returns it.
 
-    With routing enabled it gets what it requests (``inner.set_fit_request(...)``); otherwise every name that its
-    ``fit`` has as a parameter.
+    With routing enabled it gets what it requests (``inner.set_fit_request(...)``); otherwise what it :func:`takes`.
 
     Args:
         owner: the meta-estimator, whose routing is asked.
@@ -46,17 +46,24 @@ def fit_inner(
     if routing_enabled():
         given = dict(process_routing(owner, "fit", **given).estimator.fit)
     else:
-        given = {name: value for name, value in given.items() if has_fit_parameter(inner, name)}
+        given = {name: value for name, value in given.items() if takes(inner, name)}
     if rows is not None:
         X, y, given = X[rows], y[rows], {name: np.asarray(value)[rows] for name, value in given.items()}
     return inner.fit(X, y, **given)
 
 
 def takes(inner: Any, name: str) -> bool:
-    """Whether ``inner.fit`` gets ``name``: by its request with routing enabled, else by its signature."""
-    if routing_enabled():
-        return bool(get_routing_for_object(inner).consumes("fit", [name]))
-    return has_fit_parameter(inner, name)
+    """Whether ``inner.fit`` has a parameter ``name``; any ``**keywords`` are trusted with sensitive features only.
+
+    Fairlearn's reductions take sensitive features that way; scikit-learn's own meta-estimators ask for routing instead.
+    """
+    if has_fit_parameter(inner, name):
+        return True
+    open_ended = any(
+        parameter.kind is inspect.Parameter.VAR_KEYWORD
+        for parameter in inspect.signature(inner.fit).parameters.values()
+    )
+    return name == "sensitive_features" and open_ended and not type(inner).__module__.startswith("sklearn.")
 
 
 def delegates(name: str) -> Any:

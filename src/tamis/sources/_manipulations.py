@@ -69,7 +69,7 @@ def resample(v: int) -> Manipulation:
             rows = np.flatnonzero((pool.a == group) & (pool.y == 1 - label))
             if len(places) and not len(rows):
                 raise UsageError(
-                    f"resample#{v}: no source has a row of group {group} with label {1 - label} that could replace others"
+                    f"resample#{v}: no source has a row of group {group} with label {1 - label} to replace others with"
                 )
             # As often as more rows are wanted than the pool has, all of it in order; the rest is drawn.
             taken = np.tile(rows, (len(places) - 1) // len(rows) if len(places) else 0)

@@ -24,8 +24,8 @@ class PostprocessedClassifier(LinearClassifier):
     """A linear classifier whose threshold depends on the group, so that both have the same rate of positive decisions.
 
     Of 101 rates the one with the most correct decisions on the training rows is taken (after Hardt et al., NeurIPS
-    2016, for demographic parity).  The thresholds become part of the weights, so the groups must be a column of ``X``; no
-    sensitive features are asked for at prediction.  For estimators that are not linear take Fairlearn's
+    2016, for demographic parity).  The thresholds become part of the weights, so the groups must be a column of ``X``;
+    no sensitive features are asked for at prediction.  For estimators that are not linear take Fairlearn's
     ``ThresholdOptimizer``.
 
     Args:
@@ -51,10 +51,12 @@ class PostprocessedClassifier(LinearClassifier):
         """What ``fit`` asks for, and what it hands on to the estimator."""
         return route(self, UnawareClassifier() if self.estimator is None else self.estimator)
 
-    def fit(self, X: Any, y: Any, *, sensitive_features: Any = None, **metadata: Any) -> PostprocessedClassifier:
+    def fit(
+        self, X: Any, y: Any, *, sensitive_features: Any = None, sources: Any = None, **metadata: Any
+    ) -> PostprocessedClassifier:
         """Fit on ``X`` (n, d), binary labels ``y`` (n,) and two groups ``sensitive_features`` (n,).
 
-        The estimator gets these and other ``metadata`` (such as ``sources``) as far as its ``fit`` takes them.
+        The estimator gets these, ``sources`` and other ``metadata`` as far as its ``fit`` takes them.
 
         Raises:
             UsageError: no sensitive features, not two classes and two groups, no column holds the group, or the
@@ -65,7 +67,7 @@ class PostprocessedClassifier(LinearClassifier):
         self.groups_, a = two_groups(sensitive_features, X)
         column = group_column(X, a, self.sensitive_column)
         inner = UnawareClassifier() if self.estimator is None else clone(self.estimator)
-        fit_inner(self, inner, X, y, {"sensitive_features": sensitive_features, **metadata})
+        fit_inner(self, inner, X, y, {"sensitive_features": sensitive_features, "sources": sources, **metadata})
         if not hasattr(inner, "coef_"):
             raise UsageError(
                 f"{type(inner).__name__} has no coef_: expected a linear classifier; for others take Fairlearn's "

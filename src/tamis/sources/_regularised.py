@@ -28,9 +28,9 @@ class RegularisedClassifier(LinearClassifier):
     """Class-balanced logistic regression plus ``eta`` times the smoothed disparity of probabilities.
 
     The loss is ``½ mean CE of y = 0 + ½ mean CE of y = 1 + eta · m² / sqrt(m² + 1e-8)``, where m is the mean
-    probability of group 1 minus that of group 0; BFGS starts from a ridge logistic regression (C = 1).  After Kamishima et al.,
-    ECML 2012, as the published experiments of FLEA (TMLR 2022) have it: the classes count equally, so its accuracy on
-    unbalanced labels is below that of plain logistic regression.
+    probability of group 1 minus that of group 0; BFGS starts from a ridge logistic regression (C = 1).  After Kamishima
+    et al., ECML 2012, as the published experiments of FLEA (TMLR 2022) have it: the classes count equally, so that its
+    accuracy on unbalanced labels is below that of plain logistic regression.
 
     Args:
         eta: weight of the disparity; 0 for balanced logistic regression.

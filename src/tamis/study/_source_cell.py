@@ -45,8 +45,8 @@ def source_cell_rows(cell: SourceCell, data: TabularData) -> list[dict[str, Any]
 
     Returns:
         Rows with ``method``, ``learner``, the measures of :func:`tamis.sources.fairness_measures` on the clean test
-        part, ``bad_frac`` (share of bad sources among the kept ones; None where the method selects none), ``kept`` (positions
-        of the kept sources), for FLEA ``bad_frac_`` of each component alone, and ``cpu_s`` of the selection.
+        part, ``bad_frac`` (share of bad sources among the kept ones; None where the method selects none), ``kept``
+        (positions of the kept sources), for FLEA ``bad_frac_`` of each component alone, and ``cpu_s`` of the selection.
     """
     # Published learners stop unconverged on unscaled columns; that is part of what is reproduced.
     with warnings.catch_warnings():

@@ -17,8 +17,8 @@ from tamis.study._tables import markdown
 Row = Mapping[str, Any]
 WORST = (
     "Accuracy / fairness in percent on the clean test part, mean ± standard deviation over seeds of the minimum over "
-    "the adversaries, taken for accuracy and fairness separately; fairness is 1 minus the demographic-parity violation. "
-    "Original and oracle do not depend on the adversary."
+    "the adversaries, taken for accuracy and fairness separately; fairness is 1 minus the demographic-parity "
+    "violation. Original and oracle do not depend on the adversary."
 )
 KEPT = (
     "Share of bad sources among those kept, mean over seeds. FLEA keeps as many sources as are clean, as in the "

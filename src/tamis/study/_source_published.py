@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tamis.errors import FileError
+from tamis.study._source_study import METHODS
 from tamis.study._source_summary import setting
 
 Row = Mapping[str, Any]
@@ -74,19 +75,10 @@ def read_published(file: Path) -> dict[Key, tuple[float, float, float | None]]:
     Raises:
         FileError: the file is missing, too large or has other columns.
     """
-    needed = [
-        "dataset",
-        "n_sources",
-        "n_adv",
-        "adversary",
-        "classifier",
-        "seed",
-        "method",
-        "learner",
-        "accuracy",
-        "fairness",
+    needed = (
+        "dataset", "n_sources", "n_adv", "adversary", "classifier", "seed", "method", "learner", "accuracy", "fairness",
         "bad_frac",
-    ]
+    )  # fmt: skip
     try:
         with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as stream:
             content = stream.read(MOST_BYTES + 1)
@@ -124,7 +116,8 @@ def compare(rows: Sequence[Row], published: Mapping[Key, tuple[float, float, flo
         theirs = published.get((setting(row), row["adversary"], row["seed"], method, row["learner"]))
         if theirs is not None:
             pairs[setting(row), row["method"], row["learner"]][row["adversary"]].append((row, theirs))
-    return [_agreement(key, by_adversary) for key, by_adversary in pairs.items()]
+    order = {name: place for place, name in enumerate(METHODS)}
+    return [_agreement(key, pairs[key]) for key in sorted(pairs, key=lambda key: order[key[1]])]
 
 
 def _agreement(key: Key, by_adversary: Mapping[str, list[tuple[Row, tuple[float, float, float | None]]]]) -> Agreement:
@@ -141,8 +134,11 @@ def _agreement(key: Key, by_adversary: Mapping[str, list[tuple[Row, tuple[float,
     kept = [
         (row["bad_frac"], theirs[2]) for row, theirs in every if row["bad_frac"] is not None and theirs[2] is not None
     ]
+    what, method, learner = key
     return Agreement(
-        *key,
+        setting=what,
+        method=method,
+        learner=learner,
         cells=len(every),
         equal_accuracy=sum(abs(value) <= EQUAL for value in accuracy),
         equal_fairness=sum(abs(value) <= EQUAL for value in fairness),

@@ -47,7 +47,7 @@ def settings(rows: Sequence[Row]) -> list[tuple[str, int, int]]:
 
 
 def worst_case(rows: Sequence[Row], measure: str) -> dict[tuple[Any, ...], Spread]:
-    """By (setting, method, learner): over seeds, the minimum of ``measure`` over the adversaries, as in published tables.
+    """By (setting, method, learner): over seeds, the minimum of ``measure`` over the adversaries, as published.
 
     "original" and "oracle" do not depend on the adversary; the first one present is taken.
     """
