@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 
 # first argument -> module with run(arguments); anything else is a table
-KINDS: dict[str, str] = {}
+KINDS: dict[str, str] = {"stress": "tamis.cli.sieve_stress"}
 TABLE = "tamis.cli.sieve_table"
 
 

@@ -1,4 +1,4 @@
-"""``tamis study methods``: many training runs with equal budgets, compared with intervals."""
+"""``tamis study methods``: many training runs with equal budgets, compared with intervals; and the other studies."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import tyro
 
 from tamis.cli._arguments import parse, with_json_target
+from tamis.cli.study_sources import SourcesCommand, sources
 from tamis.errors import UsageError
 
 _STDOUT = "-"
@@ -53,7 +54,7 @@ def run(arguments: list[str]) -> int:
     what = arguments[0] if arguments else ""
     names = "|".join(COMMANDS)
     if what in ("-h", "--help"):
-        print(f"usage: tamis study {names} [OPTIONS]\n\ntamis study methods --help explains the options.")
+        print(f"usage: tamis study {names} [OPTIONS]\n\ntamis study methods --help explains the options of methods.")
         return 0
     if what not in COMMANDS:
         raise UsageError(f"tamis study: expected {' or '.join(map(repr, COMMANDS))}, got {what or 'nothing'!r}")
@@ -112,4 +113,7 @@ def _show(
 
 
 # what -> (its flags, its work)
-COMMANDS: dict[str, tuple[type[Any], Callable[[Any], int]]] = {"methods": (MethodsCommand, methods)}
+COMMANDS: dict[str, tuple[type[Any], Callable[[Any], int]]] = {
+    "methods": (MethodsCommand, methods),
+    "sources": (SourcesCommand, sources),
+}

@@ -10,9 +10,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clo
 from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _check_method_params, check_is_fitted, has_fit_parameter
+from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from tamis.sources._flea import FLEA
+from tamis.sources._inner import takes
 
 
 def _inner_has(method: str) -> Any:
@@ -58,7 +59,8 @@ class FLEAClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             X: ``(n, d)``; the selector needs numbers.
             y: ``(n,)`` with two values.
             sensitive_features: ``(n,)`` with two values; also handed to the classifier: with metadata routing if it
-                requests them, without if its ``fit`` has a parameter of that name.
+                requests them, without if its ``fit`` has a parameter of that name (or, outside of scikit-learn, any
+                ``**keywords``, as Fairlearn's reductions).
             sources: ``(n,)``, the source of each row; None keeps all rows.
             **fit_params: for the classifier, such as ``sample_weight``; those with n rows lose what was not kept.
 
@@ -83,7 +85,7 @@ class FLEAClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         given = {} if sensitive_features is None else {"sensitive_features": sensitive_features}
         if _routing_enabled():
             return dict(process_routing(self, "fit", **given, **fit_params).estimator.fit)
-        if not has_fit_parameter(self.estimator, "sensitive_features"):
+        if not takes(self.estimator, "sensitive_features"):
             given = {}
         return {**given, **{name: value for name, value in fit_params.items() if value is not None}}
 

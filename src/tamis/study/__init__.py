@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from tamis.study._page import accuracy_text, write_study_report
     from tamis.study._results import CellResult, read_results
     from tamis.study._run import StudyResults, run_study
+    from tamis.study._source_page import write_source_report
+    from tamis.study._source_published import Agreement, compare, read_published
+    from tamis.study._source_run import SourceResults, run_source_study
+    from tamis.study._source_study import SourceCell, SourceStudy, source_cells
     from tamis.study._statistics import Difference, Estimate, estimate, paired_difference
 
 _MODULES = {
@@ -22,24 +26,37 @@ _MODULES = {
     "_results": ("CellResult", "read_results"),
     "_page": ("accuracy_text", "write_study_report"),
     "_run": ("StudyResults", "run_study"),
+    "_source_page": ("write_source_report",),
+    "_source_published": ("Agreement", "compare", "read_published"),
+    "_source_run": ("SourceResults", "run_source_study"),
+    "_source_study": ("SourceCell", "SourceStudy", "source_cells"),
     "_statistics": ("Difference", "Estimate", "estimate", "paired_difference"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "Agreement",
     "Cell",
     "CellResult",
     "Difference",
     "Estimate",
     "MethodStudy",
+    "SourceCell",
+    "SourceResults",
+    "SourceStudy",
     "StudyResults",
     "accuracy_text",
     "cells_of",
+    "compare",
     "estimate",
     "load_study",
     "paired_difference",
+    "read_published",
     "read_results",
+    "run_source_study",
     "run_study",
+    "source_cells",
+    "write_source_report",
     "write_study_report",
 ]
 
