@@ -196,7 +196,7 @@ def supremum(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
 @settings(deadline=None, max_examples=6)
 @given(seed=st.integers(0, 1000), flip=st.sampled_from(["y", "a", "both"]))
 def test_with_exact_suprema_whatever_is_kept_is_near_the_clean_sources(seed, flip):
-    """Step 2 of the guarantee: N/2 < K <= clean, so every kept source lies within 3 epsilon of the clean distribution."""
+    """Step 2 of the guarantee: N/2 < K <= clean, so every kept source lies within 3 epsilon of the clean ones."""
     rng = np.random.default_rng(seed)
     parts = []
     for source in range(5):
