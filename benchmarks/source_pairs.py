@@ -188,14 +188,11 @@ def compare_solvers(name: str, count: int, rounds: int) -> list[list[object]]:
                 share * mine[0] / native[0] for mine, native in zip(times, runs["native"], strict=True)
             )
             difference = np.abs(times[0][2][:, 1] - (reference[:, 1] if solver != "native" else times[0][2][:, 1]))
-            rows.append(
-                [
-                    name, count, rows_each, sources[0].X.shape[1], disparity, solver, len(pairs), len(pairs) if solver == "native" else len(sample),
-                    f"{share * statistics.median(t[0] for t in times):.4g}",
-                    f"{share * statistics.median(t[1] for t in times):.4g}",
-                    f"{ratio:.3g}", f"{difference.mean():.2g}", f"{difference.max():.2g}",
-                ]
-            )  # fmt: skip
+            what = [name, count, rows_each, sources[0].X.shape[1], disparity, solver]
+            amount = [len(pairs), len(pairs) if solver == "native" else len(sample)]
+            seconds = [f"{share * statistics.median(t[which] for t in times):.4g}" for which in (0, 1)]
+            found = [f"{ratio:.3g}", f"{difference.mean():.2g}", f"{difference.max():.2g}"]
+            rows.append([*what, *amount, *seconds, *found])
             print(*rows[-1])
     return rows
 

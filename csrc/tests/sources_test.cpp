@@ -179,7 +179,8 @@ void pairs(const Level& level, Random& random) {
       const double repeats = cell[0] + cell[1] + cell[2] + cell[3];
       size += repeats;
       for (int64_t c = 0; c < columns; ++c) {
-        const double x = random.value() + (s == 4 ? cell[3] - cell[0] : cell[0] - cell[3]);  // the last one disagrees
+        // Columns follow the groups, in the last source the other way round.
+        const double lean = (cell[0] + cell[2] - cell[1] - cell[3]) / 2, x = random.value() + (s == 4 ? -lean : lean);
         rows.push_back(x), mean[size_t(c)] += repeats * x, square[size_t(c)] += repeats * x * x;
       }
     }
