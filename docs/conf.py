@@ -34,6 +34,7 @@ myst_substitutions = {
     "speedup_picture": _measured.speedup_picture(),
     "study_table": _measured.study_table(),
     **_measured.study_rows(),
+    **_measured_sources.flea_tables(),
 }
 myst_heading_anchors = 3
 

