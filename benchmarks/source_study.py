@@ -2,9 +2,9 @@
 
     python benchmarks/source_study.py runs/sources --published flea_published.csv.gz
 
-Writes benchmarks/results/sources_selection.csv (one row for each choice of sources), sources_learners.csv (means over seeds)
-and sources_worst.csv (means over seeds of the worst adversary).  They hold our numbers and their differences to the
-published ones, never the published rows.
+Writes benchmarks/results/sources_selection.csv (one row for each choice of sources), sources_learners.csv (means over
+seeds) and sources_worst.csv (means over seeds of the worst adversary).  They hold our numbers and their differences to
+the published ones, never the published rows.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def selections(rows: list[Row], published: dict[Any, Any]) -> list[Row]:
             "adversary": row["adversary"],
             "seed": row["seed"],
             "method": row["method"],
-            "kept": " ".join(map(str, row["kept"])),
+            "kept": " ".join(map(str, sorted(row["kept"]))),
             "bad_frac": round(row["bad_frac"], 3),
             **{name: "" if value is None else round(value, 3) for name, value in shares.items()},
             "cpu_s": round(row["cpu_s"], 4),

@@ -57,7 +57,10 @@ def kept_table(results: Path = RESULTS) -> str:
         cells = [shares.get((adversary, *column), []) for column in columns]
         text.append(_line([f"`{adversary}`", *(f"{_mean(cell):.3f}" if cell else "" for cell in cells)]))
     attacks = [name for name in adversaries if name != "none"]
-    means = [[_mean(shares[name, *column]) for name in attacks if (name, *column) in shares] for column in columns]
+    means = [
+        [_mean(shares[name, data, method]) for name in attacks if (name, data, method) in shares]
+        for data, method in columns
+    ]
     text.append(_line(["mean of attacks", *(f"{_mean(values):.3f}" for values in means)]))
     text.append(_line(["choices as published", *(f"{sum(same[c])} of {len(same[c])}" for c in columns)]))
     return "\n".join(text)

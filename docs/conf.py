@@ -10,6 +10,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "src")]
 
 import _measured  # noqa: E402 - lies beside this file
+import _measured_sources  # noqa: E402
 
 import tamis  # noqa: E402
 
