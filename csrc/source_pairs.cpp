@@ -8,7 +8,7 @@
 namespace tamis {
 namespace {
 
-constexpr double tolerance = 1e-6, sum_tolerance = 1e-5;
+constexpr double tolerance = 1e-6, sum_tolerance = 1e-7;
 
 void estimate(const SourceBlocks& sources, int64_t i, int64_t j, const PairEstimates& wanted, const Level& level,
               double* values, int64_t* failed) {

@@ -41,7 +41,7 @@ def _scores(record: Mapping[str, Any]) -> Chart:
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("score: small for sources that agree with many")
         _name(axes, sources, "y")
-        axes.legend(loc="lower right")
+        axes.legend(loc="upper right")
 
     worst = sources[-1]
     alt = (

@@ -94,7 +94,9 @@ def encode(values: NDArray[Any], levels: NDArray[Any], name: str) -> NDArray[np.
     """
     known = np.isin(values, levels)
     if not known.all():
-        raise UsageError(f"{name} holds {values[~known][0]!r}, which was not among {levels.tolist()} when fitted")
+        raise UsageError(
+            f"{name} holds {values[~known].tolist()[0]!r}, which was not among {levels.tolist()} when fitted"
+        )
     if len(levels) == 1:
         return np.zeros(len(values), dtype=np.int64)
     return (values == levels[1]).astype(np.int64)

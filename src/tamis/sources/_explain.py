@@ -86,7 +86,7 @@ def in_words(account: SourceAccount, accounts: list[SourceAccount], classes: Any
     if account.largest == "discrepancy":
         share = _median(np.array([other.positive_share for other in others]))
         return (
-            f"Its labels follow other rules: the error rate of some linear classifier differs between this source and a "
+            "Its labels follow other rules: the error rate of some linear classifier differs between this source and a "
             f"kept one by {numbers}. {100 * account.positive_share:.0f} % of its rows are {classes[1]!r}, usual are "
             f"{100 * share:.0f} %. Look for labels that were swapped, guessed or copied from another column."
         )

@@ -140,10 +140,8 @@ def message_from_bytes(data: bytes) -> dict[str, NDArray[Any]]:
             if sum(entry.file_size for entry in archive.zip.infolist()) > MOST_BYTES:
                 raise ValueError("it unpacks to more than 2 GiB")
             return {name: archive[name] for name in archive.files}
-    except Exception as error:  # zipfile, zlib and NumPy raise many kinds for damaged bytes
-        raise UsageError(
-            f"a message of {len(data)} bytes could not be read ({error}); it was damaged on the way"
-        ) from None
+    except Exception:  # zipfile, zlib and NumPy raise many kinds for damaged bytes
+        raise UsageError(f"a message of {len(data)} bytes cannot be read; was it damaged on the way?") from None
 
 
 class Coordinator:

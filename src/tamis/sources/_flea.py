@@ -26,7 +26,7 @@ NO_GUARANTEE = (
     "n_clean keeps {keep} of {sources} sources; with half or fewer there is no guarantee that any kept source is clean"
 )
 FEW_SOURCES = "with {sources} sources no majority can be told from a minority: all are kept, or the choice is arbitrary"
-EMPTY_GROUP = "source {name!r} has no row with {group!r} in sensitive_features"
+EMPTY_GROUP = "source {name!r} has no row with {group} in sensitive_features"
 
 
 class FLEA(BaseEstimator):
@@ -52,7 +52,8 @@ class FLEA(BaseEstimator):
         include_sensitive: append the sensitive feature to X for the scores: True, False, or ``"auto"``: unless X has
             such a column already.
         n_references: compare each source with this many random sources only, instead of with all; None for all.
-            Cheaper for thousands of sources, and not covered by the guarantee.
+            Cheaper for thousands of sources, and not covered by the guarantee: by chance fewer of the references are
+            clean than of all sources, so leave room in ``n_clean``.
         gtol: BFGS of the published disparity stops when no element of the gradient exceeds this.
         max_iter: most iterations of BFGS.
         on_empty_group: what to do with a source without any row of one group: ``"error"``, or ``"max"``: warn and give
@@ -233,7 +234,7 @@ class FLEA(BaseEstimator):
         s = _arguments.column_of(sources, "sources")
         known = np.isin(s, self.sources_)
         if not known.all():
-            raise UsageError(f"source {s[~known][0]!r} was not there when the selector was fitted")
+            raise UsageError(f"source {s[~known].tolist()[0]!r} was not there when the selector was fitted")
         return np.isin(s, self.sources_[self.support_])
 
     def fit_resample(
@@ -313,7 +314,7 @@ class FLEA(BaseEstimator):
         """Whether the sensitive feature becomes a column for the scores."""
         if self.include_sensitive != "auto":
             return bool(self.include_sensitive)
-        code = a == a.max()
+        code = a == np.unique(a)[-1]
         low, high = X.min(axis=0), X.max(axis=0)
         same = ((high == X) == code[:, None]).all(axis=0) | ((low == X) == code[:, None]).all(axis=0)
         binary = ((low == X) | (high == X)).all(axis=0)
@@ -332,7 +333,11 @@ class FLEA(BaseEstimator):
     def _check_groups(self, summary: SourceSummary, name: Any) -> None:
         if self.groups_ is None or "disparity" not in self.components or min(summary.group_sizes) > 0:
             return
-        missing = self.groups_[int(summary.group_sizes[1] == 0)] if len(self.groups_) == 2 else "a second value"
+        missing = (
+            repr(self.groups_.tolist()[int(summary.group_sizes[1] == 0)])
+            if len(self.groups_) == 2
+            else "a second value"
+        )
         text = EMPTY_GROUP.format(name=name, group=missing)
         if self.on_empty_group == "error":
             raise UsageError(f"{text}; leave it out, or set on_empty_group='max' to treat it as most suspect")
@@ -416,5 +421,5 @@ class FLEA(BaseEstimator):
         self.distances_ = self.discrepancy_ = np.zeros((1, 1))
         self.disparity_ = self.disbalance_ = None if a is None else np.zeros((1, 1))
         self.positive_shares_ = np.array([np.mean(y == self.classes_[-1])])
-        self.group_shares_ = np.array([np.nan if a is None else np.mean(a == a.max())])
+        self.group_shares_ = np.array([np.nan if a is None else np.mean(a == np.unique(a)[-1])])
         self._forget()

@@ -7,6 +7,7 @@ cost no digits.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,11 +76,10 @@ def pack_source(X: Floats, y: NDArray[np.int64], a: NDArray[np.int64] | None = N
         UsageError: the numbers are so large that their variance is not finite.
     """
     X = np.ascontiguousarray(X, dtype=np.float64) + 0.0  # a negative zero becomes zero
-    n, columns = X.shape
-    as_bytes = X.view(np.dtype((np.void, X.dtype.itemsize * columns))).reshape(n)
-    _, first, inverse = np.unique(as_bytes, return_index=True, return_inverse=True)
+    n = len(X)
+    first, inverse = _unique_rows(X)
     cell = 2 * y + (0 if a is None else a)
-    counts = np.bincount(CELLS * inverse.reshape(n) + cell, minlength=CELLS * len(first)).reshape(-1, CELLS)
+    counts = np.bincount(CELLS * inverse + cell, minlength=CELLS * len(first)).reshape(-1, CELLS)
     rows, repeats = X[first], counts.sum(axis=1).astype(np.float64)
     low, high = rows.min(axis=0), rows.max(axis=0)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -94,6 +94,27 @@ def pack_source(X: Floats, y: NDArray[np.int64], a: NDArray[np.int64] | None = N
         )
     summary = SourceSummary(n, counts.sum(axis=0), centre, mean, variance)
     return PackedSource(rows, counts.astype(np.float64), summary)
+
+
+@cache
+def _multipliers(columns: int) -> NDArray[np.uint64]:
+    """Random odd numbers, the same ones always."""
+    return np.random.default_rng(0).integers(0, 2**63, columns, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+
+
+def _unique_rows(X: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First places of the unique rows, in an order that depends on their content only, and which of them each row is.
+
+    Rows are sorted by a 64-bit hash, several times faster than by their bytes; should two rows share one, by bytes.
+    """
+    bits = X.view(np.uint64)
+    # Short numbers have zeros in their low bits, where multiplication mixes nothing: the high bits are copied there.
+    keys = (bits ^ (bits >> np.uint64(32))) @ _multipliers(X.shape[1])
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    if not (bits[first[inverse]] == bits).all():
+        as_bytes = X.view(np.dtype((np.void, X.dtype.itemsize * X.shape[1]))).reshape(len(X))
+        _, first, inverse = np.unique(as_bytes, return_index=True, return_inverse=True)
+    return first, inverse.reshape(len(X))
 
 
 @dataclass(frozen=True)

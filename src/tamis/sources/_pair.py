@@ -18,7 +18,7 @@ from tamis.sources._packing import Floats, PairScaler, SourceSummary, pair_scale
 from tamis.sources._terms import Answer, Question, Term
 
 TOLERANCE = 1e-6  # of the gradient, for the convex objectives that are means
-SUM_TOLERANCE = 1e-5  # for the start of the published disparity, which is a sum over rows
+SUM_TOLERANCE = 1e-7  # for the start of the published disparity, which is a sum over rows
 SMOOTH = 1e-8  # |m| is smoothed to m^2 / sqrt(m^2 + SMOOTH)
 
 
