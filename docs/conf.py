@@ -11,6 +11,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "src")]
 
 import _measured  # noqa: E402 - lies beside this file
 import _measured_pairs  # noqa: E402
+import _measured_sources  # noqa: E402
 
 import tamis  # noqa: E402
 
@@ -36,6 +37,7 @@ myst_substitutions = {
     "speedup_picture": _measured.speedup_picture(),
     "study_table": _measured.study_table(),
     **_measured.study_rows(),
+    **_measured_sources.flea_tables(),
 }
 myst_heading_anchors = 3
 

@@ -60,8 +60,8 @@ def some_sources(draw):
     found = []
     for _ in range(3):
         n = draw(st.integers(4, 12))
-        y = np.array([0, 1, 0, 1] + draw(st.lists(st.integers(0, 1), min_size=n - 4, max_size=n - 4)))
-        a = np.array([0, 0, 1, 1] + draw(st.lists(st.integers(0, 1), min_size=n - 4, max_size=n - 4)))
+        y = np.array([0, 1, 0, 1, *draw(st.lists(st.integers(0, 1), min_size=n - 4, max_size=n - 4))])
+        a = np.array([0, 0, 1, 1, *draw(st.lists(st.integers(0, 1), min_size=n - 4, max_size=n - 4))])
         x = draw(st.lists(st.integers(-3, 3), min_size=n, max_size=n))
         found.append(as_source(np.column_stack([x, a]), y, a))
     return found
@@ -120,7 +120,6 @@ def test_what_each_adversary_makes_of_four_rows():
 @pytest.mark.parametrize("v", [0, 1])
 def test_a_source_without_an_anchor_row_is_refused(v):
     full = as_source([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1], [0, 1, 0, 1])
-    lacking = as_source([[0.0], [1.0]], [1 - v, v], [1 - v, v])  # no row with a != v and y = 0, or the other
     lacking = as_source([[0.0], [1.0]], [1, 1], [1 - v, v])
     with pytest.raises(UsageError, match=f"randomanchor#{v}: no row of group {1 - v} with label 0"):
         manipulate([full, lacking], f"randomanchor#{v}", [1], None, np.random.RandomState(0))

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.validation import _num_samples
 
 import tamis.sources as sources
 from tamis.errors import UsageError
@@ -278,6 +279,17 @@ def test_string_labels_and_groups_work_as_numbers_do():
     np.testing.assert_allclose(model.theta_, LEARNERS["regularised"]["theta"], atol=2e-5)
 
 
+def test_weights_reach_the_estimator_and_are_refused_where_it_takes_none():
+    X, y, _, s = pool_of(ALL)
+    weights = np.where(s == 2, 0.0, 1.0)
+    weighted = NaiveClassifier(LogisticRegression()).fit(X, y, sources=s, sample_weight=weights)
+    np.testing.assert_allclose(
+        weighted.estimator_.coef_, LogisticRegression().fit(X[s != 2], y[s != 2]).coef_, atol=1e-3
+    )
+    with pytest.raises(TypeError, match="takes no sample_weight"):
+        NaiveClassifier().fit(X, y, sources=s, sample_weight=weights)
+
+
 def test_metadata_routing_hands_on_what_is_asked_for():
     from sklearn import config_context
 
@@ -293,16 +305,12 @@ def with_groups(kind: type[BaseEstimator]) -> type[BaseEstimator]:
     """The estimator with groups of its own making, since the checks of scikit-learn bring none."""
 
     def fit(self, X, y):
-        rows = len(X) if hasattr(X, "__len__") else 0
-        groups = np.arange(rows) // 2 % 2
-        return kind.fit(self, X, y, sensitive_features=groups)
+        return kind.fit(self, X, y, sensitive_features=np.arange(_num_samples(X)) // 2 % 2)
 
-    return type(f"{kind.__name__}WithGroups", (kind,), {"fit": fit, "__module__": __name__})
-
-
-UNCHECKED = {
-    "check_do_not_raise_errors_in_init_or_set_param": "",
-}
+    name = f"{kind.__name__}WithGroups"
+    made = type(name, (kind,), {"fit": fit, "__module__": __name__, "__qualname__": name})
+    globals()[name] = made  # so that it can be pickled
+    return made
 
 
 @parametrize_with_checks(

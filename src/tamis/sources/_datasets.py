@@ -197,6 +197,5 @@ def load_tabular(name: str, folder: str | os.PathLike[str] | None = None) -> Tab
 def _only(where: str, name: str, column: Any, expected: tuple[str, str]) -> None:
     found = set(column.unique().tolist())
     if not found <= set(expected):
-        raise FileError(
-            f"{where}: column {name!r} has {sorted(map(str, found))[:6]}; expected {' and '.join(expected)}"
-        )
+        shown = ", ".join(sorted(map(str, found))[:6])
+        raise FileError(f"{where}: column {name!r} has {shown}; expected {' and '.join(expected)}")

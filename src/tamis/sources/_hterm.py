@@ -39,6 +39,7 @@ class HTERMClassifier(LinearClassifier):
         sources_: labels of the sources, sorted.
         groups_: the two values of the sensitive feature, sorted.
         converged_: whether BFGS met ``gtol``.
+        n_iter_: iterations of BFGS.
     """
 
     def __init__(
@@ -76,13 +77,14 @@ class HTERMClassifier(LinearClassifier):
             rows = [part[independent_rows(coded[part], a[part], random)] for part in rows]
         parts = [(X[part], coded[part], a[part]) for part in rows]
         everything = np.concatenate(rows)
-        start, _ = fit_logistic(X[everything], coded[everything], C=1.0)
+        start = fit_logistic(X[everything], coded[everything], C=1.0).theta
 
         def risk(theta: Array) -> tuple[float, Array]:
             return tilted_risk(theta, parts, self.tau, self.t, self.paper_compat)
 
-        theta, self.converged_ = bfgs(risk, start, gtol=self.gtol, max_iter=self.max_iter)
-        self._set(theta)
+        found = bfgs(risk, start, gtol=self.gtol, max_iter=self.max_iter)
+        self.converged_, self.n_iter_ = found.converged, found.n_iter
+        self._set(found.theta)
         return self
 
 

@@ -15,6 +15,9 @@ from sklearn.utils.validation import has_fit_parameter
 Array = np.ndarray[Any, Any]
 
 
+OFFERED = ("sensitive_features", "sources")  # for an estimator that takes them; others were meant for it
+
+
 def route(owner: Any, inner: Any) -> MetadataRouter:
     """The routing of a meta-estimator that takes metadata in ``fit`` itself and hands them on to ``inner.fit``."""
     mapping = MethodMapping().add(caller="fit", callee="fit")
@@ -41,11 +44,17 @@ def fit_inner(
         X, y: all rows.
         metadata: name to one value for each row, or None.
         rows: fit on these rows only, of X, y and metadata; None for all.
+
+    Raises:
+        TypeError: metadata beside sensitive features and sources that ``inner`` does not take.
     """
     given = {name: value for name, value in metadata.items() if value is not None}
     if routing_enabled():
         given = dict(process_routing(owner, "fit", **given).estimator.fit)
     else:
+        unknown = [name for name in given if name not in OFFERED and not takes(inner, name)]
+        if unknown:
+            raise TypeError(f"{type(inner).__name__}.fit() takes no {', '.join(unknown)}")
         given = {name: value for name, value in given.items() if takes(inner, name)}
     if rows is not None:
         X, y, given = X[rows], y[rows], {name: np.asarray(value)[rows] for name, value in given.items()}

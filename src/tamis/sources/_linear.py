@@ -50,7 +50,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> Array:
         """Labels, shape (n,)."""
-        return self.classes_[(self.decision_function(X) >= 0).astype(int)]
+        positive = self.decision_function(X) >= 0
+        return self.classes_[positive.astype(int)]
 
     def predict_proba(self, X: Any) -> Array:
         """Logistic function of the logits, shape (n, 2), columns as ``classes_``."""

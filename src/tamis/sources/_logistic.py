@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
@@ -19,6 +19,14 @@ Array = np.ndarray[Any, Any]
 
 CLIP = 20.0  # logits beyond it are cut, with gradient 0
 SMOOTH = 1e-8  # |m| is taken as m² / sqrt(m² + SMOOTH)
+
+
+class Minimum(NamedTuple):
+    """What a solver found: ``theta`` (1 + d,), whether it met its tolerance, and its iterations (at least 1)."""
+
+    theta: Array
+    converged: bool
+    n_iter: int
 
 
 def logits(theta: Array, X: Array) -> Array:
@@ -59,8 +67,8 @@ def balanced_weights(y: Array) -> Array:
     return np.where(positive, 0.5 / max(positive.sum(), 1), 0.5 / max((~positive).sum(), 1))
 
 
-def fit_logistic(X: Array, y: Array, *, C: float, tol: float = 1e-4, max_iter: int = 700) -> tuple[Array, bool]:
-    """scikit-learn's logistic regression (L-BFGS): ``theta`` and whether it met its tolerance; it does not warn.
+def fit_logistic(X: Array, y: Array, *, C: float, tol: float = 1e-4, max_iter: int = 700) -> Minimum:
+    """scikit-learn's logistic regression (L-BFGS), which does not warn here.
 
     Args:
         X: shape (n, d).
@@ -74,15 +82,13 @@ def fit_logistic(X: Array, y: Array, *, C: float, tol: float = 1e-4, max_iter: i
         warnings.simplefilter("always", ConvergenceWarning)
         model.fit(X, y)
     met = not any(issubclass(item.category, ConvergenceWarning) for item in caught)
-    return np.concatenate([model.intercept_, model.coef_[0]]), met
+    return Minimum(np.concatenate([model.intercept_, model.coef_[0]]), met, int(model.n_iter_[0]))
 
 
-def bfgs(
-    function: Callable[[Array], tuple[float, Array]], start: Array, *, gtol: float, max_iter: int
-) -> tuple[Array, bool]:
-    """SciPy's BFGS from ``start``; the minimiser that it found and whether its gradient met ``gtol``.
+def bfgs(function: Callable[[Array], tuple[float, Array]], start: Array, *, gtol: float, max_iter: int) -> Minimum:
+    """SciPy's BFGS from ``start``, until no element of the gradient exceeds ``gtol``.
 
     A line search that finds no further descent counts as the end, as in the published runs.
     """
     found = minimize(function, start, jac=True, method="BFGS", options={"gtol": gtol, "maxiter": max_iter})
-    return np.asarray(found.x), bool(found.success)
+    return Minimum(np.asarray(found.x), bool(found.success), max(int(found.nit), 1))

@@ -40,6 +40,7 @@ class RegularisedClassifier(LinearClassifier):
     Attributes:
         groups_: the two values of the sensitive feature, sorted.
         converged_: whether BFGS met ``gtol``.
+        n_iter_: iterations of BFGS.
     """
 
     def __init__(self, *, eta: float = 0.5, gtol: float = 1e-4, max_iter: int = 500) -> None:
@@ -57,10 +58,11 @@ class RegularisedClassifier(LinearClassifier):
         X, y = checked(self, X, y)
         self.classes_, coded = two_classes(y)
         self.groups_, a = two_groups(sensitive_features, X)
-        start, _ = fit_logistic(X, coded, C=1.0)
+        start = fit_logistic(X, coded, C=1.0).theta
         loss = balanced_loss(X, coded, a, self.eta)
-        theta, self.converged_ = bfgs(loss, start, gtol=self.gtol, max_iter=self.max_iter)
-        self._set(theta)
+        found = bfgs(loss, start, gtol=self.gtol, max_iter=self.max_iter)
+        self.converged_, self.n_iter_ = found.converged, found.n_iter
+        self._set(found.theta)
         return self
 
 

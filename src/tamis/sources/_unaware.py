@@ -22,6 +22,7 @@ class UnawareClassifier(LinearClassifier):
 
     Attributes:
         converged_: whether it met ``tol``.
+        n_iter_: iterations of L-BFGS.
     """
 
     def __init__(self, *, tol: float = 1e-4, max_iter: int = 700) -> None:
@@ -37,12 +38,13 @@ class UnawareClassifier(LinearClassifier):
         """
         X, y = checked(self, X, y)
         self.classes_, coded = two_classes(y)
-        theta, self.converged_ = fit_logistic(X, coded, C=np.inf, tol=self.tol, max_iter=self.max_iter)
+        found = fit_logistic(X, coded, C=np.inf, tol=self.tol, max_iter=self.max_iter)
+        self.converged_, self.n_iter_ = found.converged, found.n_iter
         if not self.converged_:
             warnings.warn(
                 f"L-BFGS did not meet tol = {self.tol} in {self.max_iter} iterations; scale columns or raise max_iter",
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        self._set(theta)
+        self._set(found.theta)
         return self

@@ -96,7 +96,7 @@ class _Experiment:
         if method not in self.cell.methods:
             return
         for learner in self.cell.learners:
-            key = (shared, tuple(kept), learner)  # equal pools, equal fits; a drawn one is never equal
+            key = (shared, tuple(sorted(kept)), learner)  # equal pools, equal fits; a drawn one is never equal
             if learner == "preprocessing" or key not in self.fits:
                 self.fits[key] = self._logits(learner, pool, drawn)
             z = self.fits[key]
@@ -150,7 +150,8 @@ class _Experiment:
         for name in COMPONENTS:
             scores = np.sort(getattr(sieve, f"{name}_"), axis=1)[:, keep - 1]
             extra[f"bad_frac_{name}"] = self._bad_share(np.argsort(scores, kind="stable")[:keep].tolist())
-        return np.flatnonzero(sieve.support_).tolist(), extra
+        # The published code pools the kept sources in the order of their scores, which decides what resampling draws.
+        return np.argsort(sieve.scores_, kind="stable")[:keep].tolist(), extra
 
     # -- methods that see all sources ---------------------------------------------------------------------------------
 
