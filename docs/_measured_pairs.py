@@ -16,16 +16,19 @@ def pairs_table(source: Path = PAIRS) -> str:
     machine = dict(line[2:].split(": ", 1) for line in lines if line.startswith("# "))
     rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
     text = [
-        "CPU seconds for discrepancy and disparity of all pairs, merging of rows included, and how many times as long a SciPy "
-        f"loop and the NumPy fallback take in the same run. {machine['processor']}, {machine['isa']}, one thread, load average "
-        f"{machine['load_average']} (`benchmarks/results/source_pairs.csv`). A star marks times scaled up from a sample of pairs.",
+        "CPU seconds for discrepancy and disparity of all pairs, merging of rows included, and how many times as long a "
+        f"SciPy loop and the NumPy fallback take in the same run. {machine['processor']}, {machine['isa']}, one thread, "
+        f"load average {machine['load_average']} (`benchmarks/results/source_pairs.csv`). A star marks times scaled up "
+        "from a sample of pairs.",
         "",
         "| table | sources | rows each | columns | disparity | native, s | SciPy loop | NumPy fallback |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    cases = list(dict.fromkeys((r["table"], r["sources"], r["rows_each"], r["columns"], r["disparity"]) for r in rows))
-    for case in cases:
-        of = {r["solver"]: r for r in rows if tuple(r[c] for c in ("table", "sources", "rows_each", "columns", "disparity")) == case}
+    cases: dict[tuple[str, ...], dict[str, dict[str, str]]] = {}
+    for row in rows:
+        case = tuple(row[name] for name in ("table", "sources", "rows_each", "columns", "disparity"))
+        cases.setdefault(case, {})[row["solver"]] = row
+    for case, of in cases.items():
         native = next(r for solver, r in of.items() if solver.startswith("native"))
         others = [_times(of.get(solver)) for solver in ("SciPy loop", "NumPy fallback")]
         text.append(f"| {' | '.join(case)} | {float(native['cpu_s']):.3g}{_star(native)} | {' | '.join(others)} |")
@@ -33,7 +36,7 @@ def pairs_table(source: Path = PAIRS) -> str:
 
 
 def _times(row: dict[str, str] | None) -> str:
-    return "" if row is None else f"{float(row['times_native']):.1f} ×{_star(row)}"
+    return "" if row is None else f"{float(row['times_native']):.1f} times{_star(row)}"
 
 
 def _star(row: dict[str, str]) -> str:

@@ -36,7 +36,7 @@ def pooled(rows: Rows, **parameters) -> FLEA:
 def test_federated_equals_pooled_with_the_same_solver_bit_for_bit(seed, disparity):
     rows = random_rows(seed, most=30)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_compare, "can_estimate_natively", lambda: False)
+        patch.setattr(_compare, "native_available", lambda: False)
         expected = pooled(rows, disparity=disparity, include_sensitive=True)
     found = FLEA(disparity=disparity).fit_federated(clients_of(rows))
     for name in MATRICES:

@@ -26,7 +26,7 @@ def solver(request, monkeypatch):
         monkeypatch.setattr(
             _compare, function.__name__, lambda *args, name=name, call=function: (used.append(name), call(*args))[1]
         )
-    monkeypatch.setattr(_compare, "can_estimate_natively", lambda: request.param == "native")
+    monkeypatch.setattr(_compare, "native_available", lambda: request.param == "native")
     yield request.param
     assert set(used) <= {request.param}
     assert used, "no pair was estimated"
