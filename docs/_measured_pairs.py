@@ -16,9 +16,9 @@ def pairs_table(source: Path = PAIRS) -> str:
     machine = dict(line[2:].split(": ", 1) for line in lines if line.startswith("# "))
     rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
     text = [
-        "CPU seconds for discrepancy and disparity of all pairs, merging of rows included, and how many times as long a "
-        f"SciPy loop and the NumPy fallback take in the same run. {machine['processor']}, {machine['isa']}, one thread, "
-        f"load average {machine['load_average']} (`benchmarks/results/source_pairs.csv`). A star marks times scaled up "
+        "CPU seconds for discrepancy and disparity of all pairs, merging of rows included, and how many times as long "
+        f"a SciPy loop and the NumPy fallback take in the same run. {machine['processor']}, {machine['isa']}, one "
+        f"thread, load average {machine['load_average']} (`benchmarks/results/source_pairs.csv`). A star marks times scaled up "
         "from a sample of pairs.",
         "",
         "| table | sources | rows each | columns | disparity | native, s | SciPy loop | NumPy fallback |",
