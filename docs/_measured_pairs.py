@@ -17,9 +17,9 @@ def pairs_table(source: Path = PAIRS) -> str:
     rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
     text = [
         "CPU seconds for discrepancy and disparity of all pairs, merging of rows included, and how many times as long "
-        f"a SciPy loop and the NumPy fallback take in the same run. {machine['processor']}, {machine['isa']}, one "
-        f"thread, load average {machine['load_average']} (`benchmarks/results/source_pairs.csv`). A star marks times scaled up "
-        "from a sample of pairs.",
+        "a SciPy loop and the NumPy fallback take in the same run. "
+        f"{machine['processor']}, {machine['isa']}, one thread, load average {machine['load_average']} "
+        "(`benchmarks/results/source_pairs.csv`). A star marks times scaled up from a sample of pairs.",
         "",
         "| table | sources | rows each | columns | disparity | native, s | SciPy loop | NumPy fallback |",
         "|---|---|---|---|---|---|---|---|",
