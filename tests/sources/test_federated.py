@@ -8,12 +8,13 @@ import warnings
 
 import numpy as np
 import pytest
-from flea_vectors import SETS, Rows, random_rows, rows_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tamis.errors import UsageError
 from tamis.sources import FLEA, FederatedSource, _compare, message_from_bytes, message_to_bytes
+
+from .flea_vectors import SETS, Rows, random_rows, rows_of
 
 MATRICES = ("discrepancy_", "disparity_", "disbalance_", "distances_", "scores_", "support_")
 

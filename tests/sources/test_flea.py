@@ -7,7 +7,6 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from flea_vectors import Rows, random_rows
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError, SkipTestWarning
@@ -20,6 +19,8 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from tamis.errors import UsageError
 from tamis.sources import FLEA, FLEAClassifier, explain_sources
+
+from .flea_vectors import Rows, random_rows
 
 
 @pytest.fixture

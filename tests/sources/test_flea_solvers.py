@@ -7,7 +7,6 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from flea_vectors import Rows, all_pairs, random_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize, rosen, rosen_der
@@ -23,6 +22,8 @@ from tamis.sources._newton import Point
 from tamis.sources._packing import pack_source
 from tamis.sources._pair import Wanted
 from tamis.sources._tiles import compare_in_tiles
+
+from .flea_vectors import Rows, all_pairs, random_rows
 
 EVERYTHING = Wanted(discrepancy=True, signed=True, published=True)
 needs_native = pytest.mark.skipif(not native_available(), reason="native kernels are not loaded")

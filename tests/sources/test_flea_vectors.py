@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import flea_vectors
 import numpy as np
 import pytest
-from flea_vectors import CONTENT, SETS, all_pairs, rows_of
 
 from tamis.kernels import native_available
 from tamis.sources import FLEA, _compare
 from tamis.sources._packing import pack_source, pair_scaler
 from tamis.sources._pair import Wanted, solve_convex, solve_published, solve_start
 from tamis.sources._terms import Term, answer
+
+from . import flea_vectors
+from .flea_vectors import CONTENT, SETS, all_pairs, rows_of
 
 TOLERANCE = 1e-9
 

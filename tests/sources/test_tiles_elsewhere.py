@@ -5,9 +5,10 @@ from __future__ import annotations
 import joblib
 import numpy as np
 import pytest
-from flea_vectors import random_rows
 
 from tamis.sources import FLEA
+
+from .flea_vectors import random_rows
 
 ROWS = random_rows(7, sources=24, most=30)
 
