@@ -225,7 +225,7 @@ class FLEA(BaseEstimator):
         grown.sources_ = np.append(self.sources_, name)
         grown.source_sizes_ = np.append(self.source_sizes_, len(y))
         grown._compare(enlarged(self._matrices, self._measures()), pairs)
-        vars(self).update(vars(grown))
+        self.__dict__.update(grown.__dict__)
         return self
 
     def row_mask(self, sources: ArrayLike) -> NDArray[np.bool_]:
