@@ -337,6 +337,7 @@ class TestClassifier:
             pipeline.fit(X, y, sensitive_features=a, sources=s, sample_weight=weight)
             chosen = pipeline[-1]
             assert chosen.selector_.sources_[~chosen.selector_.support_].tolist() == [1]
+            ours.set_score_request(sample_weight=False)
             search = GridSearchCV(ours, {"estimator__C": [0.1, 10.0]}, cv=2)
             search.fit(X, y, sensitive_features=a, sources=s, sample_weight=weight)
             assert search.best_estimator_.selector_.n_clean_ == 4
