@@ -11,7 +11,7 @@ from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError, SkipTestWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
@@ -338,7 +338,8 @@ class TestClassifier:
             chosen = pipeline[-1]
             assert chosen.selector_.sources_[~chosen.selector_.support_].tolist() == [1]
             ours.set_score_request(sample_weight=False)
-            search = GridSearchCV(ours, {"estimator__C": [0.1, 10.0]}, cv=2)
+            folds = StratifiedKFold(2, shuffle=True, random_state=0)  # every fold needs every source
+            search = GridSearchCV(ours, {"estimator__C": [0.1, 10.0]}, cv=folds)
             search.fit(X, y, sensitive_features=a, sources=s, sample_weight=weight)
             assert search.best_estimator_.selector_.n_clean_ == 4
 
