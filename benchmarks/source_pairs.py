@@ -4,7 +4,7 @@ The SciPy loop is what one would write with vectorised NumPy and ``scipy.optimiz
 rows, L-BFGS-B for the convex fits (gradient 1e-4, looser than ours), BFGS from the ridge start for the published
 disparity, with analytic gradients.  Everything runs on one thread; times are CPU time of the process, packing included.
 All solvers take turns in one run, and ratios are medians of the ratios of the rounds.  51 sources are too many for the
-loop: it is measured on a sample of pairs and scaled up, which the column ``pairs_measured`` tells.  (The fallback's time
+loop: it is measured on a sample of pairs and scaled up, as the column ``pairs_measured`` tells.  (The fallback's time
 for the sample holds the merging of all 51 sources, so that scaled up it is too long: do not quote it.)  1,000 sources
 are bootstrap samples of Adult of 200 rows, measured on one tile of 50 x 50 sources and scaled up.
 
