@@ -12,10 +12,12 @@
   extern "C" void tamis_limits_##isa(TileLimits*);           \
   extern "C" void tamis_norm_##isa(const NormArgs*);         \
   extern "C" void tamis_maxpool_##isa(const MaxPoolArgs*);   \
-  extern "C" void tamis_maxpool_gradient_##isa(const MaxPoolGradientArgs*);
+  extern "C" void tamis_maxpool_gradient_##isa(const MaxPoolGradientArgs*); \
+  extern "C" void tamis_logistic_##isa(LogisticArgs*);       \
+  extern "C" void tamis_gram_##isa(const GramArgs*);
 #define TAMIS_ROW(isa, supported)                                                                           \
   {#isa, supported, tamis_multiply_##isa, tamis_dot_##isa, tamis_transpose_##isa, tamis_lanes_##isa, tamis_limits_##isa, \
-   tamis_norm_##isa, tamis_maxpool_##isa, tamis_maxpool_gradient_##isa}
+   tamis_norm_##isa, tamis_maxpool_##isa, tamis_maxpool_gradient_##isa, tamis_logistic_##isa, tamis_gram_##isa}
 
 TAMIS_DECLARE(baseline)
 #if defined(__x86_64__)

@@ -1,4 +1,5 @@
 #pragma once
+#include "kernels/logistic.h"
 #include "kernels/maxpool.h"
 #include "kernels/norm.h"
 #include "kernels/tile.h"
@@ -17,6 +18,8 @@ struct Level {
   norm_fn norm;
   maxpool_fn maxpool;
   maxpool_gradient_fn maxpool_gradient;
+  logistic_fn logistic;
+  gram_fn gram;
 };
 
 int level_count();

@@ -16,7 +16,7 @@ import tamis
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "src" / "tamis").rglob("*.py"))
-ROOMS = ["sparsity", "kernels", "nn", "methods", "models", "data", "train", "transfer"]
+ROOMS = ["sparsity", "kernels", "nn", "methods", "models", "data", "train", "transfer", "audit", "sources"]
 ROOMS += ["bench", "report", "study", "cli"]
 
 

@@ -12,6 +12,8 @@ extern "C" void tamis_limits_wide(TileLimits*);
 extern "C" void tamis_norm_wide(const NormArgs*);
 extern "C" void tamis_maxpool_wide(const MaxPoolArgs*);
 extern "C" void tamis_maxpool_gradient_wide(const MaxPoolGradientArgs*);
+extern "C" void tamis_logistic_wide(LogisticArgs*);
+extern "C" void tamis_gram_wide(const GramArgs*);
 
 namespace tamis_test {
 namespace {
@@ -26,7 +28,9 @@ const tamis::Level wide = {"wide",
                            tamis_limits_wide,
                            tamis_norm_wide,
                            tamis_maxpool_wide,
-                           tamis_maxpool_gradient_wide};
+                           tamis_maxpool_gradient_wide,
+                           tamis_logistic_wide,
+                           tamis_gram_wide};
 
 }  // namespace
 

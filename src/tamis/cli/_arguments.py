@@ -38,6 +38,15 @@ def value_of(flag: str, arguments: Sequence[str]) -> str:
     return found
 
 
+def with_json_target(arguments: Sequence[str]) -> list[str]:
+    """The arguments with ``--json`` made ``--json=-``, which means standard output, where no file follows it."""
+    given = list(arguments)
+    for place, word in enumerate(given):
+        if word == "--json" and (place + 1 == len(given) or given[place + 1].startswith("--")):
+            given[place] = "--json=-"
+    return given
+
+
 def show(result: Mapping[str, Any], text: str, as_json: bool) -> None:
     """Print a command's result on stdout: ``text`` for people, or ``result`` as one JSON object for machines."""
     print(json.dumps(result, indent=2) if as_json else text)

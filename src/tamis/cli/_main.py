@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("tamis.cli.train", "train from a recipe; flags override the recipe"),
     "prune": ("tamis.cli.prune", "prune a trained checkpoint, one-shot or gradually"),
     "transfer": ("tamis.cli.transfer", "move sparse models to new tasks: fine-tune, sweep, statistics"),
+    "sieve": ("tamis.cli.sieve", "choose which of many untrusted data sources to learn from"),
     "export": ("tamis.cli.export", "write a trained model as a dense or sparse safetensors file, or as ONNX"),
     "report": ("tamis.cli.report", "write the offline HTML page of a run folder"),
     "bench": ("tamis.cli.bench", "measure the sparse kernels against dense torch on this machine"),

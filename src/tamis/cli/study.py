@@ -1,4 +1,4 @@
-"""``tamis study methods``: many training runs with equal budgets, compared with intervals."""
+"""``tamis study methods``: many training runs with equal budgets, compared with intervals; and the other studies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from tamis.cli._arguments import parse
+from tamis.cli._arguments import parse, with_json_target
+from tamis.cli.study_sources import SourcesCommand, sources
 from tamis.errors import UsageError
 
 _STDOUT = "-"
@@ -53,21 +54,12 @@ def run(arguments: list[str]) -> int:
     what = arguments[0] if arguments else ""
     names = "|".join(COMMANDS)
     if what in ("-h", "--help"):
-        print(f"usage: tamis study {names} [OPTIONS]\n\ntamis study methods --help explains the options.")
+        print(f"usage: tamis study {names} [OPTIONS]\n\ntamis study methods --help explains the options of methods.")
         return 0
     if what not in COMMANDS:
         raise UsageError(f"tamis study: expected {' or '.join(map(repr, COMMANDS))}, got {what or 'nothing'!r}")
     kind, work = COMMANDS[what]
-    return work(parse(kind, _with_json_target(arguments[1:]), f"tamis study {what}"))
-
-
-def _with_json_target(arguments: Sequence[str]) -> list[str]:
-    """``--json`` without a file means standard output."""
-    given = list(arguments)
-    for place, word in enumerate(given):
-        if word == "--json" and (place + 1 == len(given) or given[place + 1].startswith("--")):
-            given[place] = f"--json={_STDOUT}"
-    return given
+    return work(parse(kind, with_json_target(arguments[1:]), f"tamis study {what}"))
 
 
 def methods(options: MethodsCommand) -> int:
@@ -121,4 +113,7 @@ def _show(
 
 
 # what -> (its flags, its work)
-COMMANDS: dict[str, tuple[type[Any], Callable[[Any], int]]] = {"methods": (MethodsCommand, methods)}
+COMMANDS: dict[str, tuple[type[Any], Callable[[Any], int]]] = {
+    "methods": (MethodsCommand, methods),
+    "sources": (SourcesCommand, sources),
+}

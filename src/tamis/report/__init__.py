@@ -1,8 +1,9 @@
-"""Offline HTML pages: that of a run folder, and what pages of other rooms are made of (extra ``tamis[report]``)."""
+"""Offline HTML pages of runs and sieved sources, and what pages of other rooms are made of (``tamis[report]``)."""
 
 from tamis.report._html import render_template, require_extra
 from tamis.report._page import render_report, write_report
 from tamis.report._read import Run, read_run
+from tamis.report._sieve import check_page, write_sieve_report
 from tamis.report._svg import LIGHT, Chart, draw_svg, render_chart
 from tamis.report._tables import Table
 
@@ -11,6 +12,7 @@ __all__ = [
     "Chart",
     "Run",
     "Table",
+    "check_page",
     "draw_svg",
     "read_run",
     "render_chart",
@@ -18,4 +20,5 @@ __all__ = [
     "render_template",
     "require_extra",
     "write_report",
+    "write_sieve_report",
 ]

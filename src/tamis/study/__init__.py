@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from tamis.study._page import accuracy_text, write_study_report
     from tamis.study._results import CellResult, read_results
     from tamis.study._run import StudyResults, run_study
+    from tamis.study._source_page import write_source_report
+    from tamis.study._source_published import Agreement, compare, read_published
+    from tamis.study._source_run import SourceResults, run_source_study
+    from tamis.study._source_study import SourceCell, SourceStudy, source_cells
     from tamis.study._statistics import Difference, Estimate, estimate, paired_difference
     from tamis.study._sweep import TransferSweep, UpstreamModel, load_sweep
     from tamis.study._sweep_cells import SweepCell, sweep_cells, sweep_models
@@ -32,6 +36,10 @@ _MODULES = {
     "_results": ("CellResult", "read_results"),
     "_page": ("accuracy_text", "write_study_report"),
     "_run": ("StudyResults", "run_study"),
+    "_source_page": ("write_source_report",),
+    "_source_published": ("Agreement", "compare", "read_published"),
+    "_source_run": ("SourceResults", "run_source_study"),
+    "_source_study": ("SourceCell", "SourceStudy", "source_cells"),
     "_statistics": ("Difference", "Estimate", "estimate", "paired_difference"),
     "_sweep": ("TransferSweep", "UpstreamModel", "load_sweep"),
     "_sweep_cells": ("SweepCell", "sweep_cells", "sweep_models"),
@@ -43,11 +51,15 @@ _MODULES = {
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "Agreement",
     "Cell",
     "CellResult",
     "Difference",
     "Estimate",
     "MethodStudy",
+    "SourceCell",
+    "SourceResults",
+    "SourceStudy",
     "StudyResults",
     "SweepCell",
     "SweepResults",
@@ -56,19 +68,24 @@ __all__ = [
     "UpstreamModel",
     "accuracy_text",
     "cells_of",
+    "compare",
     "estimate",
     "load_study",
     "load_sweep",
     "paired_difference",
+    "read_published",
     "read_results",
+    "run_source_study",
     "run_study",
     "run_sweep",
+    "source_cells",
     "statistics_records",
     "statistics_text",
     "sweep_cells",
     "sweep_models",
     "transfer_figures",
     "transfer_statistics",
+    "write_source_report",
     "write_study_report",
     "write_transfer_figures",
 ]

@@ -1,0 +1,209 @@
+"""Tables with a source column: CSV, TSV and Parquet in, the rows of some sources out with every value as it was."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamis.errors import FileError, UsageError
+from tamis.storage import write_atomic
+
+MOST_BYTES = 16 << 30  # of a table in memory
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+PARQUET = (".parquet", ".pq")
+SUFFIXES = (*DELIMITERS, *PARQUET)
+
+
+@dataclass(frozen=True)
+class DataTable:
+    """A table as it was read.
+
+    Attributes:
+        path: the file.
+        digest: SHA-256 of the file, in hexadecimal.
+        names: of the columns.
+        columns: name -> object or numeric array ``(n,)``; texts of a CSV file are untouched strings.
+        arrow: the ``pyarrow.Table`` of a Parquet file, else None.
+    """
+
+    path: Path
+    digest: str
+    names: tuple[str, ...]
+    columns: dict[str, NDArray[Any]]
+    arrow: Any = None
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return len(self.columns[self.names[0]])
+
+    def column(self, name: str, what: str) -> NDArray[Any]:
+        """The column of that name; ``what`` says what it is wanted for.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if name not in self.columns:
+            raise UsageError(f"{what} {name!r} is no column of {self.path}; it has {_listed(self.names)}")
+        return self.columns[name]
+
+
+def read_table(path: str | Path) -> DataTable:
+    """Read a .csv, .tsv or .parquet file.
+
+    Raises:
+        FileError: it is missing, of another kind, empty, damaged, or too large.
+    """
+    file = Path(path)
+    if file.suffix.lower() not in SUFFIXES:
+        raise FileError(f"{file}: expected a table named *{', *'.join(SUFFIXES)}; convert it first")
+    if not file.is_file():
+        raise FileError(f"{file} is not there; give the path of a {', '.join(SUFFIXES)} file")
+    if file.stat().st_size > MOST_BYTES:
+        raise FileError(
+            f"{file} has {file.stat().st_size:,} bytes; at most {MOST_BYTES:,} are read: split it, or drop columns"
+        )
+    digest = _digest(file)
+    return _read_parquet(file, digest) if file.suffix.lower() in PARQUET else _read_text(file, digest)
+
+
+def _read_text(file: Path, digest: str) -> DataTable:
+    delimiter = DELIMITERS[file.suffix.lower()]
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.reader(stream, delimiter=delimiter, strict=True)
+            names = next(reader, [])
+            _check_names(names, file)
+            rows = []
+            for row in reader:
+                if not row:  # a blank line
+                    continue
+                if len(row) != len(names):
+                    raise FileError(
+                        f"{file}: line {reader.line_num} has {len(row)} values and the heading {len(names)}; "
+                        "quote values that contain the delimiter"
+                    )
+                rows.append(row)
+    except UnicodeDecodeError as error:
+        raise FileError(f"{file} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except csv.Error as error:
+        raise FileError(f"{file} is not well-formed: {error}") from None
+    if not rows:
+        raise FileError(f"{file} has a heading and no rows")
+    columns = {
+        name: np.array(values, dtype=object) for name, values in zip(names, zip(*rows, strict=True), strict=True)
+    }
+    return DataTable(file, digest, tuple(names), columns)
+
+
+def _read_parquet(file: Path, digest: str) -> DataTable:
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError:
+        raise UsageError("Parquet files need pyarrow; install it with pip install tamis[fair]") from None
+    try:
+        meta = parquet.ParquetFile(file).metadata
+        size = sum(meta.row_group(group).total_byte_size for group in range(meta.num_row_groups))
+        if size > MOST_BYTES:
+            raise FileError(
+                f"{file} unpacks to {size:,} bytes; at most {MOST_BYTES:,} are read: split it, or drop columns"
+            )
+        table = parquet.read_table(file)
+    except (ArrowException, OSError) as error:
+        raise FileError(f"{file} is no readable Parquet file: {str(error).splitlines()[0]}") from None
+    names = [str(name) for name in table.column_names]
+    _check_names(names, file)
+    if not table.num_rows:
+        raise FileError(f"{file} has no rows")
+    frame = table.to_pandas()
+    columns = {name: _plain(frame.iloc[:, place].to_numpy()) for place, name in enumerate(names)}
+    return DataTable(file, digest, tuple(names), columns, table)
+
+
+def _plain(values: NDArray[Any]) -> NDArray[Any]:
+    """Dates and other rare types as objects, so that they count as text."""
+    return values if values.dtype.kind in "biufO" else values.astype(str).astype(object)
+
+
+def _check_names(names: Sequence[str], file: Path) -> None:
+    if not names:
+        raise FileError(f"{file} is empty; expected a heading with the names of the columns")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise FileError(f"{file} has two columns named {twice[0]!r}; rename one")
+
+
+def write_rows(table: DataTable, mask: NDArray[np.bool_], target: str | Path) -> Path:
+    """Write the rows where ``mask`` (bool ``(n,)``) is True, all columns with their values untouched.
+
+    The suffix of ``target`` chooses the format.
+
+    Raises:
+        UsageError: the suffix is unknown, or ``target`` is the table itself.
+        FileError: it cannot be written.
+    """
+    file = Path(target)
+    check_target(table, file)
+    suffix = file.suffix.lower()
+    try:
+        if suffix in DELIMITERS:
+            return write_atomic(file, _as_text(table, mask, DELIMITERS[suffix]))
+        from pyarrow import BufferOutputStream, array, parquet
+        from pyarrow import table as arrow_table
+
+        whole = table.arrow
+        if whole is None:
+            whole = arrow_table({name: array(table.columns[name].tolist()) for name in table.names})
+        sink = BufferOutputStream()
+        parquet.write_table(whole.filter(array(mask)), sink)
+        return write_atomic(file, sink.getvalue().to_pybytes())
+    except OSError as problem:
+        raise FileError(f"{file} cannot be written ({problem.strerror}); free the disk or make it writable") from None
+
+
+def check_target(table: DataTable, file: Path) -> None:
+    """Refuse a file that rows cannot be written to, before any work is done.
+
+    Raises:
+        UsageError: as for :func:`write_rows`.
+    """
+    if file.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{file}: rows are written to files named *{', *'.join(SUFFIXES)}")
+    if file.resolve() == table.path.resolve():
+        raise UsageError(f"{file} is the table itself; choose another file, so that no row is lost")
+
+
+def _as_text(table: DataTable, mask: NDArray[np.bool_], delimiter: str) -> str:
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, delimiter=delimiter, lineterminator="\n")
+    writer.writerow(table.names)
+    columns = [table.columns[name] for name in table.names]
+    for row in np.flatnonzero(mask).tolist():
+        writer.writerow(["" if column[row] is None else column[row] for column in columns])
+    return buffer.getvalue()
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return (
+            hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _by_parts(stream)
+        )
+
+
+def _by_parts(stream: Any) -> str:
+    state = hashlib.sha256()  # Python 3.10
+    while part := stream.read(1 << 20):
+        state.update(part)
+    return state.hexdigest()
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:12])) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
