@@ -45,7 +45,9 @@ def make(samples: int, attributes: int, groups: int, seeds: int) -> dict[str, ob
     def model(level: float, seed: int) -> Outputs:
         own = np.random.default_rng([seed, round(100 * level)]).normal(size=truth.shape).astype(np.float32)
         logits = (2.5 - level) * (2 * truth - 1) + 1.5 * hard + (0.6 + 0.5 * level) * own + 0.3 * level * score
-        return Outputs(logits.astype(np.float32), ids, tuple(names), "made_up", "gmp" if level else "dense", level, seed=seed)
+        return Outputs(
+            logits.astype(np.float32), ids, tuple(names), "made_up", "gmp" if level else "dense", level, seed=seed
+        )
 
     return {
         "dense": [model(0.0, seed) for seed in range(seeds)],
