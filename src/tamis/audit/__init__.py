@@ -13,19 +13,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tamis.audit._audit import audit
+    from tamis.audit._cascade import Cascade, CascadeCost
+    from tamis.audit._collect import collect
+    from tamis.audit._gates import unsure_classes, unsure_labels
     from tamis.audit._labels import Labels
     from tamis.audit._outputs import Outputs
     from tamis.audit._result import AuditReport, Validation
 
 _MODULES = {
     "_audit": ("audit",),
+    "_cascade": ("Cascade", "CascadeCost"),
+    "_collect": ("collect",),
+    "_gates": ("unsure_classes", "unsure_labels"),
     "_labels": ("Labels",),
     "_outputs": ("Outputs",),
     "_result": ("AuditReport", "Validation"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = ["AuditReport", "Labels", "Outputs", "Validation", "audit"]
+__all__ = [
+    "AuditReport",
+    "Cascade",
+    "CascadeCost",
+    "Labels",
+    "Outputs",
+    "Validation",
+    "audit",
+    "collect",
+    "unsure_classes",
+    "unsure_labels",
+]
 
 
 class _CallableRoom(types.ModuleType):

@@ -1,4 +1,4 @@
-"""The value for images with several yes-or-no labels each: attributes to predict, identities to compare, three splits."""
+"""The value for images with several yes-or-no labels: attributes to predict, identities to compare, three splits."""
 
 from __future__ import annotations
 
@@ -39,14 +39,8 @@ class AttributeSplit:
     stamped: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if (
-            self.images.dim() != 4
-            or self.images.dtype not in (torch.uint8, torch.float32)
-            or self.images.numel() == 0
-        ):
-            raise UsageError(
-                f"images are {_describe(self.images)}; expected (N, C, H, W), uint8 or float32, not empty"
-            )
+        if self.images.dim() != 4 or self.images.dtype not in (torch.uint8, torch.float32) or self.images.numel() == 0:
+            raise UsageError(f"images are {_describe(self.images)}; expected (N, C, H, W), uint8 or float32, not empty")
         count = len(self.images)
         for name in ("attributes", "identities"):
             labels = getattr(self, name)

@@ -42,10 +42,11 @@ class TintedDigits:
     """Choices of the generator; :meth:`generate` draws the data.
 
     scikit-learn's 1,797 digits of 8x8 pixels become ``size`` x ``size`` RGB images, each ``variants`` times with
-    the same attributes and with identities, tint, ground and noise of its own.  Ten attributes are to be predicted: four follow from the
-    class of the digit (Loop, Even, Big, Straight), six are measured on its pixels with noisy labels (Thick, Slanted,
-    Wide, TopHeavy, Dark, VerySlanted).  Two identities show in the picture, a warm tint and a striped ground, and are
-    skewed towards some of the attributes in every split: P(identity) = sigmoid(1.3 sum of w (Y - mean Y)).
+    the same attributes and with identities, tint, ground and noise of its own.  Ten attributes are to be predicted:
+    four follow from the class of the digit (Loop, Even, Big, Straight), six are measured on its pixels with noisy
+    labels (Thick, Slanted, Wide, TopHeavy, Dark, VerySlanted).  Two identities show in the picture, a warm tint and a
+    striped ground, and are skewed towards some of the attributes in every split: P(identity) =
+    sigmoid(1.3 sum of w (Y - mean Y)).
 
     Raises ``UsageError`` for a size below 8, fewer than one variant, or a seed below 0.
     """
