@@ -1,7 +1,8 @@
 """Bias audit of compressed models: what compression changed, for whom, how surely, and what repairs it.
 
-Works on stored outputs (:class:`Outputs`) and labels (:class:`Labels`) alone, and imports no torch.  The room itself
-can be called: ``tamis.audit(...)`` is ``tamis.audit.audit(...)``.
+Works on stored outputs (:class:`Outputs`) and labels (:class:`Labels`) alone, and imports no torch but for
+:func:`collect` and :class:`Cascade`, which run models.  The room itself can be called: ``tamis.audit(...)`` is
+``tamis.audit.audit(...)``.
 """
 
 from __future__ import annotations
@@ -32,9 +33,12 @@ if TYPE_CHECKING:
         bias_amplification,
         directed_ba,
     )
+    from tamis.audit._cascade import Cascade, CascadeCost
+    from tamis.audit._collect import collect
     from tamis.audit._counts import group_table, pair_table
     from tamis.audit._exemplars import Agreement, cie, multilabel_agreement
     from tamis.audit._gate import Gate, check_content
+    from tamis.audit._gates import unsure_classes, unsure_labels
     from tamis.audit._group_metrics import (
         GroupReport,
         RecallChange,
@@ -88,9 +92,12 @@ _MODULES = {
         "bias_amplification",
         "directed_ba",
     ),
+    "_cascade": ("Cascade", "CascadeCost"),
+    "_collect": ("collect",),
     "_counts": ("group_table", "pair_table"),
     "_exemplars": ("Agreement", "cie", "multilabel_agreement"),
     "_gate": ("Gate", "check_content"),
+    "_gates": ("unsure_classes", "unsure_labels"),
     "_group_metrics": (
         "GroupReport",
         "RecallChange",
@@ -134,6 +141,8 @@ __all__ = [
     "Asked",
     "AuditReport",
     "BiasAmplification",
+    "Cascade",
+    "CascadeCost",
     "Directional",
     "Forecast",
     "Gate",
@@ -166,6 +175,7 @@ __all__ = [
     "cev_sde",
     "check_content",
     "cie",
+    "collect",
     "directed_ba",
     "disparate_accuracy_gap",
     "escape_csv",
@@ -193,6 +203,8 @@ __all__ = [
     "uncertainty",
     "uncertainty_logits",
     "unpaired_seed_interval",
+    "unsure_classes",
+    "unsure_labels",
     "zhao2017_mean_ba",
 ]
 

@@ -74,8 +74,8 @@ class Forecast:
             for row in self.content["attributes"]
         ]
         note = (
-            "A ranking by correlation times uncertainty of the dense models. On TintedDigits it went with the change
-            of " "bias at 97 and 98 % sparsity and said nothing at 95 % and below.\n"
+            "A ranking by correlation times uncertainty of the dense models. On TintedDigits it went with the change "
+            "of bias at 97 and 98 % sparsity and said nothing at 95 % and below.\n"
         )
         return "# Attributes at risk\n\n" + note + "\n" + head + "\n".join(lines) + "\n"
 

@@ -83,6 +83,10 @@ def work(options: Options) -> int:
 
     if not options.compressed:
         raise UsageError("--compressed: expected at least one .npz file of a compressed model")
+    if options.report:
+        from tamis.report import require_extra
+
+        require_extra()  # before the work, not after it
     policy = read_policy(options.policy, options.strict, options.warnings_as_errors)
     given = read_inputs(options)
     report = audit(
