@@ -26,7 +26,6 @@ const signed = (value, digits = 3) => {
 };
 const fixed = (value, digits = 3) => value === null || !Number.isFinite(value) ? DASH : signed(value, digits).replace("+", "");
 const share = (value, digits = 1) => value === null || !Number.isFinite(value) ? DASH : fixed(100 * value, digits) + SPACE + "%";
-const sigmoid = (z) => 1 / (1 + Math.exp(-z));
 
 /* A table with a caption; cells are texts, the ends of rows numbers. */
 const table = (caption, headings, rows, options = {}) => {

@@ -11,7 +11,7 @@ const reveal = () => {
 const sortRows = (heat, run) => {
   const body = heat.tBodies[0];
   const key = (row) => {
-    const changes = data.cells[run][Number(row.dataset.attribute)].map((cell) => cell.delta).filter((d) => d !== undefined);
+    const changes = data.cells[run][Number(row.dataset.attribute)].map((cell) => cell.change).filter((x) => x !== undefined);
     return changes.length ? Math.max(...changes) : -Infinity;
   };
   const rows = [...body.rows];
