@@ -152,7 +152,7 @@ def _spread(axis: str, levels: Sequence[float], own: Sequence[Condition], table:
                 whiskerprops=line, capprops=line, boxprops={"linewidth": 0.9, "edgecolor": LIGHT["ink"]},
             )  # fmt: skip
             for index, box in enumerate(boxes["boxes"]):
-                box.set_facecolor(LIGHT["dense"] if index == 0 else LIGHT["shade"])
+                box.set_facecolor((LIGHT["dense"], 0.25) if index == 0 else LIGHT["shade"])
             for place, column in enumerate(values, 1):
                 panel.plot([place] * len(column), column, marker=".", markersize=3, color=LIGHT["sparse"], linestyle="none", zorder=3)
             panel.axhline(0, color=LIGHT["muted"], linewidth=0.8)

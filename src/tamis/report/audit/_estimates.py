@@ -66,11 +66,14 @@ def mean(estimate: Mapping[str, Any] | None) -> float:
     return number((estimate or {}).get("mean"))
 
 
-def p_value(value: Any) -> str:
-    """A p or q value.
+def p_value(value: Any, name: str = "") -> str:
+    """A p or q value, alone or with its name.
 
-    >>> p_value(0.0004), p_value(0.2), p_value(None)
-    ('<\\xa00.001', '0.200', '–')
+    >>> p_value(0.0004), p_value(0.2, "p"), p_value(0, "q")
+    ('<\\xa00.001', 'p\\xa0=\\xa00.200', 'q\\xa0<\\xa00.001')
     """
     x = number(value)
-    return f"<{SPACE}0.001" if x < 0.001 else fixed(x)
+    before = f"{name}{SPACE}" if name else ""
+    if x < 0.001:
+        return f"{before}<{SPACE}0.001"
+    return f"{before}={SPACE}{fixed(x)}" if name else fixed(x)

@@ -52,15 +52,16 @@ def foretelling_of(audit: Audit) -> Foretelling:
 
 
 def _words(audit: Audit, evidence: Sequence[Mapping[str, Any]]) -> str:
-    parts = []
-    for condition in audit.compressed:
-        row = next((r for r in evidence if r["condition"] == condition.id and r["criterion"] == "cu"), None)
-        if row and math.isfinite(number(row["spearman"])):
-            verdict = "agrees" if number(row["p"]) < 0.05 and row["spearman"] > 0 else "says nothing sure"
-            parts.append(f"at {condition.title} it {verdict} (ρ = {fixed(row['spearman'], 2)}, p = {p_value(row['p'])}, n = {row['n']})")
-    if not parts:
+    titles = {condition.id: condition.title for condition in audit.compressed}
+    rows = [row for row in evidence if row["criterion"] == "cu" and math.isfinite(number(row["spearman"]))]
+    if not rows:
         return "No compressed model was measured here, so nothing says how far to trust this ranking."
-    return "How well the ranking agrees with what was measured: " + "; ".join(parts) + "."
+    sure = [row for row in rows if number(row["p"]) < 0.05 and row["spearman"] > 0]
+    if not sure:
+        return "In this audit it foretold nothing: its rank correlation with the measured changes is not sure for any of the models."
+    found = ", ".join(f"{titles[row['condition']]} (ρ\u00a0=\u00a0{fixed(row['spearman'], 2)}, {p_value(row['p'], 'p')})" for row in sure)
+    rest = "; for the others it says nothing sure" if len(sure) < len(rows) else ""
+    return f"In this audit it agrees with the measured changes for {found}{rest}."
 
 
 def _ranking(audit: Audit, rows: Sequence[Mapping[str, Any]]) -> Table | None:
@@ -102,7 +103,7 @@ def _rho(audit: Audit, row: Mapping[str, Any] | None) -> str:
         return DASH
     if row["reason"]:
         return audit.reason(row["reason"])
-    return f"{fixed(row['spearman'], 2)} (p {p_value(row['p'])})"
+    return f"{fixed(row['spearman'], 2)} ({p_value(row['p'], 'p')})"
 
 
 def _samples(audit: Audit, rows: Sequence[Mapping[str, Any]]) -> Table | None:

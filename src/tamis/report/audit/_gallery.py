@@ -53,14 +53,13 @@ def _mix(groups: Mapping[str, Any]) -> str:
 
 
 def _words(audit: Audit, parts: Mapping[str, Any]) -> str:
-    lines = []
-    for condition in audit.compressed:
-        part = parts.get(condition.id)
-        if part:
-            shown, total = len(part["rows"]), part["rows_total"]
-            which = "all shown" if shown == total else f"the {shown:,} with the largest change of probability shown"
-            lines.append(f"{condition.title}: {total:,} changed predictions, {which}")
-    return "; ".join(lines) + "." if lines else ""
+    own = [(condition.title, parts[condition.id]) for condition in audit.compressed if condition.id in parts]
+    if not own:
+        return ""
+    counts = ", ".join(f"{part['rows_total']:,} for {title}" for title, part in own)
+    cut = [len(part["rows"]) for _, part in own if len(part["rows"]) < part["rows_total"]]
+    which = f" Shown are at most the {max(cut):,} with the largest change of probability of each." if cut else ""
+    return f"Changed predictions: {counts}.{which}"
 
 
 def _still(audit: Audit, parts: Mapping[str, Any]) -> Table | None:
@@ -82,9 +81,9 @@ def _still(audit: Audit, parts: Mapping[str, Any]) -> Table | None:
 
 def _multilabel(audit: Audit, parts: Mapping[str, Any]) -> str:
     """How many samples the rank criterion over all attributes finds."""
-    found = []
-    for condition in audit.compressed:
-        value = parts.get(condition.id, {}).get("multilabel")
-        if value:
-            found.append(f"{condition.title}: {value['count']:,} samples with a rank correlation of at most {fixed(value['threshold_rho'], 2)}")
-    return "; ".join(found) + "." if found else ""
+    found = [
+        f"at most {fixed(value['threshold_rho'], 2)} for {condition.title} ({value['count']:,} samples)"
+        for condition in audit.compressed
+        if (value := parts.get(condition.id, {}).get("multilabel"))
+    ]
+    return ", ".join(found) + "." if found else ""

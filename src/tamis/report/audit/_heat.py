@@ -103,7 +103,7 @@ def sentence(audit: Audit, pair: Mapping[str, Any]) -> str:
     kinds = {"rows": "over test samples", "clusters": "over clusters of test samples", "seeds": "over training seeds"}
     kind = kinds.get((pair["change"]["interval"] or {}).get("kind", ""), "")
     sure = (
-        f"The 95\u00a0% interval of the change {kind} is {span(low, high)}, q = {p_value(pair['q'])}."
+        f"The 95\u00a0% interval of the change {kind} is {span(low, high)}, {p_value(pair['q'], 'q')}."
         if math.isfinite(low)
         else "There is no interval."
     )

@@ -12,12 +12,12 @@ from tamis.report._tables import Table
 from tamis.report.audit._content import Audit
 from tamis.report.audit._estimates import fixed, interval, mean, measured, span
 
-MOST_CHARTS = 6
+MOST_CHARTS = 4
 PANELS = (("accuracy", "Accuracy"), ("ba", "Bias amplification, mean"), ("tcb", "Threshold calibration bias"))
 STYLES = {
-    ("override", "dense"): ("Override: dense answers where it is unsure", "dense", "o", "-"),
-    ("override", "human"): ("Override: a person answers (upper bound)", "ink", "^", (0, (4, 2))),
-    ("cascade", "dense"): ("Cascade: dense asked where the small model is unsure", "sparse", "s", "-"),
+    ("override", "dense"): ("override, dense answers", "dense", "o", "-"),
+    ("override", "human"): ("override, a person answers (bound)", "ink", "^", (0, (4, 2))),
+    ("cascade", "dense"): ("cascade", "sparse", "s", "-"),
 }
 MODES = {"zero": "threshold 0", "calibrated": "calibrated on validation", "published": "calibrated as the paper's code does"}
 

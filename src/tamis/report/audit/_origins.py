@@ -33,12 +33,12 @@ class Undefined:
 
 def undefined_of(audit: Audit) -> Undefined:
     """All values that have a reason instead of a number."""
-    groups: dict[str, list[str]] = {}
+    groups: dict[str, dict[str, list[str]]] = {}
     for row in audit.values["undefined"]:
-        groups.setdefault(row["reason"], []).append(_what(audit, row))
+        groups.setdefault(row["reason"], {}).setdefault(_value(audit, row), []).append(audit.title_of(row["condition"]))
     overview = tuple(
-        (audit.reason(code), f"{len(what):,}", "; ".join(what[:NAMED]) + (f"; and {len(what) - NAMED:,} more" if len(what) > NAMED else ""))
-        for code, what in sorted(groups.items(), key=lambda item: -len(item[1]))
+        (audit.reason(code), f"{sum(map(len, values.values())):,}", _listed(audit, values))
+        for code, values in sorted(groups.items(), key=lambda item: -sum(map(len, item[1].values())))
     )
     rows = tuple((row["metric"], _what(audit, row), row["words"] or audit.reason(row["reason"])) for row in audit.values["undefined"])
     lost = tuple(
@@ -52,9 +52,27 @@ def undefined_of(audit: Audit) -> Undefined:
     )
 
 
-def _what(audit: Audit, row: Mapping[str, Any]) -> str:
+def _value(audit: Audit, row: Mapping[str, Any]) -> str:
+    """Measure and pair in words."""
+    titles = {curve["metric"]: curve["title"] for curve in audit.values["curves"]}
+    metric = {**titles, "ba": "Bias amplification"}.get(row["metric"], row["metric"].replace("_", " "))
     pair = " by ".join(part for part in (row["attribute"], row["identity"]) if part)
-    return ", ".join(part for part in (row["metric"], pair, audit.title_of(row["condition"])) if part)
+    return f"{metric} of {pair}" if pair else metric
+
+
+def _what(audit: Audit, row: Mapping[str, Any]) -> str:
+    return f"{_value(audit, row)}, {audit.title_of(row['condition'])}"
+
+
+def _listed(audit: Audit, values: Mapping[str, list[str]]) -> str:
+    """The first few values with the conditions in which they are undefined."""
+    everywhere = (len(audit.conditions), len(audit.compressed))
+    parts = [
+        f"{value} ({'everywhere' if len(where) in everywhere and len(where) > 1 else ', '.join(where)})"
+        for value, where in list(values.items())[:NAMED]
+    ]
+    more = len(values) - NAMED
+    return "; ".join(parts) + (f"; and {more:,} more" if more > 0 else "")
 
 
 @dataclass(frozen=True)

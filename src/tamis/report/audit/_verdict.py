@@ -19,7 +19,7 @@ WORDS = {
     "none": ("No verdict", DASH),
 }
 STATES = {"fail": "fails", "warn": "warning", "pass": "passes", "ignored": "ignored"}
-AT_MOST = 40  # rows of the policy that are shown unfolded
+AT_MOST = 20  # rows of the policy that are shown unfolded
 GLANCE = ("accuracy", "uncertainty", "tcb", "ece", "cie_share", "ba", "ba_max")
 CARDS = ("accuracy", "uncertainty", "ba", "cie_share")
 
@@ -113,12 +113,13 @@ def _rule(audit: Audit, row: Mapping[str, Any]) -> Rule:
     group = f", group {row['group']}" if row.get("group") is not None else ""
     where = ", ".join(part for part in (place + group, audit.title_of(row["condition"])) if part)
     value = number(row["value"])
-    text = fixed(value) if math.isfinite(value) else f"undefined: {audit.reason(row['reason'])}"
+    text = fixed(value) if math.isfinite(value) else "undefined"
+    words = row["words"] if math.isfinite(value) else f"{row['words']} {audit.reason(row['reason'])}"
     limit = ("\u2264\u00a0" if row["side"] == "max" else "\u2265\u00a0") + fixed(row["limit"])
     severity = " (only a warning)" if row.get("severity") == "warning" else ""
     return Rule(
         row["state"], STATES.get(row["state"], row["state"]) + severity, row["name"], where, text,
-        span(row["lo"], row["hi"], fixed) or DASH, limit, row["words"], _strip(row),
+        span(row["lo"], row["hi"], fixed) or DASH, limit, words, _strip(row),
     )  # fmt: skip
 
 
@@ -150,8 +151,9 @@ def cards_of(audit: Audit) -> tuple[Card, ...]:
             continue
         low, high = interval(compressed)
         ends = span(low, high, lambda x: measured(metric, x))
+        before = measured(metric, mean(dense)) if metric != "cie_share" and math.isfinite(mean(dense)) else ""
         cards.append(
-            Card(curve["title"], measured(metric, mean(dense)), measured(metric, mean(compressed)), f"95 % interval {ends}" if ends else "")
+            Card(curve["title"], before, measured(metric, mean(compressed)), f"95 % interval {ends}" if ends else "")
         )
     return tuple(cards)
 
@@ -162,7 +164,10 @@ def glance_table(audit: Audit) -> Table:
     rows = [
         (
             condition.title, f"{condition.seeds}",
-            *(measured(curve["metric"], mean(_point(curve, condition.id))) for curve in curves),
+            *(
+                DASH if condition.dense and curve["metric"] == "cie_share" else measured(curve["metric"], mean(_point(curve, condition.id)))
+                for curve in curves
+            ),
             DASH if condition.dense else _risen(audit, condition.id),
         )
         for condition in audit.conditions

@@ -69,18 +69,18 @@ const histogramPlot = (title, models) => {
     `${name}: ${whole(total(up.slice(BARS / 2)))} of ${whole(total(up))} yes and ${whole(total(down.slice(BARS / 2)))} of ${whole(total(down))} no above 0.5`).join("; ");
   const ticks = [0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99].map((p) => [placeOf(p), String(p)]);
   const figure = frame(`Predictions, ${title}`, `Histogram of probabilities, ${title}. ${sums}.`, ticks,
-    [[0, whole(most)], [0.5, "0"], [1, whole(most)]], "probability on the scale of the logit");
+    [[0, whole(most)], [0.25, whole(most / 4)], [0.5, "0"], [0.75, whole(most / 4)], [1, whole(most)]], "probability on the scale of the logit; heights as square roots");
   const plot = figure.querySelector("svg");
   for (const {kind, up, down} of sides) {
     for (const [bars, sign] of [[up, 1], [down, -1]]) {
       const points = [at(0, 0.5)];
-      bars.forEach((count, bar) => { for (const edge of [bar, bar + 1]) points.push(at(edge / BARS, 0.5 + sign * count / most / 2)); });
+      bars.forEach((count, bar) => { for (const edge of [bar, bar + 1]) points.push(at(edge / BARS, 0.5 + sign * Math.sqrt(count / most) / 2)); });
       points.push(at(1, 0.5));
       plot.append(drawn("polygon", {class: `bars ${kind}`, points: points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(" ")}));
     }
   }
   for (const [y, text] of [[PLOT.top + 10, "labelled yes"], [PLOT.top + inner.height - 4, "labelled no"]])
-    plot.append(drawn("text", {class: "tick", x: PLOT.left + inner.width / 2, y, "text-anchor": "middle"}, text));
+    plot.append(drawn("text", {class: "tick", x: PLOT.left + inner.width * 0.3, y, "text-anchor": "middle"}, text));
   for (const {kind} of sides) plot.append(drawn("line", {class: `threshold ${kind}`, y1: PLOT.top, y2: PLOT.top + inner.height, x1: 0, x2: 0}));
   figure.append(make("p", {class: "words"}, sums + "."));
   figure.move = (kind, p) => {

@@ -23,16 +23,17 @@ const summaryOf = (counts, toward) => {
 };
 
 const countsTable = (cell, groups) => {
-  const rows = WHICH.flatMap((which) => [1, 0].flatMap((group) => [1, 0].map((label) =>
-    [`${which}, ${groups[group]}, labelled ${label ? "yes" : "no"}`, whole(at3(cell[which], group, label, 1)), whole(at3(cell[which], group, label, 0))])));
-  return table(`Counts${data.pooled ? ", summed over " + data.pooled : ""}: group × label × prediction.`, ["Model, group, label", "Predicted yes", "Predicted no"], rows);
+  const rows = [1, 0].flatMap((group) => [1, 0].map((label) => [`${groups[group]}, labelled ${label ? "yes" : "no"}`,
+    ...WHICH.flatMap((which) => [1, 0].map((predicted) => whole(at3(cell[which], group, label, predicted))))]));
+  return table(`Counts${data.pooled ? ", summed over " + data.pooled : ""}: group \u00d7 label \u00d7 prediction.`,
+    ["Group, label", "Dense: yes", "Dense: no", "Compr.: yes", "Compr.: no"], rows);
 };
 const ratesTable = (cell, groups) => {
   const rows = [1, 0].flatMap((group) => WHICH.map((which) => {
     const rates = ratesOf(cell[which], group);
     return [`${groups[group]}, ${which}`, whole(rates.count), share(rates.accuracy), share(rates.fpr), share(rates.fnr), share(rates.selected)];
   }));
-  return table("Rates within each group.", ["Group, model", "Samples", "Accuracy", "False positives", "False negatives", "Predicted yes"], rows);
+  return table("Rates within each group: accuracy, false positives among no, false negatives among yes, and predicted yes.", ["Group, model", "Samples", "Accuracy", "False positives", "False negatives", "Yes"], rows);
 };
 
 /* At step k of the slider predictions are yes from probability k / bins upwards. */
