@@ -169,8 +169,10 @@ def _pair(name: str, attribute: str, identity: str, dense: Any, compressed: Any,
     positives = dense[0][:, 1, :].sum(1)
     reason = "too_few_positives" if positives.min() < 10 else "no_train_gap" if abs(lean) < 0.06 else ""
     toward = int(lean > 0)
-    before = [_amplification(table, toward) for table in dense]
-    after = [_amplification(table, toward) for table in compressed]
+    before = [] if reason else [_amplification(table, toward) for table in dense]
+    after = [] if reason else [_amplification(table, toward) for table in compressed]
+    if None in (*before, *after):
+        reason, before, after = "never_predicted", [], []
     change = [b - a for a, b in zip(before, after, strict=True)] if not reason else []
     spread = 1.4 / np.sqrt(max(1, positives.sum()))
     p = float(np.clip(np.exp(-3 * abs(np.mean(change)) / spread), 5e-4, 1)) if change else None
@@ -192,6 +194,8 @@ def _curves(ids: Sequence[str], outputs: Mapping[str, Any], labels: np.ndarray, 
         if metric in ("ba", "ba_max"):
             own = [p for p in pairs if p["condition"] == (name if name != "dense" else ids[1]) and not p["reason"]]
             side = "dense" if name == "dense" else "compressed"
+            if not own:
+                return []
             table = np.array([[seed["value"] for seed in p[side]["seeds"]] for p in own])
             return (table.mean(0) if metric == "ba" else table.max(0)).tolist()
         found = []

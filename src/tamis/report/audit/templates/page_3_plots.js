@@ -68,8 +68,8 @@ const histogramPlot = (title, models) => {
   const sums = sides.map(({name, up, down}) =>
     `${name}: ${whole(total(up.slice(BARS / 2)))} of ${whole(total(up))} yes and ${whole(total(down.slice(BARS / 2)))} of ${whole(total(down))} no above 0.5`).join("; ");
   const ticks = [0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99].map((p) => [placeOf(p), String(p)]);
-  const figure = frame(`Predictions, ${title}`, `Histogram of probabilities, ${title}. ${sums}.`, ticks,
-    [[0, whole(most)], [0.25, whole(most / 4)], [0.5, "0"], [0.75, whole(most / 4)], [1, whole(most)]], "probability on the scale of the logit; heights as square roots");
+  const figure = frame(`Logits, ${title} (heights are square roots of counts)`, `Histogram of logits, ${title}. ${sums}.`, ticks,
+    [[0, whole(most)], [0.25, whole(most / 4)], [0.5, "0"], [0.75, whole(most / 4)], [1, whole(most)]], "probability, spaced like its logit");
   const plot = figure.querySelector("svg");
   for (const {kind, up, down} of sides) {
     for (const [bars, sign] of [[up, 1], [down, -1]]) {

@@ -20,8 +20,8 @@ const chosen = () => {
 const answer = (value) => value === null ? "unknown" : value ? "yes" : "no";
 const card = (item) => {
   const box = make("li", {class: "exemplar"});
-  const image = data.images[item.id];
-  if (image) box.append(make("img", {src: image, alt: `Image of sample ${item.shown}`, loading: "lazy"}));
+  const image = Object.hasOwn(data.images, item.id) ? data.images[item.id] : null;
+  if (image) box.append(make("img", {src: image, alt: `Image of sample ${item.shown}`}));
   const lines = [["label", answer(item.label)], ["dense", `${answer(item.dense)} (p${SPACE}${fixed(item.p[0], 2)})`],
     ["compressed", `${answer(item.compressed)} (p${SPACE}${fixed(item.p[1], 2)})`],
     ["groups", data.identities.map((name, i) => item.groups[i] === null ? `${name}?` : item.groups[i] ? name : `not ${name}`).join(", ")]];
