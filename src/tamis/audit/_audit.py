@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
-from tamis.audit._labels import Labels
+from tamis.audit._calibration import find_thresholds
+from tamis.audit._compare import assemble, calibration_rows, compare
+from tamis.audit._inputs import prepare_inputs
+from tamis.audit._labels import MISSING, Labels
+from tamis.audit._models import align, describe, gather
 from tamis.audit._outputs import Outputs
 from tamis.audit._result import AuditReport, Validation
+from tamis.audit._settings import Settings, exact_fraction
+from tamis.errors import UsageError
 
 
 def audit(
@@ -63,4 +69,54 @@ def audit(
     Raises:
         UsageError: inputs that do not fit each other; the message says which and what to do.
     """
-    raise NotImplementedError
+    settings = Settings(
+        min_positives, exact_fraction(min_gap), min_cell, float(uncertainty), float(ci), n_boot, support, seed
+    )
+    models = _models(dense, compressed)
+    names = tuple(attributes) if attributes is not None else models[0].names
+    validation = None if valid is None else (valid.labels, tuple(valid.outputs))
+    inputs = prepare_inputs(labels, train_labels, names, groups, train_groups, intersections, settings)
+    found = find_thresholds(thresholds, models, names, validation)
+    base, others = (
+        [align(model, inputs.ids, names, found.of(model)) for model in side] for side in (dense, compressed)
+    )
+    conditions = gather(base, others)
+    evidence = compare(conditions, inputs, settings, found)
+    content = assemble(evidence, command, _digests(labels, train_labels, groups, valid))
+    content["countermeasures"]["calibration"] = calibration_rows(evidence, validation)
+    return AuditReport(content, evidence)
+
+
+def _models(dense: Sequence[Outputs], compressed: Sequence[Outputs]) -> list[Outputs]:
+    """All models, which must mean the same things by their columns."""
+    for side, what in ((dense, "dense"), (compressed, "compressed")):
+        if isinstance(side, Outputs) or not side:
+            raise UsageError(f"{what}: expected a list of at least one Outputs")
+    models = [*dense, *compressed]
+    for model in models:
+        if model.task != models[0].task:
+            raise UsageError(f"{describe(model)} is {model.task}, {describe(models[0])} is {models[0].task}")
+        if set(model.names) != set(models[0].names):
+            differ = sorted(set(model.names) ^ set(models[0].names))
+            raise UsageError(f"{describe(model)} has other columns than the first model, such as {differ[0]!r}")
+    if len({id(model) for model in models}) < len(models):
+        raise UsageError("the same Outputs object is given twice; pass each model once, or load its file anew")
+    return models
+
+
+def _digests(
+    labels: Labels, train_labels: Labels, groups: Sequence[str] | Labels, valid: Validation | None
+) -> dict[str, Any]:
+    """Hashes and sizes of everything that is no model."""
+    missing = {name: int((column == MISSING).sum()) for name, column in zip(labels.names, labels.values.T, strict=True)}
+    return {
+        "labels": {
+            "samples": len(labels.values),
+            "sha256": labels.digest,
+            "missing": missing,
+            "clusters": None if labels.cluster is None else int(labels.cluster.max()) + 1,
+        },
+        "groups": {"sha256": groups.digest} if isinstance(groups, Labels) else None,
+        "train": {"samples": len(train_labels.values), "sha256": train_labels.digest},
+        "valid": None if valid is None else {"samples": len(valid.labels.values), "sha256": valid.labels.digest},
+    }
