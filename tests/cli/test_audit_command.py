@@ -77,7 +77,7 @@ def test_check_holds_a_written_report_against_another_policy(files, capsys):
 def test_predict_needs_no_compressed_model(files, capsys):
     assert main(["audit", "predict", *DENSE, "--queue", "q.csv", "--limit", "4"]) == 0
     assert "| 1 | " in capsys.readouterr().out
-    assert len(list(csv.DictReader((files / "q.csv").open()))) == 4
+    assert len(list(csv.DictReader((files / "q.csv").read_text().splitlines()))) == 4
     assert main(["audit", "predict", *DENSE, "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["schema"] == "tamis.audit.predict/1"
 
