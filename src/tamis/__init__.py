@@ -59,7 +59,13 @@ _PUBLIC = {
 __all__ = ["__version__", *sorted(_PUBLIC)]
 
 
+# rooms that can be called, ``tamis.audit(...)``: the name is the room's, before and after its first import
+_ROOMS = ("audit",)
+
+
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"tamis.{name}")
     room = _PUBLIC.get(name)
     if room is None:
         raise AttributeError(f"module 'tamis' has no attribute {name!r}; public names: {', '.join(sorted(_PUBLIC))}")
@@ -67,4 +73,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_PUBLIC])
+    return sorted([*globals(), *_PUBLIC, *_ROOMS])

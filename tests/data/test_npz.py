@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from tamis.data import _arrays, load_data, read_npz
+from tamis import arrays
+from tamis.data import load_data, read_npz
 from tamis.errors import FileError, UsageError
 
 RNG = np.random.default_rng(0)
@@ -228,7 +229,7 @@ def test_a_header_that_claims_more_than_is_stored_takes_no_memory(path):
 
 
 def test_a_set_beyond_the_size_limit_is_refused_before_it_is_read(path, monkeypatch):
-    monkeypatch.setattr(_arrays, "MAX_BYTES", 300)
+    monkeypatch.setattr(arrays, "MAX_BYTES", 300)
     saved(path)
     with pytest.raises(FileError, match="found more than"):
         load_data(path)

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "transfer": ("tamis.cli.transfer", "move sparse models to new tasks: fine-tune, sweep, statistics"),
     "sieve": ("tamis.cli.sieve", "choose which of many untrusted data sources to learn from"),
     "export": ("tamis.cli.export", "write a trained model as a dense or sparse safetensors file, or as ONNX"),
+    "audit": ("tamis.cli.audit", "show whom compression harmed, how surely, and what repairs it; a gate for CI"),
     "report": ("tamis.cli.report", "write the offline HTML page of a run folder"),
     "bench": ("tamis.cli.bench", "measure the sparse kernels against dense torch on this machine"),
     "study": ("tamis.cli.study", "compare methods at several sparsities and seeds, with intervals and figures"),

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tamis.data._arrays import MAX_BYTES
+from tamis.arrays import MAX_BYTES
 from tamis.data._decode import Channels, decode, pillow
 from tamis.data._image_data import ImageData, make_image_data
 from tamis.errors import FileError, UsageError

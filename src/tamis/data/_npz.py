@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tamis.data._arrays import MAX_BYTES, array_names, read_arrays
+from tamis.arrays import MAX_BYTES, array_names, read_arrays
 from tamis.data._decode import decode, pillow
 from tamis.data._image_data import ImageData, make_image_data
 from tamis.errors import FileError, UsageError

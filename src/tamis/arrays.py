@@ -29,12 +29,24 @@ def array_names(file: Path) -> list[str]:
         raise FileError(f"{file}: found a damaged or foreign file ({error}); expected an .npz archive") from None
 
 
-def read_arrays(file: Path, names: Collection[str]) -> dict[str, np.ndarray]:
+def read_arrays(
+    file: Path, names: Collection[str], most_bytes: int | None = None, most_expansion: float = math.inf
+) -> dict[str, np.ndarray]:
     """Read the arrays ``names`` of an ``.npz`` file; the others are not touched.
 
-    Each header is compared with the size of its member before memory is taken.  Raises ``FileError`` naming the file
-    and the array if one is missing, truncated, damaged, of an object dtype, or all of them exceed ``MAX_BYTES``.
+    Each header is compared with the size of its member before memory is taken.
+
+    Args:
+        file: the archive.
+        names: arrays to read.
+        most_bytes: the most that they may take in memory together; None takes ``MAX_BYTES``.
+        most_expansion: the most that a member beyond 64 MiB may grow when it is unpacked, as a factor.
+
+    Raises:
+        FileError: naming the file and the array if one is missing, truncated, damaged, of an object dtype, or if all of
+            them exceed a limit.
     """
+    limit = MAX_BYTES if most_bytes is None else most_bytes
     present = array_names(file)
     missing = sorted(set(names) - set(present))
     if missing:
@@ -45,9 +57,12 @@ def read_arrays(file: Path, names: Collection[str]) -> dict[str, np.ndarray]:
             with zipfile.ZipFile(file) as archive:
                 member = archive.getinfo(name + ".npy")
                 total += member.file_size
-                if total > MAX_BYTES:
+                if total > limit:
+                    raise FileError(f"{file}: found more than {limit >> 30} GiB of arrays; expected a smaller data set")
+                if member.file_size > max(1 << 26, most_expansion * member.compress_size):
                     raise FileError(
-                        f"{file}: found more than {MAX_BYTES >> 30} GiB of arrays; expected a smaller data set"
+                        f"{file}: the array {name} would unpack from {member.compress_size} to {member.file_size} "
+                        f"bytes; expected a factor of at most {most_expansion:g}, since real arrays hardly shrink"
                     )
                 with archive.open(member) as stream:
                     arrays[name] = _read_array(stream, member.file_size, f"{file}: {name}")

@@ -1,0 +1,138 @@
+"""What changed from the dense to the compressed models of one condition, attribute by attribute and on average."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from tamis.audit._comparison import Comparison
+from tamis.audit._estimates import Estimate
+from tamis.audit._measure import parallel
+from tamis.audit._models import Condition
+from tamis.audit._pair_changes import Biases, PairChange, attribute_patterns, pair_change, row_cells
+from tamis.audit._reasons import Value, mean_of, undefined
+from tamis.audit._row_changes import (
+    CHANGES,
+    WITH_ROWS,
+    attribute_changes,
+    exponential,
+    flips,
+    row_influence,
+    with_delta,
+)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """All changes of one compressed condition.
+
+    Attributes:
+        condition: the compressed models.
+        pairs: one for each (attribute, identity), attributes first.
+        attributes: metric -> one estimate an attribute.
+        means: metric -> its mean over attributes, or over the common pairs for ``ba_change``.
+        flips: share of predictions that changed, seed by seed, one estimate an attribute.
+    """
+
+    condition: Condition
+    pairs: tuple[PairChange, ...]
+    attributes: Mapping[str, tuple[Estimate, ...]]
+    means: Mapping[str, Estimate]
+    flips: tuple[Estimate, ...]
+
+
+@dataclass(frozen=True)
+class _Column:
+    pairs: list[PairChange]
+    metrics: dict[str, Estimate]
+    flips: Estimate
+    influence: dict[str, np.ndarray]
+
+
+def changes_of(
+    comparison: Comparison, old: Biases, new: Biases, common: Sequence[tuple[int, int]], threads: int = 1
+) -> Changes:
+    """Compare one condition with the dense models.
+
+    Args:
+        comparison: both sides.
+        old: bias amplification of the dense models.
+        new: that of the compressed ones.
+        common: pairs whose mean is the headline.
+        threads: for the bootstraps; they change nothing in the result.
+    """
+    count = len(comparison.inputs.attributes)
+    work = partial(_column, comparison, old, new, frozenset(common))
+    _ = comparison.exemplars, comparison.weighted_runs  # once, before threads ask for them
+    columns: list[_Column] = []
+    sums = {name: np.zeros(len(comparison.inputs.ids)) for name in (*WITH_ROWS, "ba_change")}
+    step = 2 * max(threads, 1)
+    for start in range(0, count, step):  # a few at a time: each brings arrays of one number a row
+        for column in parallel(work, range(start, min(start + step, count)), threads):
+            for name, rows in column.influence.items():
+                sums[name] += rows
+            column.influence.clear()
+            columns.append(column)
+    metrics = {name: tuple(column.metrics[name] for column in columns) for name in columns[0].metrics}
+    pairs = tuple(pair for column in columns for pair in column.pairs)
+    return Changes(
+        comparison.condition,
+        pairs,
+        metrics,
+        _means(comparison, old, new, metrics, sums, common),
+        tuple(column.flips for column in columns),
+    )
+
+
+def _column(comparison: Comparison, old: Biases, new: Biases, common: frozenset[tuple[int, int]], k: int) -> _Column:
+    inputs = comparison.inputs
+    known = np.flatnonzero(inputs.y[k] < 2)
+    patterns = attribute_patterns(comparison, k, known)
+    influence = row_influence(comparison, k)
+    metrics = attribute_changes(comparison, k, influence)
+    for name, rows in influence.items():
+        kept = comparison.kept[CHANGES[name][0]] if name in CHANGES else range(len(inputs.attributes))
+        rows *= 1 / len(kept) if k in kept else 0.0
+    amplified = np.zeros(len(inputs.ids))
+    pairs = []
+    for g in range(len(inputs.identities)):
+        found = row_cells(comparison, g, known, patterns)
+        pair, weight = pair_change(comparison, old[k, g], new[k, g], k, g, found)
+        pairs.append(pair)
+        if (k, g) in common and weight is not None:
+            amplified[found.rows] += weight[found.place] / len(common)
+    return _Column(pairs, metrics, flips(comparison, k), influence | {"ba_change": amplified})
+
+
+def _means(
+    comparison: Comparison,
+    old: Biases,
+    new: Biases,
+    metrics: Mapping[str, tuple[Estimate, ...]],
+    sums: Mapping[str, np.ndarray],
+    common: Sequence[tuple[int, int]],
+) -> dict[str, Estimate]:
+    inputs, settings = comparison.inputs, comparison.settings
+    found = {}
+    if common:
+        sides = [
+            [mean_of([biases[pair].values[run] for pair in common]) for run in range(len(side.condition.runs))]
+            for biases, side in ((old, comparison.dense), (new, comparison.compressed))
+        ]
+        found["ba_change"] = with_delta(comparison.change(sides[0], sides[1]), sums["ba_change"], inputs, settings)
+    else:
+        found["ba_change"] = Estimate(undefined("no_pairs"))
+    exemplars = Estimate(Value(float(comparison.exemplars.mean())))
+    found["cie_share"] = with_delta(exemplars, sums["cie_share"], inputs, settings)
+    for name in ("accuracy_drop", "uncertainty_rise", "tcb_relative"):
+        metric, sign = CHANGES[name]
+        both = [
+            [mean_of([Value(sign * row[k].value, row[k].reason) for k in comparison.kept[metric]]) for row in rows]
+            for rows in (comparison.dense.metrics[metric], comparison.compressed.metrics[metric])
+        ]
+        found[name] = with_delta(comparison.change(both[0], both[1]), sums[name], inputs, settings)
+    found["tcb_relative"] = exponential(found["tcb_relative"])
+    return found

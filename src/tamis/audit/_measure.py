@@ -1,0 +1,160 @@
+"""The one pass over all samples of every model: tables, metrics of attributes, histograms, mean probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+
+from tamis.audit._attribute_metrics import (
+    VERY_UNCERTAIN,
+    auc,
+    binned_ece,
+    smoothed_log_ratio,
+    uncertain,
+    uncertain_logits,
+)
+from tamis.audit._inputs import Inputs
+from tamis.audit._interdependence import interdependence
+from tamis.audit._models import Condition, Run
+from tamis.audit._reasons import Value, undefined
+from tamis.audit._settings import Settings
+
+BINS = 100
+METRICS = (
+    "accuracy",
+    "auc",
+    "ece",
+    "interdependence",
+    "predicted_positive",
+    "tcb",
+    "tcb_log",
+    "uncertainty",
+    "very_uncertain",
+)
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one condition's models do on the test samples.
+
+    Attributes:
+        condition: the models.
+        tables: ``n[run, attribute, identity, g, y, prediction]``, int64.
+        metrics: name -> one row a run, one value an attribute.
+        histograms: ``n[attribute, identity, g, y, bin]`` of probabilities in hundredths, summed over runs, int64.
+        mean_prob: mean probability over runs, float32, shape (K, N).
+    """
+
+    condition: Condition
+    tables: np.ndarray
+    metrics: dict[str, list[list[Value]]]
+    histograms: np.ndarray
+    mean_prob: np.ndarray
+
+
+def measure(condition: Condition, inputs: Inputs, settings: Settings, threads: int = 1) -> Measured:
+    """Measure all runs of a condition; ``threads`` share the attributes and change nothing in the result."""
+    runs, shape = len(condition.runs), (len(inputs.attributes), len(inputs.identities))
+    tables = np.zeros((runs, *shape, 2, 2, 2), np.int64)
+    histograms = np.zeros((*shape, 2, 2, BINS), np.int64)
+    mean_prob = np.zeros((shape[0], len(inputs.ids)), np.float32)
+    for run in condition.runs:
+        _ = run.predictions  # once, before threads ask for it
+    work = partial(_measure_attribute, condition.runs, inputs, settings, tables, histograms, mean_prob)
+    columns = parallel(work, range(shape[0]), threads)
+    metrics: dict[str, list[list[Value]]] = {
+        name: [[columns[k][run][name] for k in range(shape[0])] for run in range(runs)]
+        for name in METRICS
+        if name != "interdependence"
+    }
+    metrics["interdependence"] = [interdependence(run.predictions) for run in condition.runs]
+    return Measured(condition, tables, metrics, histograms, mean_prob)
+
+
+def parallel(work: Callable[[Item], Found], items: Iterable[Item], threads: int) -> list[Found]:
+    """``[work(item) for item in items]``, on several threads where that helps."""
+    if threads <= 1:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, items))
+
+
+def _measure_attribute(
+    runs: Sequence[Run],
+    inputs: Inputs,
+    settings: Settings,
+    tables: np.ndarray,
+    histograms: np.ndarray,
+    mean_prob: np.ndarray,
+    column: int,
+) -> list[dict[str, Value]]:
+    """Fill this attribute's part of the arrays, and return the metrics of each run."""
+    y = inputs.y[column]
+    corners = [table_corner(group, y) for group in inputs.groups]
+    found = []
+    for place, run in enumerate(runs):
+        predicted, prob = run.predictions[:, column], run.prob(column)
+        mean_prob[column] += prob / len(runs)
+        bins = np.minimum((prob * BINS).astype(np.int16), BINS - 1)
+        for identity, corner in enumerate(corners):
+            cells = np.bincount(2 * corner + predicted, minlength=10)[:8]
+            tables[place, column, identity] = cells.reshape(2, 2, 2)
+            counts = np.bincount(5 * bins + corner, minlength=5 * BINS).reshape(BINS, 5)
+            histograms[column, identity] += counts[:, :4].T.reshape(2, 2, BINS)
+        found.append(_metrics(run, column, y, predicted, prob, inputs, settings))
+    return found
+
+
+def table_corner(group: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """``2 * group + y`` where both are known, else 4; int16, shape (N,)."""
+    return np.where((group < 2) & (y < 2), 2 * group + y, 4).astype(np.int16)
+
+
+def _metrics(
+    run: Run,
+    column: int,
+    y: np.ndarray,
+    predicted: np.ndarray,
+    prob: np.ndarray,
+    inputs: Inputs,
+    settings: Settings,
+) -> dict[str, Value]:
+    wide, narrow = (
+        uncertain_samples(run, column, prob, settings.uncertainty),
+        uncertain_samples(run, column, prob, VERY_UNCERTAIN),
+    )
+    found = {
+        "uncertainty": Value(float(wide.mean())),
+        "very_uncertain": Value(float(narrow.mean())),
+        "predicted_positive": Value(float(predicted.mean())),
+    }
+    scores = run.scores(column)
+    known = y < 2
+    if not known.all():
+        y, predicted, prob, scores = y[known], predicted[known], prob[known], scores[known]
+    if not len(y):
+        return found | {name: undefined("no_labels") for name in ("accuracy", "auc", "ece", "tcb", "tcb_log")}
+    rare = inputs.rare(column)
+    said, true = int((predicted == rare).sum()), int((y == rare).sum())
+    return found | {
+        "accuracy": Value(float((predicted == y).mean())),
+        "auc": auc(y, scores),
+        "ece": binned_ece(prob, y),
+        "tcb": Value(said / true) if true else undefined("no_rare_value"),
+        "tcb_log": smoothed_log_ratio(said, true),
+    }
+
+
+def uncertain_samples(run: Run, column: int, prob: np.ndarray, half_width: float) -> np.ndarray:
+    """Which samples a model is uncertain about, bool, shape (N,); always about p = 1/2, wherever the threshold is."""
+    if run.about.task == "multiclass":
+        return uncertain(prob, half_width)
+    return uncertain_logits(run.logits[:, column], half_width)

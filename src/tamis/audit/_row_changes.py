@@ -1,0 +1,111 @@
+"""Changes that are means over test rows: accuracy, uncertainty, exemplars, threshold bias, with delta intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from tamis.audit._comparison import Comparison
+from tamis.audit._estimates import Estimate
+from tamis.audit._inputs import Inputs
+from tamis.audit._intervals import Interval, delta_interval
+from tamis.audit._measure import uncertain_samples
+from tamis.audit._reasons import Value
+from tamis.audit._settings import Settings
+
+# metric of the change -> (metric of both sides, its sign): a drop counts downwards
+CHANGES = {
+    "accuracy_drop": ("accuracy", -1),
+    "uncertainty_rise": ("uncertainty", 1),
+    "tcb_relative": ("tcb_log", 1),
+    "auc_drop": ("auc", -1),
+    "ece_rise": ("ece", 1),
+}
+WITH_ROWS = ("accuracy_drop", "uncertainty_rise", "tcb_relative", "cie_share")
+
+
+def row_influence(comparison: Comparison, k: int) -> dict[str, np.ndarray]:
+    """How much each row moves the change of one attribute, to first order; each of shape (N,), summing to 0."""
+    inputs = comparison.inputs
+    n, y, rare = len(inputs.ids), inputs.y[k], inputs.rare(k)
+    known = y < 2
+    accuracy, doubt, log_ratio = np.zeros(n), np.zeros(n), np.zeros(n)
+    for run, share in comparison.weighted_runs:
+        predicted = run.predictions[:, k]
+        accuracy -= share * (predicted == y)
+        prob = run.prob(k) if run.about.task == "multiclass" else np.zeros(0)
+        doubt += share * uncertain_samples(run, k, prob, comparison.settings.uncertainty)
+        said = known & (predicted == rare)
+        log_ratio += share / (int(said.sum()) + 0.5) * said
+    everywhere = np.ones(n, bool)
+    count = max(int(known.sum()), 1)
+    return {
+        "accuracy_drop": _centred(accuracy, known) / count,
+        "uncertainty_rise": _centred(doubt, everywhere) / n,
+        "tcb_relative": _centred(log_ratio, known),
+        "cie_share": _centred(comparison.exemplars[:, k].astype(np.float64), everywhere) / n,
+    }
+
+
+def attribute_changes(comparison: Comparison, k: int, influence: Mapping[str, np.ndarray]) -> dict[str, Estimate]:
+    """The changes of one attribute; ``influence`` is that of :func:`row_influence`."""
+    found = {"cie_share": Estimate(Value(float(comparison.exemplars[:, k].mean())))}
+    for name, (metric, sign) in CHANGES.items():
+        sides = [
+            [Value(sign * row[k].value, row[k].reason) for row in side.metrics[metric]]
+            for side in (comparison.dense, comparison.compressed)
+        ]
+        found[name] = comparison.change(sides[0], sides[1])
+    for name in WITH_ROWS:
+        found[name] = with_delta(found[name], influence[name], comparison.inputs, comparison.settings)
+    found["tcb_relative"] = exponential(found["tcb_relative"])
+    return found
+
+
+def flips(comparison: Comparison, k: int) -> Estimate:
+    """Share of predictions of one attribute that changed, seed by seed."""
+    dense = comparison.dense.condition.runs
+    values = [
+        Value(float((run.predictions[:, k] != dense[comparison.partner(i)].predictions[:, k]).mean()))
+        for i, run in enumerate(comparison.condition.runs)
+    ]
+    seeds = tuple(zip(comparison.condition.seeds, values, strict=True))
+    return Estimate(Value(float(np.mean([value.value for value in values]))), seeds)
+
+
+def with_delta(found: Estimate, influence: np.ndarray, inputs: Inputs, settings: Settings) -> Estimate:
+    """The estimate with intervals over rows and, where there are clusters, over clusters before its own."""
+    if not found.mean.defined:
+        return found
+    value = found.mean.value
+    intervals = [delta_interval(value, float(influence @ influence), settings.ci, "rows")]
+    if inputs.cluster is not None:
+        sums = np.bincount(inputs.cluster, weights=influence)
+        intervals.append(delta_interval(value, float(sums @ sums), settings.ci, "clusters"))
+    return replace(found, intervals=(*intervals, *found.intervals))
+
+
+def exponential(found: Estimate) -> Estimate:
+    """An estimate of a logarithm as one of the ratio: values and ends of intervals through exp."""
+
+    def raised(value: Value) -> Value:
+        return Value(math.exp(value.value), value.reason) if value.defined else value
+
+    def ends(interval: Interval) -> Interval:
+        return replace(interval, lo=math.exp(interval.lo), hi=math.exp(interval.hi))
+
+    return Estimate(
+        raised(found.mean),
+        tuple((seed, raised(value)) for seed, value in found.seeds),
+        tuple(ends(interval) for interval in found.intervals),
+    )
+
+
+def _centred(rows: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Rows less their mean, 0 outside."""
+    if not inside.any():
+        return np.zeros(len(rows))
+    return np.where(inside, rows - rows[inside].mean(), 0.0)
