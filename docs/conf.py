@@ -10,6 +10,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "src")]
 
 import _measured  # noqa: E402 - lies beside this file
+import _measured_pairs  # noqa: E402
 import _measured_sources  # noqa: E402
 
 import tamis  # noqa: E402
@@ -32,6 +33,7 @@ html_title = f"tamis {release}"
 myst_enable_extensions = ["dollarmath", "substitution"]
 myst_substitutions = {
     "layer_table": _measured.layer_table(),
+    "source_pairs": _measured_pairs.pairs_table(),
     "speedup_picture": _measured.speedup_picture(),
     "study_table": _measured.study_table(),
     **_measured.study_rows(),

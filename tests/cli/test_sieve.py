@@ -32,7 +32,7 @@ COLUMNS = ["--source", "branch", "--target", "repaid", "--sensitive", "sex"]
 
 def test_sources_scores_reasons_and_files(data, capsys):
     targets = ["--keep", "kept.csv", "--rejected", "rest.csv", "--report", "sieve.html", "--json", "sieve.json"]
-    assert main(["sieve", "loans.csv", *COLUMNS, *targets]) == 0
+    assert main(["sieve", "loans.csv", *COLUMNS, *targets, "--clean", "4"]) == 0
     out = capsys.readouterr().out
     assert "4 of 5 sources kept, 480 of 600 rows" in out
     assert "REJECTED" in out
@@ -44,7 +44,7 @@ def test_sources_scores_reasons_and_files(data, capsys):
     assert record["rejected"] == ["C"]
     assert "C" in (data / "sieve.html").read_text()
     before = (data / "sieve.html").read_bytes(), (data / "sieve.json").read_bytes()
-    assert main(["sieve", "loans.csv", *COLUMNS, *targets]) == 0
+    assert main(["sieve", "loans.csv", *COLUMNS, *targets, "--clean", "4"]) == 0
     assert ((data / "sieve.html").read_bytes(), (data / "sieve.json").read_bytes()) == before
 
 
@@ -57,7 +57,7 @@ def test_json_on_standard_output_is_one_object(data, capsys):
 
 def test_without_a_sensitive_column_it_says_what_is_missing(data, capsys):
     assert main(["sieve", "loans.csv", "--source", "branch", "--target", "repaid", "--drop", "sex"]) == 0
-    assert "only labels are compared" in capsys.readouterr().err
+    assert "only labels were compared" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

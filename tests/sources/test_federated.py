@@ -8,12 +8,13 @@ import warnings
 
 import numpy as np
 import pytest
-from flea_vectors import SETS, Rows, random_rows, rows_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tamis.errors import UsageError
 from tamis.sources import FLEA, FederatedSource, _compare, message_from_bytes, message_to_bytes
+
+from .flea_vectors import SETS, Rows, random_rows, rows_of
 
 MATRICES = ("discrepancy_", "disparity_", "disbalance_", "distances_", "scores_", "support_")
 
@@ -36,7 +37,7 @@ def pooled(rows: Rows, **parameters) -> FLEA:
 def test_federated_equals_pooled_with_the_same_solver_bit_for_bit(seed, disparity):
     rows = random_rows(seed, most=30)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_compare, "can_estimate_natively", lambda: False)
+        patch.setattr(_compare, "native_available", lambda: False)
         expected = pooled(rows, disparity=disparity, include_sensitive=True)
     found = FLEA(disparity=disparity).fit_federated(clients_of(rows))
     for name in MATRICES:

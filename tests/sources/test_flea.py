@@ -7,7 +7,6 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from flea_vectors import Rows, random_rows
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError, SkipTestWarning
@@ -20,6 +19,8 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from tamis.errors import UsageError
 from tamis.sources import FLEA, FLEAClassifier, explain_sources
+
+from .flea_vectors import Rows, random_rows
 
 
 @pytest.fixture
@@ -234,7 +235,13 @@ class TestRefusals:
             found.add_source(X[:, :2], y, sensitive_features=a, name=9)
         with pytest.raises(UsageError, match="fitted with at least two sources"):
             FLEA().fit(X, y).add_source(X, y, name=9)
-        assert len(found.sources_) == 5, "a refused source leaves no trace"
+        with pytest.raises(UsageError, match="name='x': expected a name of the kind of the others, such as 0"):
+            found.add_source(X, y, sensitive_features=a, name="x")
+        with pytest.raises(UsageError, match="source 9 has no row with 1"):
+            found.add_source(X, y, sensitive_features=np.zeros(20), name=9)
+        assert len(found.sources_) == len(found._packed) == len(found.distances_) == 5, (
+            "a refused source leaves no trace"
+        )
 
     def test_an_unknown_source_in_row_mask(self, manipulated):
         with pytest.raises(UsageError, match="source 7 was not there"):

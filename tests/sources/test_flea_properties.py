@@ -6,12 +6,13 @@ import itertools
 
 import numpy as np
 import pytest
-from flea_vectors import Rows, random_rows, rows_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tamis.sources import FLEA
 from tamis.sources._selection import grow_from_core, number_to_keep, scores, smallest
+
+from .flea_vectors import Rows, random_rows, rows_of
 
 ATOL = 1e-9
 seeds = st.integers(0, 10_000)

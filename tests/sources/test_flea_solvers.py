@@ -7,7 +7,6 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from flea_vectors import Rows, all_pairs, random_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize, rosen, rosen_der
@@ -15,12 +14,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from tamis.kernels import available_isas, isa, native_available, set_isa
+from tamis.sources import load_tabular, split_sources
 from tamis.sources._bfgs import bfgs
 from tamis.sources._compare import compare, estimate_with_numpy
 from tamis.sources._native import estimate_natively
 from tamis.sources._newton import Point
+from tamis.sources._packing import pack_source
 from tamis.sources._pair import Wanted
 from tamis.sources._tiles import compare_in_tiles
+
+from .flea_vectors import Rows, all_pairs, random_rows
 
 EVERYTHING = Wanted(discrepancy=True, signed=True, published=True)
 needs_native = pytest.mark.skipif(not native_available(), reason="native kernels are not loaded")
@@ -144,6 +147,21 @@ def test_tiles_change_no_bit(seed, side):
     tiled, failed_in_tiles = compare_in_tiles(rows.packed(), pairs, EVERYTHING, side=side)
     assert tiled.tobytes() == whole.tobytes()
     assert failed_in_tiles.tolist() == failed.tolist()
+
+
+@needs_native
+@pytest.mark.shared_data
+@pytest.mark.parametrize("name", ["german", "compas"])
+def test_on_real_data_native_and_numpy_published_disparities_agree_but_for_single_minima(name, shared_data):
+    sources = split_sources(load_tabular(name, shared_data / "tab"), 0, 5).sources
+    packed = [pack_source(source.X, source.y.astype(int), source.a.astype(int)) for source in sources]
+    native, failed = estimate_natively(packed, all_pairs(5), EVERYTHING, False)
+    reference, _ = estimate_with_numpy(packed, all_pairs(5), EVERYTHING)
+    assert failed.sum() == 0
+    np.testing.assert_allclose(native[:, :2], reference[:, :2], atol=1e-9)
+    difference = np.abs(native[:, 2:] - reference[:, 2:])
+    assert difference.mean() <= 0.01
+    assert difference.max() <= 0.15
 
 
 def test_a_large_mean_costs_no_digits():

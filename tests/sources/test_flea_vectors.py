@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import flea_vectors
 import numpy as np
 import pytest
-from flea_vectors import CONTENT, SETS, all_pairs, rows_of
 
 from tamis.kernels import native_available
 from tamis.sources import FLEA, _compare
 from tamis.sources._packing import pack_source, pair_scaler
 from tamis.sources._pair import Wanted, solve_convex, solve_published, solve_start
 from tamis.sources._terms import Term, answer
+
+from . import flea_vectors
+from .flea_vectors import CONTENT, SETS, all_pairs, rows_of
 
 TOLERANCE = 1e-9
 
@@ -26,7 +27,7 @@ def solver(request, monkeypatch):
         monkeypatch.setattr(
             _compare, function.__name__, lambda *args, name=name, call=function: (used.append(name), call(*args))[1]
         )
-    monkeypatch.setattr(_compare, "can_estimate_natively", lambda: request.param == "native")
+    monkeypatch.setattr(_compare, "native_available", lambda: request.param == "native")
     yield request.param
     assert set(used) <= {request.param}
     assert used, "no pair was estimated"

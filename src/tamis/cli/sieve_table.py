@@ -75,8 +75,6 @@ def run(arguments: list[str]) -> int:
         if target:
             check_target(table, Path(target))
     _check_outputs(options)
-    if not options.sensitive:
-        print("tamis sieve: without --sensitive only labels are compared, not the treatment of groups", file=sys.stderr)
     found = sieve_table(
         table,
         SieveOptions(
@@ -85,6 +83,10 @@ def run(arguments: list[str]) -> int:
             missing=options.missing, disparity=options.disparity, n_jobs=options.jobs, progress=sys.stderr.isatty(),
         ),
     )  # fmt: skip
+    if not options.sensitive:
+        print(
+            "tamis sieve: without --sensitive only labels were compared, not the treatment of groups", file=sys.stderr
+        )
     written = {}
     for what, target, mask in (
         ("kept rows", options.keep, found.kept_rows),
@@ -114,8 +116,9 @@ def _check_outputs(options: SieveCommand) -> None:
     }:
         raise UsageError("--keep, --rejected, --report and --json must name different files, and not DATA")
     if options.report:
-        from tamis.report import require_extra
+        from tamis.report import check_page, require_extra
 
+        check_page(options.report)
         require_extra()
 
 

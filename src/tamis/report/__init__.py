@@ -3,7 +3,7 @@
 from tamis.report._html import render_template, require_extra
 from tamis.report._page import render_report, write_report
 from tamis.report._read import Run, read_run
-from tamis.report._sieve import write_sieve_report
+from tamis.report._sieve import check_page, write_sieve_report
 from tamis.report._svg import LIGHT, Chart, draw_svg, render_chart
 from tamis.report._tables import Table
 
@@ -12,6 +12,7 @@ __all__ = [
     "Chart",
     "Run",
     "Table",
+    "check_page",
     "draw_svg",
     "read_run",
     "render_chart",

@@ -34,13 +34,23 @@ def write_sieve_report(record: Mapping[str, Any], path: str | os.PathLike[str]) 
         FileError: the page cannot be written.
     """
     require_extra()
-    target = Path(path)
-    if target.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"{target}: the report is a page; give a name that ends in .html")
+    target = check_page(path)
     try:
         return write_atomic(target, render_template("sieve.html.jinja", _content(record)))
     except OSError as problem:
         raise FileError(f"{target} cannot be written ({problem.strerror}); choose another place") from None
+
+
+def check_page(path: str | os.PathLike[str]) -> Path:
+    """The path of a page, refused before any work is done.
+
+    Raises:
+        UsageError: the name does not end in .html.
+    """
+    target = Path(path)
+    if target.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{target}: the report is a page; give a name that ends in .html")
+    return target
 
 
 def _content(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tamis.sources._native import can_estimate_natively, estimate_natively
+from tamis.kernels import native_available
+from tamis.sources._native import estimate_natively
 from tamis.sources._packing import PackedSource
 from tamis.sources._pair import Wanted
 from tamis.sources._rounds import estimate_in_rounds, orient
@@ -33,7 +34,7 @@ def compare(
         return np.empty((0, 4)), np.empty(0, dtype=np.int64)
     turned = orient(pairs, [source.summary for source in packed])
     oriented = np.where(turned[:, None], pairs[:, ::-1], pairs)
-    if can_estimate_natively():
+    if native_available():
         values, failed = estimate_natively(packed, oriented, wanted, threads)
     else:
         values, failed = estimate_with_numpy(packed, oriented, wanted)

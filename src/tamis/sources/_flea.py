@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from copy import copy
 from numbers import Integral, Real
 from typing import Any
 
@@ -211,15 +212,20 @@ class FLEA(BaseEstimator):
             raise UsageError(f"a source named {name!r} is known already; give the new one another name")
         if (sensitive_features is None) != (self.groups_ is None):
             raise UsageError("give sensitive_features to add_source if and only if they were given to fit")
+        if isinstance(name, str) != (self.sources_.dtype.kind == "U"):
+            raise UsageError(
+                f"name={name!r}: expected a name of the kind of the others, such as {self.sources_.tolist()[0]!r}"
+            )
         X, y, a, _ = self._check_data(X, y, sensitive_features, None, reset=False)
-        packed = self._pack(X, y, a, name)
         count = len(self._packed)
-        self._packed = [*self._packed, packed]
-        self.sources_ = np.append(self.sources_, name)
-        self.source_sizes_ = np.append(self.source_sizes_, len(y))
         olds = np.arange(count) if self._references is None else self._references
         pairs = np.stack([olds, np.full(len(olds), count)], axis=1).astype(np.int64)
-        self._compare(enlarged(self._matrices, self._measures()), pairs)
+        grown = copy(self)  # so that nothing has changed if something goes wrong
+        grown._packed = [*self._packed, self._pack(X, y, a, name)]
+        grown.sources_ = np.append(self.sources_, name)
+        grown.source_sizes_ = np.append(self.source_sizes_, len(y))
+        grown._compare(enlarged(self._matrices, self._measures()), pairs)
+        self.__dict__.update(grown.__dict__)
         return self
 
     def row_mask(self, sources: ArrayLike) -> NDArray[np.bool_]:

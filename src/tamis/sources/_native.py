@@ -8,14 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tamis.kernels import native_available
 from tamis.sources._packing import PackedSource
 from tamis.sources._pair import Wanted
-
-
-def can_estimate_natively() -> bool:
-    """Whether the extension is loaded (see :func:`tamis.kernels.native_available`) and has the pair solver."""
-    return native_available() and hasattr(torch.ops.tamis, "source_pairs")
 
 
 def estimate_natively(

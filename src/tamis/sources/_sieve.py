@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -100,7 +100,7 @@ def sieve_table(table: DataTable, options: SieveOptions) -> Sieved:
             warnings.warn_explicit(note.message, note.category, note.filename, note.lineno)
     accounts = explain_sources(selector)
     kept = selector.row_mask(sources)
-    record = _record(table, replace(options), selector, accounts, features, kept, (classes, groups), notes)
+    record = _record(table, options, selector, accounts, features, kept, (classes, groups), notes)
     return Sieved(selector, accounts, kept, record)
 
 

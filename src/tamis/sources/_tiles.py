@@ -47,7 +47,11 @@ def compare_in_tiles(
         side = min(max(-(-len(packed) // TILES_A_SIDE), SMALLEST_SIDE), LARGEST_SIDE)
     tiles = list(_tiles(pairs, side))
     tasks = (_task(packed, pairs[tile], wanted) for tile in tiles)
-    results = Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
+    try:
+        workers = Parallel(n_jobs=n_jobs, return_as="generator")
+    except ValueError:  # a backend of joblib that can only return all at once
+        workers = Parallel(n_jobs=n_jobs)
+    results = workers(tasks)
     with tqdm(total=len(pairs), desc="pairs of sources", unit="pair", disable=not progress) as bar:
         for tile, (of_tile, failed_of_tile) in zip(tiles, results, strict=True):
             values[tile], failed[tile] = of_tile, failed_of_tile
