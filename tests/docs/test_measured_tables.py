@@ -131,3 +131,36 @@ def test_the_committed_sweeps_are_whole_tables():
         outcomes_of(rows)  # one recipe, transform and split in each cell
         assert all(row.sparsity_before == row.sparsity_after for row in rows)
         assert all(row.selection in ("last", "best_val") for row in rows)
+    assert {f"study_{method}" for method in METHODS} - quoted <= {"study_ltht"}
+
+
+def test_the_tables_of_the_study_of_sources_are_read_from_its_csvs(tmp_path):
+    tables = runpy.run_path(str(ROOT / "docs" / "_measured_sources.py"))["flea_tables"]
+    assert all("is committed yet" in text for text in tables(tmp_path).values())
+    (tmp_path / "sources_selection.csv").write_text(
+        "# study: s\ndata,adversary,seed,method,bad_frac,as_published\n"
+        "compas,none,0,flea,0.667,1\ncompas,random,0,flea,0.333,1\ncompas,random,1,flea,0.0,0\n"
+    )
+    (tmp_path / "sources_worst.csv").write_text(
+        "data,method,learner,accuracy,accuracy_above,fairness,fairness_above\n"
+        "compas,flea,regularised,0.659,-0.001,0.943,0.002\ncompas,dro,regularised,0.5,,0.6,\n"
+    )
+    (tmp_path / "sources_learners.csv").write_text(
+        "data,method,learner,adversary,accuracy_above,accuracy_equal,fairness_above,fairness_equal,compared\n"
+        "compas,flea,none,random,0.001,2,-0.01,1,3\ncompas,flea,none,none,-0.003,1,0.0,1,1\n"
+        "compas,naive,none,none,,,,,0\n"
+    )
+    found = tables(tmp_path)
+    rows = found["flea_kept"].splitlines()
+    assert rows[2:] == [
+        "| `none` | 0.667 |",
+        "| `random` | 0.167 |",
+        "| mean of attacks | 0.167 |",
+        "| choices as published | 2 of 3 |",
+    ]
+    minus = "\N{MINUS SIGN}"
+    assert f"| FLEA, published disparity | 65.9 ({minus}0.10) / 94.3 (+0.20) |" in found["flea_worst"]
+    assert "| DRO | 50.0 / 60.0 |" in found["flea_worst"]
+    agreement = found["flea_agreement"].splitlines()[-1]
+    assert agreement.split(" | ")[3:] == ["4", "+0.00", "3", "0.30", f"{minus}0.75", "2", "1.00", "1 of 2 |"]
+    assert "is committed yet" in found["flea_baselines"]

@@ -19,6 +19,7 @@ from tamis.sources import (
     RegularisedClassifier,
     TabularData,
     bad_sources,
+    load_tabular,
     manipulate,
     split_sources,
 )
@@ -297,3 +298,28 @@ def test_the_shared_published_results_have_every_linear_row(shared_data):
     found = read_published(file)
     assert len(found) == 9 * 3740
     assert (("acs51", 51, 20), "random", 0, "flea", "none") in found
+
+
+@pytest.mark.shared_data
+@pytest.mark.parametrize("adversary", ["flip#protected", "shuffle#protected", "randomanchor#1"])
+def test_a_cell_of_compas_has_the_published_numbers(shared_data, adversary):
+    file = shared_data.parent / "specs" / "vectors" / "flea_published.csv.gz"
+    if not file.is_file():
+        pytest.skip(f"published results not found at {file}: set TAMIS_SHARED to the folder that contains specs/")
+    study = SourceStudy(
+        data=("compas",), adversaries=(adversary,), seeds=(1,), methods=("original", "oracle", "flea"),
+        learners=("none", "regularised", "preprocessing"),
+    )  # fmt: skip
+    (cell,) = source_cells(study)
+    found = compare(
+        [
+            {"data": cell.data, "n_sources": 5, "n_bad": 2, "adversary": adversary, "seed": 1, **row}
+            for row in source_cell_rows(cell, load_tabular("compas", shared_data / "tab"))
+        ],
+        read_published(file),
+    )
+    assert len(found) == 9
+    for item in found:
+        assert item.equal_accuracy == 1, item
+        assert item.largest_fairness <= 0.005, item
+        assert item.equal_kept == item.selections

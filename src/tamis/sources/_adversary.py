@@ -80,10 +80,12 @@ class Adversary(BaseEstimator):
         self.fit(X)
         whole = as_source(X, y, sensitive_features)
         labels, rows = rows_of_sources(sources, len(whole.y))
-        bad = np.flatnonzero(known_sources(self.bad_sources, labels, "bad_sources")) if len(self.bad_sources) else []
+        bad: list[int] = []
+        if len(self.bad_sources):
+            bad = np.flatnonzero(known_sources(self.bad_sources, labels, "bad_sources")).tolist()
         parts = [Source(whole.X[part], whole.y[part], whole.a[part]) for part in rows]
         random = check_random_state(self.random_state)
-        changed, done = manipulate(parts, self.name, list(bad), self._column(whole), random)
+        changed, done = manipulate(parts, self.name, bad, self._column(whole), random)
         self.applied_ = dict(zip(labels.tolist(), done, strict=True))
         return Manipulated(
             np.concatenate([part.X for part in changed]),

@@ -75,7 +75,8 @@ class FLEAClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             params = _check_method_params(X, params, indices=rows)
             X, y = _safe_indexing(X, rows), _safe_indexing(y, rows)
         self.estimator_ = clone(self.estimator).fit(X, y, **params)
-        self.classes_ = self.estimator_.classes_
+        # Fairlearn's reductions have no classes_.
+        self.classes_ = getattr(self.estimator_, "classes_", self.selector_.classes_)
         self.n_features_in_ = self.selector_.n_features_in_
         if hasattr(self.selector_, "feature_names_in_"):
             self.feature_names_in_ = self.selector_.feature_names_in_

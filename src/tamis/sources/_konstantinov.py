@@ -48,7 +48,8 @@ class KonstantinovClassifier(PoolingClassifier):
         for place, part in enumerate(rows):
             number[part] = place
         sizes = np.array([len(part) for part in rows])
-        self.discrepancy_, self.bounds_ = np.zeros((n, n)), np.zeros((n, n))
+        self.discrepancy_: Any = np.zeros((n, n))
+        self.bounds_ = np.zeros((n, n))
         if n > 1:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about the choice of FLEA, which is not used here

@@ -109,7 +109,7 @@ class _Experiment:
         elif learner == "none":
             model = UnawareClassifier().fit(pool.X, pool.y)
         else:
-            kinds = {
+            kinds: dict[str, Any] = {
                 "regularised": RegularisedClassifier(),
                 "postprocessing": PostprocessedClassifier(sensitive_column=self.column, paper_compat=True),
                 "adversarial": AdversarialClassifier(),

@@ -134,11 +134,11 @@ def _on_dask(
     with client:
         futures = {client.submit(rows_of, cell.as_dict(), data_folder, pure=False): cell for cell in cells}
         for future in as_completed(futures):
-            cell, error = futures[future], future.exception()
-            if error is None:
+            cell, failure = futures[future], future.exception()
+            if failure is None:
                 text = json.dumps({"cell": cell.as_dict(), "rows": future.result()})
                 write_atomic(files[cell.name], text + "\n")
-            ended(cell, "" if error is None else f"{type(error).__name__}: {' '.join(str(error).split())}")
+            ended(cell, "" if failure is None else f"{type(failure).__name__}: {' '.join(str(failure).split())}")
             future.release()
 
 

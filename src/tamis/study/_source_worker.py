@@ -40,7 +40,7 @@ def rows_of(cell: dict[str, Any], data_folder: str | None) -> list[dict[str, Any
     """The rows of a cell given as plain JSON types; what a Dask worker runs too."""
     from tamis.study._source_cell import source_cell_rows
 
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in cell.items()}
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in cell.items()}
     return source_cell_rows(SourceCell(**values), _table(cell["data"], data_folder or os.environ.get("TAMIS_SHARED")))
 
 
