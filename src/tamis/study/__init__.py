@@ -9,6 +9,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tamis.study._bias_audit import SetupAudit, audit_setups
+    from tamis.study._bias_cells import BiasCell, bias_cells
+    from tamis.study._bias_description import BiasData, BiasStudy, PlantedFeature, load_bias_study
+    from tamis.study._bias_page import BiasNumbers, bias_tables, write_bias_report
+    from tamis.study._bias_run import TrainedCell, TrainedCells, train_bias_study
+    from tamis.study._bias_tables import read_bias_rows
     from tamis.study._cells import Cell, cells_of
     from tamis.study._description import MethodStudy, load_study
     from tamis.study._page import accuracy_text, write_study_report
@@ -17,6 +23,12 @@ if TYPE_CHECKING:
     from tamis.study._statistics import Difference, Estimate, estimate, paired_difference
 
 _MODULES = {
+    "_bias_audit": ("SetupAudit", "audit_setups"),
+    "_bias_cells": ("BiasCell", "bias_cells"),
+    "_bias_description": ("BiasData", "BiasStudy", "PlantedFeature", "load_bias_study"),
+    "_bias_page": ("BiasNumbers", "bias_tables", "write_bias_report"),
+    "_bias_run": ("TrainedCell", "TrainedCells", "train_bias_study"),
+    "_bias_tables": ("read_bias_rows",),
     "_cells": ("Cell", "cells_of"),
     "_description": ("MethodStudy", "load_study"),
     "_results": ("CellResult", "read_results"),
@@ -27,19 +39,34 @@ _MODULES = {
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "BiasCell",
+    "BiasData",
+    "BiasNumbers",
+    "BiasStudy",
     "Cell",
     "CellResult",
     "Difference",
     "Estimate",
     "MethodStudy",
+    "PlantedFeature",
+    "SetupAudit",
     "StudyResults",
+    "TrainedCell",
+    "TrainedCells",
     "accuracy_text",
+    "audit_setups",
+    "bias_cells",
+    "bias_tables",
     "cells_of",
     "estimate",
+    "load_bias_study",
     "load_study",
     "paired_difference",
+    "read_bias_rows",
     "read_results",
     "run_study",
+    "train_bias_study",
+    "write_bias_report",
     "write_study_report",
 ]
 

@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from tamis.audit import collect
-from tamis.data import AttributeData, TintedDigits, attribute_loader, plant
+from tamis.data import AttributeData, attribute_loader, load_attribute_data, plant
 from tamis.errors import UsageError
 from tamis.nn import quantise_weights
 from tamis.storage import write_atomic
@@ -106,7 +106,7 @@ def is_trained(cell: BiasCell, folder: Path) -> bool:
 @lru_cache(maxsize=2)
 def original_data(source: BiasData) -> AttributeData:
     """The images of a study without planted features."""
-    return TintedDigits(seed=source.seed).generate()
+    return load_attribute_data(source.kind, source.path, seed=source.seed, images=source.images)
 
 
 @lru_cache(maxsize=2)
