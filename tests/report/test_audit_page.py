@@ -1,0 +1,252 @@
+"""The audit's page as text: what it says, how it is built, what it refuses."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import hashlib
+import itertools
+import json
+import re
+
+import pytest
+from audit_content import REASONS, simulated
+from html_check import Page
+
+from tamis.errors import FileError, UsageError
+from tamis.report.audit import render_audit_report, write_audit_report
+
+pytestmark = pytest.mark.usefixtures("quick_charts")
+SMALL = {"attributes": ("Smiling", "Glasses"), "levels": (0.9,), "samples": 300, "seeds": 1}
+
+
+def data_of(html: str) -> dict:
+    """The JSON that the page's script works on."""
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', html, flags=re.DOTALL)
+    return json.loads(text)
+
+
+def unpacked(text: str) -> list[int]:
+    """LEB128 read with shifts, independent of the writer."""
+    counts, value, shift = [], 0, 0
+    for byte in base64.b64decode(text):
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 128:
+            counts.append(value)
+            value, shift = 0, 0
+    return counts
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Policy not met",
+        "Compares 5 compressed conditions with 3 dense models on the same 1,444 samples: 10 attributes, 2 identities.",
+        "A rule fails only if the whole interval lies beyond the limit",
+        "share of changed samples : gmp, 98 % sparse",
+        "0.089 0.081 to 0.097 ≤ 0.050",
+        "calibration bias against dense",
+        REASONS["too_few_positives"],
+        "Levels are measured, not taken from a configuration.",
+        "tamis audit run --dense dense.npz --compressed gmp.npz --labels test.npz --policy policy.toml",
+        "b" * 64,
+        "agrees with the measured changes for gmp, 97 % sparse (ρ = 0.60, p = 0.004), gmp, 98 % sparse (ρ = 0.82, p = 0.004)",
+        "for the others it says nothing sure",
+        "This is a ranking and not a probability.",
+        "override, a person answers (bound)",
+        "Pairs left out of all means",
+        "Bias amplification of VerySlanted by Warm (everywhere)",
+        "No pictures are embedded.",
+        "at most the 200 with the largest change of probability",
+    ],
+)
+def test_the_page_says(audit_page, words):
+    assert words in audit_page.text
+
+
+@pytest.mark.parametrize(
+    ("state", "title"),
+    [("pass", "Policy met"), ("warn", "Policy met, with warnings"), ("fail", "Policy not met"), ("none", "No verdict")],
+)
+def test_every_verdict_has_its_banner(state, title):
+    page = Page(render_audit_report(simulated(**SMALL, state=state)))
+    assert page.problems == []
+    (banner,) = [a for a in page.all("div") if (a.get("class") or "").startswith("banner")]
+    assert banner["class"] == f"banner {state}"
+    assert f" {title} " in page.text
+    assert ("Without a policy this page measures and does not judge" in page.text) is (state == "none")
+
+
+def test_the_structure_is_valid_and_accessible(audit_page):
+    assert audit_page.problems == []
+    ids = [attributes["id"] for _, attributes in audit_page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert all(attributes.get("alt") for attributes in audit_page.all("img"))
+    assert len(audit_page.all("caption")) == len(audit_page.all("table"))
+    assert all(attributes.get("scope") for attributes in audit_page.all("th"))
+    levels = [int(tag[1]) for tag, _ in audit_page.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    sections = [attributes["id"] for attributes in audit_page.all("section")]
+    links = [attributes["href"][1:] for attributes in audit_page.all("a") if "class" not in attributes]
+    assert links == sections
+
+
+def test_the_policy_comes_first_and_names_exactly_the_style_and_the_script(audit_html, audit_page):
+    assert audit_html.split("<head>\n")[1].startswith('<meta http-equiv="Content-Security-Policy" content="')
+    (policy,) = [a["content"] for a in audit_page.all("meta") if a.get("http-equiv")]
+    (style,) = re.findall(r"<style>(.*?)</style>", audit_html, flags=re.DOTALL)
+    (script,) = re.findall(r"<script>(.*?)</script>", audit_html, flags=re.DOTALL)
+    style_hash, script_hash = (
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)
+    )
+    assert policy == (
+        f"default-src 'none'; img-src data:; script-src 'sha256-{script_hash}'; style-src 'sha256-{style_hash}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def test_the_page_has_two_scripts_no_handlers_no_inline_style_and_no_address_but_that_of_svg(audit_html, audit_page):
+    assert [a.get("type") for a in audit_page.all("script")] == ["application/json", None]
+    assert audit_page.tags().isdisjoint({"iframe", "object", "embed", "form", "base", "video", "audio"})
+    for tag, attributes in audit_page.elements:
+        assert not [name for name in attributes if name.startswith("on") or name == "style"], tag
+        for name in ("src", "srcset", "href", "xlink:href"):
+            if name in attributes:
+                assert attributes[name].startswith(("data:", "#"))
+    (style,) = re.findall(r"<style>(.*?)</style>", audit_html, flags=re.DOTALL)
+    assert "url(" not in style
+    assert "@import" not in style
+    rest = re.sub(r"http-equiv|base64,[A-Za-z0-9+/=]*", "", audit_html)
+    assert re.findall(r"https?[^\"]*", rest) == ["http://www.w3.org/2000/svg"]
+
+
+def test_the_script_never_turns_text_into_markup_or_code(audit_html):
+    (script,) = re.findall(r"<script>(.*?)</script>", audit_html, flags=re.DOTALL)
+    for word in ("innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval", "Function(", "DOMParser", "fetch",
+                 "XMLHttpRequest", "WebSocket", "import(", ".style", "cssText", "localStorage", "sendBeacon"):  # fmt: skip
+        assert word not in script, word
+
+
+def test_the_histograms_of_the_page_are_those_of_the_report(audit_html, audit_content):
+    data = data_of(audit_html)
+    assert len(data["histograms"]) == len(audit_content["histograms"]) == 6 * 10 * 2
+    for entry in audit_content["histograms"][::7]:
+        place = [c["id"] for c in audit_content["conditions"]].index(entry["condition"])
+        key = f"{place},{audit_content['attributes'].index(entry['attribute'])},{audit_content['identities'].index(entry['identity'])}"
+        flat = [n for group in entry["counts"] for label in group for n in label]
+        assert unpacked(data["histograms"][key]) == flat
+
+
+def test_the_cells_of_the_heat_map_are_the_changes_of_the_report(audit_page, audit_content):
+    cells = [a for a in audit_page.all("td") if "data-words" in a]
+    assert len(cells) == len(audit_content["pairs"]) == 5 * 10 * 2
+    for cell, pair in zip(cells, audit_content["pairs"], strict=True):
+        change = pair["change"]["mean"]
+        if pair["reason"]:
+            assert cell["class"] == "none"
+            assert REASONS[pair["reason"]] in cell["data-words"]
+        else:
+            assert f"{abs(change):.3f}" in cell["data-words"]
+            size = sum(abs(change) >= end for end in (0.01, 0.03, 0.06, 0.1))
+            assert cell["class"] == ("z" if size == 0 else f"{'u' if change > 0 else 'd'}{size}")
+
+
+@pytest.mark.usefixtures("real_charts")
+def test_equal_reports_give_equal_pages_byte_for_byte():
+    assert render_audit_report(simulated(**SMALL)) == render_audit_report(simulated(**SMALL))
+
+
+def test_a_report_object_gives_the_page_of_its_content():
+    class Report:
+        content = simulated(**SMALL)
+
+    assert render_audit_report(Report()) == render_audit_report(Report.content)
+
+
+def test_one_attribute_one_identity_one_seed_and_no_seed_intervals_are_enough():
+    page = Page(render_audit_report(simulated(("Only",), ("Group",), (0.5,), 200, 1)))
+    assert page.problems == []
+    assert "Compares 1 compressed condition with 1 dense model" in page.text
+
+
+def test_bits_and_several_methods_have_axes_and_lines_of_their_own():
+    content = simulated(**SMALL)
+    extra = copy.deepcopy(simulated(**SMALL))
+    bits = {"id": "int4", "axis": "bits", "level": 4, "method": "int4"}
+    content["conditions"].append({**extra["conditions"][1], **bits})
+    for curve, more in zip(content["curves"], extra["curves"], strict=True):
+        curve["points"].append({**more["points"][1], "condition": "int4"})
+    content["pairs"] += [{**pair, "condition": "int4"} for pair in extra["pairs"]]
+    page = Page(render_audit_report(content))
+    assert page.problems == []
+    alts = [a["alt"] for a in page.all("img")]
+    assert sum("by sparsity" in alt for alt in alts) == sum("by bits per weight" in alt for alt in alts) == 2
+    assert "int4, 4 bits" in page.text
+
+
+def test_a_report_without_compressed_models_says_so_and_has_a_page():
+    content = simulated(**SMALL, state="none")
+    for key in ("pairs", "exemplars", "undefined", "lost", "histograms"):
+        content[key] = []
+    content["conditions"] = content["conditions"][:1]
+    for curve in content["curves"]:
+        curve["points"] = curve["points"][:1]
+    content["criteria"]["evidence"] = content["criteria"]["samples"] = []
+    content["countermeasures"] = {"calibration": [], "override": [], "cascade": []}
+    page = Page(render_audit_report(content))
+    assert page.problems == []
+    assert "No compressed model was measured here, so nothing says how far to trust this ranking." in page.text
+
+
+def test_folders_people_and_machines_do_not_reach_the_page():
+    content = simulated(**SMALL)
+    content["provenance"]["command"] = "tamis audit run --dense /home/ann/secret/dense.npz --labels C:\\Users\\ann\\x\\l.npz"
+    content["provenance"]["models"][0]["meta"] = {"user": "ann", "host": "box7", "cwd": "/home/ann/secret"}
+    content["provenance"]["settings"] |= {"hostname": "box7", "cache": "/home/ann"}
+    html = render_audit_report(content)
+    assert "tamis audit run --dense dense.npz --labels l.npz" in Page(html).text
+    for word in ("ann/", "secret", "box7", "Users", "/home"):
+        assert word not in html
+
+
+@pytest.mark.parametrize("given", [None, [], "x", {}, {"schema": "tamis.audit/2"}])
+def test_another_schema_is_refused(given):
+    with pytest.raises(UsageError, match="expected"):
+        render_audit_report(given)
+
+
+@pytest.mark.parametrize("key", ["pairs", "curves", "conditions", "criteria", "reasons"])
+def test_a_report_that_lacks_a_part_is_refused_by_name(key):
+    content = simulated(**SMALL)
+    del content[key]
+    with pytest.raises(UsageError, match=f"the report's {key} is NoneType"):
+        render_audit_report(content)
+
+
+def test_a_report_with_a_damaged_part_is_one_clear_error(tmp_path):
+    content = simulated(**SMALL)
+    del content["pairs"][0]["change"]
+    with pytest.raises(UsageError, match=r"does not fit the schema tamis\.audit/1 \(KeyError: 'change'\)"):
+        write_audit_report(content, tmp_path / "audit.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_that_cannot_be_written_is_a_file_error(tmp_path):
+    (tmp_path / "audit.html").mkdir()
+    with pytest.raises(FileError, match=r"audit\.html cannot be written"):
+        write_audit_report(simulated(**SMALL), tmp_path / "audit.html")
+
+
+def test_a_large_audit_stays_below_five_megabytes_and_names_what_it_left_out():
+    names = tuple(f"Attribute number {index}" for index in range(40))
+    content = simulated(names, ("A", "B", "C", "D"), (0.8, 0.9, 0.95, 0.98, 0.99), 2_000, 1)
+    for entry in content["histograms"]:  # as if there were 200,000 samples
+        entry["counts"] = [[[100 * n for n in label] for label in group] for group in entry["counts"]]
+    html = render_audit_report(content)
+    assert len(html.encode()) < 5_000_000
+    data = data_of(html)
+    left_out = len(content["histograms"]) - len(data["histograms"])
+    assert (f"{left_out:,} pairs with smaller changes are left out" in data["absent"]) is (left_out > 0)
