@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tamis.study._bias_cells import BiasCell, bias_cells
     from tamis.study._bias_description import BiasData, BiasStudy, PlantedFeature, load_bias_study
     from tamis.study._bias_page import BiasNumbers, bias_tables, write_bias_report
-    from tamis.study._bias_run import TrainedCell, TrainedCells, train_bias_study
+    from tamis.study._bias_run import TrainedCell, TrainedCells, train_bias_study, trained_cells
     from tamis.study._bias_tables import read_bias_rows
     from tamis.study._cells import Cell, cells_of
     from tamis.study._description import MethodStudy, load_study
@@ -27,7 +27,7 @@ _MODULES = {
     "_bias_cells": ("BiasCell", "bias_cells"),
     "_bias_description": ("BiasData", "BiasStudy", "PlantedFeature", "load_bias_study"),
     "_bias_page": ("BiasNumbers", "bias_tables", "write_bias_report"),
-    "_bias_run": ("TrainedCell", "TrainedCells", "train_bias_study"),
+    "_bias_run": ("TrainedCell", "TrainedCells", "train_bias_study", "trained_cells"),
     "_bias_tables": ("read_bias_rows",),
     "_cells": ("Cell", "cells_of"),
     "_description": ("MethodStudy", "load_study"),
@@ -66,6 +66,7 @@ __all__ = [
     "read_results",
     "run_study",
     "train_bias_study",
+    "trained_cells",
     "write_bias_report",
     "write_study_report",
 ]

@@ -58,7 +58,7 @@ def write_bias_report(
     """  # fmt: skip
     require_extra()
     root, numbers = Path(folder), BiasNumbers.of(audits)
-    about, machine = _about(study), _machine(audits)
+    about, machine = _about(study) | _counted(audits, missing), _machine(audits)
     for name in ("networks", "pairs", "curves", "conditions"):
         rows = [{key: blank(value) for key, value in row.items()} for row in getattr(numbers, name)]
         write_csv(root / f"{name}.csv", rows, machine, about)
@@ -118,6 +118,10 @@ def _machine(audits: Sequence[SetupAudit]) -> dict[str, Any]:
     for one in audits:
         return {key: value for key, value in one.cells[0].summary["env"].items() if key != "load_average"}
     return {}
+
+
+def _counted(audits: Sequence[SetupAudit], missing: Mapping[str, str]) -> dict[str, Any]:
+    return {"networks": sum(len(one.cells) for one in audits), "without_a_result": len(missing)}
 
 
 def _about(study: BiasStudy) -> dict[str, Any]:
