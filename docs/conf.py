@@ -10,6 +10,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "src")]
 
 import _measured  # noqa: E402 - lies beside this file
+import _measured_bias  # noqa: E402
 
 import tamis  # noqa: E402
 
@@ -34,6 +35,7 @@ myst_substitutions = {
     "speedup_picture": _measured.speedup_picture(),
     "study_table": _measured.study_table(),
     **_measured.study_rows(),
+    **_measured_bias.bias_substitutions(),
 }
 myst_heading_anchors = 3
 

@@ -24,6 +24,8 @@ class SetupAudit:
         subject: which attribute, columns or feature; empty for joint.
         cells: the networks that were compared.
         content: the audit's JSON object (docs/audit_json.md).
+        seed_flips: by cell name, share of predictions that differ from those of the same condition's networks of other
+            seeds, their mean: what flips must be compared with.
         conflict: by cell name, accuracy where planted feature and label agree and where they do not, with thresholds at
             0 and calibrated; empty without a planted feature.
     """
@@ -32,6 +34,7 @@ class SetupAudit:
     subject: str
     cells: tuple[TrainedCell, ...]
     content: Mapping[str, Any]
+    seed_flips: Mapping[str, float]
     conflict: Mapping[str, Mapping[str, float]]
 
 
@@ -83,7 +86,23 @@ def _audit(setup: str, subject: str, cells: Sequence[TrainedCell], n_boot: int) 
         if first.planted
         else {}
     )
-    return SetupAudit(setup, subject, tuple(cells), report.content, conflict)
+    return SetupAudit(setup, subject, tuple(cells), report.content, _seed_flips(cells, test), conflict)
+
+
+def _seed_flips(cells: Sequence[TrainedCell], test: Mapping[str, Outputs]) -> dict[str, float]:
+    found = {}
+    for one in cells:
+        mine = test[one.cell.name]
+        alike = [
+            test[other.cell.name].logits > 0
+            for other in cells
+            if (other.cell.method, other.cell.bits, other.cell.recipe.sparsity)
+            == (one.cell.method, one.cell.bits, one.cell.recipe.sparsity)
+            and other is not one
+        ]
+        if alike:
+            found[one.cell.name] = float(np.mean([(other != (mine.logits > 0)).mean() for other in alike]))
+    return found
 
 
 def _conflict(data: AttributeData, attribute: str, test: Outputs, valid: Outputs) -> dict[str, float]:

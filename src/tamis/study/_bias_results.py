@@ -37,6 +37,7 @@ def _networks(one: SetupAudit) -> Iterator[Row]:
             "sparsity": trained.summary["sparsity"],
             "seed": cell.recipe.seed,
             **{name: found.get(name, math.nan) for name in _metric_names()},
+            "seed_flips": one.seed_flips.get(cell.name, math.nan),
             **one.conflict.get(cell.name, {}),
             "cpu_s": trained.summary["cpu_s"],
         }

@@ -20,6 +20,7 @@ NAMES = {"dense": "dense", "gmp_ri": "GMP-RI", "gmp_pt": "GMP-PT", "bits": "roun
 JOINT = {
     "accuracy": "accuracy", "uncertainty": "uncertain", "tcb": "TCB", "ece": "ECE", "interdependence": "interdep.",
     "ba": "BA", "ba_max": "BA max", "ba_calibrated": "BA calib.", "flip_share": "flips",
+    "seed_flips": "seeds differ",
 }  # fmt: skip
 PLANTED = {
     "accuracy": "accuracy", "ba": "BA", "accuracy_agree": "feature agrees", "accuracy_conflict": "feature conflicts",
