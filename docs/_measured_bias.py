@@ -15,6 +15,7 @@ COMPARED = {
     "accuracy": "accuracy", "uncertainty": "uncertain", "tcb": "TCB", "ece": "ECE", "ba": "BA", "ba_max": "BA max",
     "ba_calibrated": "BA calib.", "flip_share": "flips",
 }  # fmt: skip
+NONE = "No network of this set-up is among the committed runs yet."
 NAMES = {"dense": "dense", "gmp_ri": "GMP-RI", "gmp_pt": "GMP-PT", "bits": "rounded"}
 
 
@@ -39,14 +40,15 @@ def bias_substitutions(results: Path = RESULTS, study: str = "bias_tinted_digits
     numbers = BiasNumbers(
         *(read_bias_rows(results / f"{study}{end}.csv") for end in ("", "_pairs", "_curves", "_conditions"))
     )
-    return {
-        "bias_joint": markdown(joint_table(numbers.networks)),
-        "bias_evidence": markdown(evidence_table(numbers.conditions)),
-        "bias_asking": markdown(curve_table(numbers.curves, strongest(numbers.curves))),
-        "bias_planted": markdown(planted_table(numbers.networks)),
-        "bias_single": markdown(single_table(numbers.networks)),
-        "bias_earlier": earlier_table(numbers.networks),
+    tables = {
+        "bias_joint": joint_table(numbers.networks),
+        "bias_evidence": evidence_table(numbers.conditions),
+        "bias_asking": curve_table(numbers.curves, strongest(numbers.curves)),
+        "bias_planted": planted_table(numbers.networks),
+        "bias_single": single_table(numbers.networks),
     }
+    shown = {name: markdown(table) if table.rows else NONE for name, table in tables.items()}
+    return {**shown, "bias_earlier": earlier_table(numbers.networks)}
 
 
 def earlier_table(networks: list[dict[str, Any]], earlier: Path = EARLIER) -> str:

@@ -38,6 +38,9 @@ def test_attributes_identities_and_originals_are_stored_under_their_ids(
     assert outputs.method == "pruned"
     assert truth.names == (*data.attributes, *data.identities)
     assert outputs.ids.tolist() == truth.ids.tolist() == data.valid.ids.numpy().astype(outputs.ids.dtype).tolist()
+    train = Labels.load_train(labels)
+    assert train is not None
+    assert train.values.tolist() == data.labels("train", truth.names).tolist()
     assert truth.cluster is not None
     assert len(set(truth.cluster.tolist())) == 179
 

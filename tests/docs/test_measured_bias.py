@@ -19,7 +19,7 @@ def test_every_table_of_the_page_is_made_from_the_committed_files() -> None:
     tables = _measured_bias.bias_substitutions()
     for name, table in tables.items():
         assert f"{{{{ {name} }}}}" in page
-        assert table.startswith("|"), name
+        assert table.startswith("|") or (name, table) == ("bias_single", _measured_bias.NONE), name
 
 
 def test_the_trends_of_the_page_are_those_of_the_numbers() -> None:

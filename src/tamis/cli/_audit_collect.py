@@ -31,7 +31,7 @@ class Options:
     out: str = ""
     """Target file; outputs_SPLIT.npz beside the model if not given."""
     labels: str = ""
-    """Also write the true labels, identities among them, to this .npz file."""
+    """Also write the true labels, identities among them, and those of the training images to this .npz file."""
     targets: tuple[str, ...] = ()
     """Attributes of the model's logits, in order; all attributes of the data if not given."""
     method: str = ""
@@ -70,7 +70,7 @@ def work(options: Options) -> int:
         model = quantise_weights(model, options.bits)
         about |= {"method": options.method or "bits", "level": options.bits, "axis": "bits"}
     several = options.data in ATTRIBUTE_SOURCES
-    outputs, labels = _attributes(model, options, about) if several else _classes(model, options, about)
+    outputs, labels, train = _attributes(model, options, about) if several else _classes(model, options, about)
     target = outputs.save(options.out or source.with_name(f"outputs_{options.split}.npz"))
     result = {
         "outputs": str(target),
@@ -83,13 +83,13 @@ def work(options: Options) -> int:
     text = f"{target}: {len(outputs.logits)} samples x {len(outputs.names)} {outputs.task} logits, {outputs.method}"
     text += f", {outputs.level:g} bits" if options.bits else f", sparsity {outputs.level:.4f}"
     if options.labels:
-        result["labels"] = str(labels.save(options.labels))
+        result["labels"] = str(labels.save(options.labels, train=train))
         text += f"\n{options.labels}: {len(labels.names)} label columns"
     show(result, text, options.json)
     return 0
 
 
-def _attributes(model: Any, options: Options, about: dict[str, Any]) -> tuple[Outputs, Labels]:
+def _attributes(model: Any, options: Options, about: dict[str, Any]) -> tuple[Outputs, Labels, Labels]:
     from tamis.audit import Labels, collect
     from tamis.data import attribute_loader, load_attribute_data
 
@@ -97,12 +97,16 @@ def _attributes(model: Any, options: Options, about: dict[str, Any]) -> tuple[Ou
     names = options.targets or data.attributes
     data.labels(options.split, names)  # refuses unknown names
     outputs = collect(model, attribute_loader(data, options.split, options.batch_size), names=names, **about)
-    part, columns = data.split(options.split), (*data.attributes, *data.identities)
-    values = data.labels(options.split, columns).numpy()
-    return outputs, Labels(values, part.ids.numpy(), columns, part.base.numpy())
+    columns = (*data.attributes, *data.identities)
+
+    def labels(split: str) -> Labels:
+        part = data.split(split)
+        return Labels(data.labels(split, columns).numpy(), part.ids.numpy(), columns, part.base.numpy())
+
+    return outputs, labels(options.split), labels("train")
 
 
-def _classes(model: Any, options: Options, about: dict[str, Any]) -> tuple[Outputs, Labels]:
+def _classes(model: Any, options: Options, about: dict[str, Any]) -> tuple[Outputs, Labels, Labels]:
     from tamis.audit import Labels, collect
     from tamis.data import load_data, ordered_batches
 
@@ -115,4 +119,5 @@ def _classes(model: Any, options: Options, about: dict[str, Any]) -> tuple[Outpu
     ids = [f"{options.split}-{number}" for number in range(len(classes))]
     loader = ordered_batches(data, options.batch_size, options.split)
     outputs = collect(model, loader, names=data.classes, ids=ids, task="multiclass", **about)
-    return outputs, Labels.from_classes(classes, outputs.ids, data.classes)
+    train = Labels.from_classes(data.train_y.numpy(), None, data.classes)
+    return outputs, Labels.from_classes(classes, outputs.ids, data.classes), train

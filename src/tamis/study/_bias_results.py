@@ -83,11 +83,12 @@ def _asked(content: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any],
 
 
 def _condition(content: Mapping[str, Any], method: str, bits: int, sparsity: float) -> str:
+    """The audit's name for a network: its method's condition at the nearest level, which an audit may round."""
     if method == "dense":
         return "dense"
     level = float(bits) if bits else sparsity
-    found = [row["id"] for row in content["conditions"] if row["method"] == method and row["level"] == level]
-    return str(found[0]) if found else ""
+    near = [(abs(row["level"] - level), row["id"]) for row in content["conditions"] if row["method"] == method]
+    return str(min(near)[1]) if near and min(near)[0] < 1e-3 else ""
 
 
 def pair_rows(audits: Sequence[SetupAudit]) -> list[Row]:
