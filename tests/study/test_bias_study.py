@@ -187,7 +187,7 @@ def test_every_set_up_is_audited_and_its_tables_can_be_read_again(
     }
     page = write_bias_report(SMALL, audits, tmp_path, missing={"joint_x": "<b>it failed</b>"})
     text = page.read_text(encoding="utf-8")
-    assert "&lt;b&gt;it failed" in text
+    assert "&lt;b&gt;it failed&lt;/b&gt;: joint_x" in text
     assert "<script" not in text
     assert "http" not in text.replace("http-equiv", "").replace("http://www.w3.org", "")
     numbers = BiasNumbers.of(audits)

@@ -155,8 +155,8 @@ def bias(options: BiasCommand) -> int:
 
     study = load_bias_study(options.study)
     if options.data or options.images:
-        given = {"path": options.data or study.data.path, "images": options.images or study.data.images}
-        study = replace(study, data=replace(study.data, **given))
+        path, images = options.data or study.data.path, options.images or study.data.images
+        study = replace(study, data=replace(study.data, path=path, images=images))
     if options.seeds:
         study = replace(study, seeds=tuple(range(options.seeds)))
     if options.epochs:

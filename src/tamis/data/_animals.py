@@ -65,9 +65,11 @@ def read_animals(folder: Path, *, images: int = 0, seed: int = 0, size: int = 32
 
     def part(pixels: Tensor, classes: np.ndarray, rows: np.ndarray, first_id: int) -> AttributeSplit:
         chosen = torch.from_numpy(rows)
-        labels = [table[classes[rows]][:, [names.index(name) for name in wanted]] for wanted in (kept, IDENTITIES)]
-        both = [torch.from_numpy(np.ascontiguousarray(one.astype(np.uint8))) for one in labels]
-        return AttributeSplit(_shrink(pixels[chosen], size), *both, chosen + first_id, chosen + first_id)
+        mine = table[classes[rows]].astype(np.uint8)
+        labels, groups = (
+            torch.from_numpy(mine[:, [names.index(name) for name in wanted]]) for wanted in (kept, IDENTITIES)
+        )
+        return AttributeSplit(_shrink(pixels[chosen], size), labels, groups, chosen + first_id, chosen + first_id)
 
     parts = (
         part(whole.train_x, kinds, train, 0),

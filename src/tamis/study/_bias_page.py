@@ -79,7 +79,7 @@ def write_bias_report(
         "networks": len(numbers.networks),
         "charts": charts,
         "tables": tables,
-        "missing": missing,
+        "missing": _by_reason(missing),
         "about": [(name.replace("_", " "), str(value)) for name, value in {**about, **machine}.items()],
     }
     return write_atomic(root / "report.html", render_template("bias.html.jinja", content, "tamis.study"))
@@ -105,6 +105,14 @@ def bias_tables(numbers: BiasNumbers) -> list[tuple[str, str, Any]]:
          "the identities.", single_table(numbers.networks)),
     ]  # fmt: skip
     return [item for item in found if item[2].rows]
+
+
+def _by_reason(missing: Mapping[str, str]) -> dict[str, str]:
+    """Why cells have no result, and which."""
+    found: dict[str, list[str]] = {}
+    for name, why in missing.items():
+        found.setdefault(why, []).append(name)
+    return {why: ", ".join(names) for why, names in found.items()}
 
 
 def _text(name: str, tables: Sequence[tuple[str, str, Any]]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -63,8 +64,12 @@ def train_cell(cell: BiasCell, folder: Path) -> None:
         model: nn.Module = quantise_weights(start, cell.bits).eval()
         facts: dict[str, Any] = {"steps": 0, "cpu_s": 0.0, "wall_s": 0.0, "loss": None, "warnings": []}
         targets, level, axis = cell.recipe.targets or data.attributes, float(cell.bits), "bits"
-        architecture = {"name": cell.recipe.model, "num_classes": len(targets), "in_channels": data.in_channels,
-                        "image_size": list(data.image_size)}  # fmt: skip
+        architecture: Mapping[str, Any] = {
+            "name": cell.recipe.model,
+            "num_classes": len(targets),
+            "in_channels": data.in_channels,
+            "image_size": list(data.image_size),
+        }
     else:
         run = train_attributes(cell.recipe, data, None if start is None else start.state_dict())
         facts = {"steps": run.steps, "cpu_s": round(run.cpu_s, 2), "wall_s": round(run.wall_s, 2),
