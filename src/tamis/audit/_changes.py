@@ -122,7 +122,7 @@ def _means(
             [mean_of([biases[pair].values[run] for pair in common]) for run in range(len(side.condition.runs))]
             for biases, side in ((old, comparison.dense), (new, comparison.compressed))
         ]
-        found["ba_change"] = with_delta(comparison.change(*sides), sums["ba_change"], inputs, settings)
+        found["ba_change"] = with_delta(comparison.change(sides[0], sides[1]), sums["ba_change"], inputs, settings)
     else:
         found["ba_change"] = Estimate(undefined("no_pairs"))
     exemplars = Estimate(Value(float(comparison.exemplars.mean())))
@@ -133,6 +133,6 @@ def _means(
             [mean_of([Value(sign * row[k].value, row[k].reason) for k in comparison.kept[metric]]) for row in rows]
             for rows in (comparison.dense.metrics[metric], comparison.compressed.metrics[metric])
         ]
-        found[name] = with_delta(comparison.change(*both), sums[name], inputs, settings)
+        found[name] = with_delta(comparison.change(both[0], both[1]), sums[name], inputs, settings)
     found["tcb_relative"] = exponential(found["tcb_relative"])
     return found

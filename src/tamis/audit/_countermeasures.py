@@ -151,7 +151,7 @@ def _points(
                 half_width,
                 estimate(seeds, [Value(float(counts.asked[run, :, step].mean())) for run in range(len(seeds))]),
                 estimate(seeds, accuracy),
-                estimate(seeds, [_or_never(bias[run, step]) for run in range(len(seeds))]),
+                estimate(seeds, [_or_never(float(bias[run, step])) for run in range(len(seeds))]),
                 estimate(seeds, ratio),
             )
         )

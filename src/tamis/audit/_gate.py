@@ -71,6 +71,7 @@ def _rule_rows(content: Mapping[str, Any], policy: Policy, number: int, rule: Ru
     for condition in content["conditions"]:
         if condition["role"] == "dense":
             continue
+        subjects: list[tuple[Mapping[str, Any], Mapping[str, Any]]]
         if rule.over == "mean":
             subjects = [({}, content["means"][condition["id"]][rule.metric])]
         else:

@@ -7,6 +7,7 @@ import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -108,7 +109,7 @@ class Labels:
             train: labels of the training samples with at least these columns, kept beside them as ``train_labels``.
         """
         stream = io.BytesIO()
-        extra = {} if self.cluster is None else {"cluster": self.cluster}
+        extra: dict[str, Any] = {} if self.cluster is None else {"cluster": self.cluster}
         if train is not None:
             extra["train_labels"] = train.columns(self.names).values
         np.savez_compressed(stream, labels=self.values, ids=self.ids, names=np.array(self.names), **extra)

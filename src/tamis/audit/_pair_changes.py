@@ -169,7 +169,7 @@ def _psi(comparison: Comparison, k: int, g: int, group: int, found: RowCells) ->
             else:
                 rows.append(Value(float(np.trace(everyone) / everyone.sum() - np.trace(inside) / inside.sum())))
         sides.append(rows)
-    estimate = comparison.change(*sides)
+    estimate = comparison.change(sides[0], sides[1])
     if not estimate.mean.defined:
         return estimate
     influence, cells = _psi_influence(found.cells, group), found.cells

@@ -103,7 +103,7 @@ class AuditReport:
     def with_policy(self, policy: Policy) -> AuditReport:
         """The same report with the policy's table and verdict in it."""
         gate = self.check(policy)
-        return AuditReport(self.content | {"policy": gate.as_json(), "verdict": gate.verdict()}, self._evidence)
+        return AuditReport({**self.content, "policy": gate.as_json(), "verdict": gate.verdict()}, self._evidence)
 
     def to_json(self) -> str:
         """``content`` as text: sorted keys, the same bytes for the same inputs."""

@@ -58,7 +58,7 @@ def attribute_changes(comparison: Comparison, k: int, influence: Mapping[str, np
             [Value(sign * row[k].value, row[k].reason) for row in side.metrics[metric]]
             for side in (comparison.dense, comparison.compressed)
         ]
-        found[name] = comparison.change(*sides)
+        found[name] = comparison.change(sides[0], sides[1])
     for name in WITH_ROWS:
         found[name] = with_delta(found[name], influence[name], comparison.inputs, comparison.settings)
     found["tcb_relative"] = exponential(found["tcb_relative"])

@@ -52,7 +52,7 @@ def _psi(comparison: Comparison, known: np.ndarray, inside: np.ndarray) -> Estim
     for side in (comparison.dense, comparison.compressed):
         hits = [correct(run, inputs) for run in side.condition.runs]
         sides.append([_less(_mean(row, known), _mean(row, inside)) for row in hits])
-    found = comparison.change(*sides)
+    found = comparison.change(sides[0], sides[1])
     if not found.mean.defined:
         return found
     lost = -np.sum([share * correct(run, inputs) for run, share in comparison.weighted_runs], axis=0)
