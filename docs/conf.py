@@ -12,6 +12,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "src")]
 import _measured  # noqa: E402 - lies beside this file
 import _measured_pairs  # noqa: E402
 import _measured_sources  # noqa: E402
+import _measured_bias  # noqa: E402
 
 import tamis  # noqa: E402
 
@@ -40,6 +41,7 @@ myst_substitutions = {
     **_measured.study_rows(),
     **_measured.transfer_tables(),
     **_measured_sources.flea_tables(),
+    **_measured_bias.bias_substitutions(),
 }
 myst_heading_anchors = 3
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -105,6 +105,7 @@ def test_costs_add_up_over_batches_until_they_are_reset() -> None:
     assert cascade.cost.share_of_samples != cascade.cost.share_of_samples  # NaN
 
 
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 @given(st.lists(st.floats(-6, 6), min_size=1, max_size=20), st.floats(0, 0.6), st.floats(0, 0.6))
 def test_a_wider_gate_asks_for_at_least_as_much(logits: list[float], one: float, two: float) -> None:
     narrow, wide = sorted((one, two))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tamis.data import PLANTED, TintedDigits, attribute_loader, choose_planted, plant, plant_feature
 from tamis.errors import UsageError
 
 
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 @given(
     labels=st.lists(st.integers(0, 1), min_size=1, max_size=60),
     neg=st.floats(0, 1),

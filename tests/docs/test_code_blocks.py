@@ -80,12 +80,11 @@ def check_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         return
     assert words[0] in _main.COMMANDS, f"tamis has no command {words[0]!r}"
     module: Any = importlib.import_module(_main.COMMANDS[words[0]][0])
-    if not hasattr(module, "parse"):  # its sub-commands are modules of their own
-        assert words[1] in module.COMMANDS, f"tamis {words[0]} has no command {words[1]!r}"
-        module, words = importlib.import_module(module.COMMANDS[words[1]][0]), words[1:]
-    runs = module.run
-    if words[0] == "sieve":  # each kind is a module of its own
-        module = importlib.import_module(module.KINDS.get(words[1], module.TABLE))
+    if hasattr(module, "PARTS"):  # commands of several parts, each a module of its own
+        named = len(words) > 1 and words[1] in module.PARTS
+        assert named or hasattr(module, "OTHERWISE"), f"tamis {words[0]} has no part {words[1]!r}"
+        part = words[1] if named else module.OTHERWISE
+        module, words = importlib.import_module(module.PARTS[part][0]), words[named:]
     parse = module.parse
 
     def only_parse(*arguments: Any, **more: Any) -> None:
@@ -94,7 +93,7 @@ def check_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(module, "parse", only_parse)
         with pytest.raises(Parsed):
-            runs(words[1:])
+            module.run(words[1:])
 
 
 @pytest.fixture

@@ -65,6 +65,7 @@ def test_counts_are_whole_numbers_of_at_least_one(count):
         ("mlp", {"image_size": (8,)}, "height, width"),
         ("resnet8_digits", {"widths": (64, 32, 16)}, "fewer channels"),
         ("resnet8_digits", {"widths": (64, 64)}, "three"),
+        ("small_cnn", {"widths": ()}, "at least 1"),
     ],
 )
 def test_a_wrong_option_value_says_what_is_expected(name, options, message):

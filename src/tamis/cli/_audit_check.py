@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 
+from tamis.cli._arguments import parse
 from tamis.cli._audit_run import read_policy, write_page
 
 
@@ -27,6 +28,11 @@ class Options:
     """Write the page with the policy's verdict to this .html file."""
     junit: str = ""
     """Write the policy's table to this .xml file."""
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code."""
+    return work(parse(Options, arguments, "tamis audit check"))
 
 
 def work(options: Options) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
+from tamis.cli._arguments import parse
 from tamis.cli._audit_run import Inputs, read_inputs, read_outputs
 
 
@@ -18,6 +19,11 @@ class Options(Inputs):
     """Write the samples that a person should look at to this .csv file, riskiest first."""
     limit: int = 1000
     """The most rows of the queue."""
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code."""
+    return work(parse(Options, arguments, "tamis audit predict"))
 
 
 def work(options: Options) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
+from tamis.cli._arguments import parse
 from tamis.cli._audit_run import Inputs, read_inputs, read_outputs
 from tamis.errors import UsageError
 
@@ -21,6 +22,11 @@ class Options(Inputs):
     """The most rows; 0 for all."""
     out: str = ""
     """Write to this .csv file instead of standard output."""
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code."""
+    return work(parse(Options, arguments, "tamis audit queue"))
 
 
 def work(options: Options) -> int:

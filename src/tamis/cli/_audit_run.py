@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tamis.cli._arguments import parse
 from tamis.errors import UsageError
 
 if TYPE_CHECKING:
@@ -75,6 +76,11 @@ class Options(Inputs):
     """Write the summary to this .md file."""
     junit: str = ""
     """Write the policy's table to this .xml file."""
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code."""
+    return work(parse(Options, arguments, "tamis audit run"))
 
 
 def work(options: Options) -> int:

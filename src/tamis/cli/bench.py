@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tamis.cli._arguments import parse
+from tamis.cli._arguments import parse, with_json_target
 from tamis.errors import UsageError
 
 _STDOUT = "-"
@@ -76,7 +76,7 @@ def run(arguments: list[str]) -> int:
         return 0
     if what not in COMMANDS:
         raise UsageError(f"tamis bench: expected 'layers', 'step' or 'infer', got {what or 'nothing'!r}")
-    options = parse(COMMANDS[what], _with_json_target(arguments[1:]), f"tamis bench {what}")
+    options = parse(COMMANDS[what], with_json_target(arguments[1:]), f"tamis bench {what}")
     _check(options)
     from tamis.bench._allocator import keep_memory  # before torch takes memory
 
@@ -104,15 +104,6 @@ def run(arguments: list[str]) -> int:
             bench.write_csv(options.csv, [r.row() for r in results], machine)
     _show(what, results, machine, options, bench)
     return 0
-
-
-def _with_json_target(arguments: Sequence[str]) -> list[str]:
-    """``--json`` without a file means standard output."""
-    given = list(arguments)
-    for place, word in enumerate(given):
-        if word == "--json" and (place + 1 == len(given) or given[place + 1].startswith("--")):
-            given[place] = f"--json={_STDOUT}"
-    return given
 
 
 def _check(options: BenchCommand) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
+from tamis.cli._subcommands import dispatch
 
-# first argument -> module with run(arguments); anything else is a table
-KINDS: dict[str, str] = {"stress": "tamis.cli.sieve_stress"}
-TABLE = "tamis.cli.sieve_table"
+PARTS = {
+    "table": ("tamis.cli._sieve_table", "compare the sources of a table and keep those that agree with the majority"),
+    "stress": ("tamis.cli._sieve_stress", "manipulate sources of a table and see which the sieve notices"),
+}
+OTHERWISE = "table"
 
 
 def run(arguments: list[str]) -> int:
-    """Exit code of the kind that the first argument names, or of sieving the table that it names."""
-    if arguments and arguments[0] in KINDS:
-        return importlib.import_module(KINDS[arguments[0]]).run(arguments[1:])
-    return importlib.import_module(TABLE).run(arguments)
+    """Exit code of the part; a table without the name of a part is sieved."""
+    about = "Which sources of a table to learn from; tamis sieve DATA means tamis sieve table DATA."
+    return dispatch("sieve", about, PARTS, arguments, OTHERWISE)

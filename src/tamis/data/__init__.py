@@ -1,13 +1,16 @@
 """Labelled images in memory: readers, normalisation, augmentation and batches."""
 
+from tamis.data._animals import read_animals
 from tamis.data._attribute_batches import attribute_batches, attribute_loader
 from tamis.data._attribute_data import AttributeData, AttributeSplit
+from tamis.data._attribute_load import ATTRIBUTE_SOURCES, load_attribute_data
 from tamis.data._augmentation import Augmentation
 from tamis.data._batches import Batches, batches, ordered_batches
 from tamis.data._digits import digits
 from tamis.data._folder import read_folder
 from tamis.data._image_data import ImageData, channel_statistics, make_image_data, normalise
 from tamis.data._load import load_data
+from tamis.data._mnist_groups import read_mnist_groups
 from tamis.data._npz import read_npz
 from tamis.data._plant import PLANTED, choose_planted, plant, plant_feature
 from tamis.data._synthetic import synthetic
@@ -15,6 +18,7 @@ from tamis.data._tinted_digits import TintedDigits
 from tamis.data._torchvision import read_torchvision
 
 __all__ = [
+    "ATTRIBUTE_SOURCES",
     "PLANTED",
     "AttributeData",
     "AttributeSplit",
@@ -28,13 +32,16 @@ __all__ = [
     "channel_statistics",
     "choose_planted",
     "digits",
+    "load_attribute_data",
     "load_data",
     "make_image_data",
     "normalise",
     "ordered_batches",
     "plant",
     "plant_feature",
+    "read_animals",
     "read_folder",
+    "read_mnist_groups",
     "read_npz",
     "read_torchvision",
     "synthetic",

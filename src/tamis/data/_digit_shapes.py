@@ -43,7 +43,7 @@ def shapes_of(ink: np.ndarray) -> dict[str, np.ndarray]:
     return {
         "thickness": figure.sum((1, 2)) / outline,
         "slant": -mean(dx * dy) / variance,
-        "width": _extent(figure.any(1)) / _extent(figure.any(2)),
+        "width": _extent(np.asarray(figure.any(1))) / _extent(np.asarray(figure.any(2))),
         "skewness": -mean(dy**3) / variance**1.5,
         "ink": total,
     }

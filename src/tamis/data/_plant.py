@@ -126,8 +126,15 @@ def plant(
             if kind == "yellow_square"
             else replace(part, identities=known, images=without_colour(part.images, mask))
         )
-    name = f"{data.name}+{kind}"
-    return replace(data, **parts, identities=(*data.identities, PLANTED), name=name, stamp=tuple(map(float, colour)))
+    return replace(
+        data,
+        train=parts["train"],
+        valid=parts["valid"],
+        test=parts["test"],
+        identities=(*data.identities, PLANTED),
+        name=f"{data.name}+{kind}",
+        stamp=tuple(map(float, colour)),
+    )
 
 
 def paint_square(images: Tensor, mask: Tensor, colour: Sequence[float]) -> Tensor:

@@ -9,6 +9,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tamis.study._bias_audit import SetupAudit, audit_setups
+    from tamis.study._bias_cells import BiasCell, bias_cells
+    from tamis.study._bias_description import BiasData, BiasStudy, PlantedFeature, load_bias_study
+    from tamis.study._bias_page import BiasNumbers, bias_tables, write_bias_report
+    from tamis.study._bias_run import TrainedCell, TrainedCells, train_bias_study, trained_cells
+    from tamis.study._bias_tables import read_bias_rows
     from tamis.study._cells import Cell, cells_of
     from tamis.study._description import MethodStudy, load_study
     from tamis.study._page import accuracy_text, write_study_report
@@ -31,6 +37,12 @@ if TYPE_CHECKING:
     from tamis.study._transfer_text import statistics_text
 
 _MODULES = {
+    "_bias_audit": ("SetupAudit", "audit_setups"),
+    "_bias_cells": ("BiasCell", "bias_cells"),
+    "_bias_description": ("BiasData", "BiasStudy", "PlantedFeature", "load_bias_study"),
+    "_bias_page": ("BiasNumbers", "bias_tables", "write_bias_report"),
+    "_bias_run": ("TrainedCell", "TrainedCells", "train_bias_study", "trained_cells"),
+    "_bias_tables": ("read_bias_rows",),
     "_cells": ("Cell", "cells_of"),
     "_description": ("MethodStudy", "load_study"),
     "_results": ("CellResult", "read_results"),
@@ -52,6 +64,10 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "Agreement",
+    "BiasCell",
+    "BiasData",
+    "BiasNumbers",
+    "BiasStudy",
     "Cell",
     "CellResult",
     "Difference",
@@ -66,14 +82,24 @@ __all__ = [
     "TransferStatistics",
     "TransferSweep",
     "UpstreamModel",
+    "PlantedFeature",
+    "SetupAudit",
+    "StudyResults",
+    "TrainedCell",
+    "TrainedCells",
     "accuracy_text",
+    "audit_setups",
+    "bias_cells",
+    "bias_tables",
     "cells_of",
     "compare",
     "estimate",
+    "load_bias_study",
     "load_study",
     "load_sweep",
     "paired_difference",
     "read_published",
+    "read_bias_rows",
     "read_results",
     "run_source_study",
     "run_study",
@@ -86,6 +112,9 @@ __all__ = [
     "transfer_figures",
     "transfer_statistics",
     "write_source_report",
+    "train_bias_study",
+    "trained_cells",
+    "write_bias_report",
     "write_study_report",
     "write_transfer_figures",
 ]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
+from tamis.errors import UsageError
 from tamis.study._bias_description import BiasData, BiasStudy, PlantedFeature
 from tamis.train import AttributeRecipe, parse_table
 
@@ -52,7 +53,15 @@ def bias_cells(study: BiasStudy) -> tuple[BiasCell, ...]:
 
     Dense joint networks come first, then the joint pruned ones seed by seed, then the rest, so that a study that was
     stopped has its main comparison.
+
+    Raises:
+        UsageError: the data are read from files and there is no path, or the other way round.
     """
+    kind, path = study.data.kind, study.data.path
+    if kind == "tinted_digits" and (path or study.data.images):
+        raise UsageError(f"study {study.name!r}: {kind} is drawn and always whole; leave out --data and --images")
+    if kind != "tinted_digits" and not path:
+        raise UsageError(f"study {study.name!r} comes without data: pass --data FOLDER (see its header)")
     return (*_dense(study), *_joint(study), *_planted(study), *_single(study))
 
 

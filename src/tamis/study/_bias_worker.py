@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from tamis.audit import collect
-from tamis.data import AttributeData, TintedDigits, attribute_loader, plant
+from tamis.data import AttributeData, attribute_loader, load_attribute_data, plant
 from tamis.errors import UsageError
 from tamis.nn import quantise_weights
 from tamis.storage import write_atomic
@@ -63,8 +64,12 @@ def train_cell(cell: BiasCell, folder: Path) -> None:
         model: nn.Module = quantise_weights(start, cell.bits).eval()
         facts: dict[str, Any] = {"steps": 0, "cpu_s": 0.0, "wall_s": 0.0, "loss": None, "warnings": []}
         targets, level, axis = cell.recipe.targets or data.attributes, float(cell.bits), "bits"
-        architecture = {"name": cell.recipe.model, "num_classes": len(targets), "in_channels": data.in_channels,
-                        "image_size": list(data.image_size)}  # fmt: skip
+        architecture: Mapping[str, Any] = {
+            "name": cell.recipe.model,
+            "num_classes": len(targets),
+            "in_channels": data.in_channels,
+            "image_size": list(data.image_size),
+        }
     else:
         run = train_attributes(cell.recipe, data, None if start is None else start.state_dict())
         facts = {"steps": run.steps, "cpu_s": round(run.cpu_s, 2), "wall_s": round(run.wall_s, 2),
@@ -106,7 +111,7 @@ def is_trained(cell: BiasCell, folder: Path) -> bool:
 @lru_cache(maxsize=2)
 def original_data(source: BiasData) -> AttributeData:
     """The images of a study without planted features."""
-    return TintedDigits(seed=source.seed).generate()
+    return load_attribute_data(source.kind, source.path, seed=source.seed, images=source.images)
 
 
 @lru_cache(maxsize=2)

@@ -136,13 +136,12 @@ def _number(value: Any) -> float:
 
 def csv_rows(results: Sequence[CellResult]) -> list[dict[str, Any]]:
     """The results as rows of a CSV file: blank where there is no number."""
-    return [
-        {
-            name: "" if isinstance(value, float) and math.isnan(value) else value
-            for name, value in asdict(result).items()
-        }
-        for result in results
-    ]
+    return [{name: blank(value) for name, value in asdict(result).items()} for result in results]
+
+
+def blank(value: Any) -> Any:
+    """The value as a CSV file shows it: nothing in place of NaN."""
+    return "" if isinstance(value, float) and math.isnan(value) else value
 
 
 def read_results(path: str | os.PathLike[str]) -> tuple[CellResult, ...]:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tamis.cli._arguments import parse, with_json_target
 from tamis.errors import UsageError
 
 STDOUT = "-"
@@ -46,6 +47,11 @@ class SourcesCommand:
     """Address of a Dask scheduler, such as tcp://host:8786, instead of local processes."""
     json: str = ""
     """Write one JSON object to this file; without a file, print it instead of text."""
+
+
+def run(arguments: list[str]) -> int:
+    """Exit code 0, or 1 if a cell failed."""
+    return sources(parse(SourcesCommand, with_json_target(arguments), "tamis study sources"))
 
 
 def sources(options: SourcesCommand) -> int:

@@ -1,0 +1,86 @@
+"""Tables of docs/bias_study.md, read from benchmarks/results, so that no number is typed twice."""
+
+from __future__ import annotations
+
+import csv
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+EARLIER = ROOT / "tests" / "golden" / "bias_tinted_digits_earlier.csv"
+COMPARED = {
+    "accuracy": "accuracy", "uncertainty": "uncertain", "tcb": "TCB", "ece": "ECE", "ba": "BA", "ba_max": "BA max",
+    "ba_calibrated": "BA calib.", "flip_share": "flips",
+}  # fmt: skip
+NONE = "No network of this set-up is among the committed runs yet."
+NAMES = {"dense": "dense", "gmp_ri": "GMP-RI", "gmp_pt": "GMP-PT", "bits": "rounded"}
+
+
+def bias_substitutions(results: Path = RESULTS, study: str = "bias_tinted_digits") -> dict[str, str]:
+    """By name the Markdown tables of the page; a sentence where a CSV is not committed."""
+    names = ("joint", "evidence", "asking", "planted", "single", "earlier")
+    if not (results / f"{study}.csv").is_file():
+        return {
+            f"bias_{name}": "No bias study is committed yet. Run `tamis study bias` on your machine." for name in names
+        }
+    from tamis.study import BiasNumbers, read_bias_rows
+    from tamis.study._bias_tables import (
+        curve_table,
+        evidence_table,
+        joint_table,
+        planted_table,
+        single_table,
+        strongest,
+    )
+    from tamis.study._tables import markdown
+
+    numbers = BiasNumbers(
+        *(read_bias_rows(results / f"{study}{end}.csv") for end in ("", "_pairs", "_curves", "_conditions"))
+    )
+    tables = {
+        "bias_joint": joint_table(numbers.networks),
+        "bias_evidence": evidence_table(numbers.conditions),
+        "bias_asking": curve_table(numbers.curves, strongest(numbers.curves)),
+        "bias_planted": planted_table(numbers.networks),
+        "bias_single": single_table(numbers.networks),
+    }
+    shown = {name: markdown(table) if table.rows else NONE for name, table in tables.items()}
+    return {**shown, "bias_earlier": earlier_table(numbers.networks)}
+
+
+def earlier_table(networks: list[dict[str, Any]], earlier: Path = EARLIER) -> str:
+    """Markdown: means here and of the earlier implementation, in bold where they agree (see :func:`agrees`)."""
+    with earlier.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
+    theirs = {
+        (row["method"], float(row["requested"]), row["metric"]): (float(row["mean"]), float(row["sd"])) for row in rows
+    }
+    here: dict[tuple[str, float, str], list[float]] = {}
+    for row in networks:
+        for metric in COMPARED if row["setup"] == "joint" else ():
+            if math.isfinite(row[metric]):
+                here.setdefault((row["method"], row["requested"], metric), []).append(row[metric])
+    lines = [["", *COMPARED.values()], ["---"] * (len(COMPARED) + 1)]
+    for method, level in dict.fromkeys((m, level) for m, level, _ in theirs):
+        cells = []
+        for metric in COMPARED:
+            found, other = here.get((method, level, metric)), theirs.get((method, level, metric))
+            if not found or other is None:
+                cells.append("-")
+                continue
+            mean = statistics.fmean(found)
+            text = f"{mean:.3f} / {other[0]:.3f}"
+            cells.append(f"**{text}**" if agrees(found, other) else text)
+        shown = f"{level:g} bits" if method == "bits" else f"{100 * level:g} %"
+        lines.append([f"{NAMES[method]} {shown}" if level else "dense", *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def agrees(here: list[float], earlier: tuple[float, float]) -> bool:
+    """Whether two means lie within two standard deviations over seeds, the larger of both, or within 15 %."""
+    spread = max(earlier[1], statistics.stdev(here) if len(here) > 1 else 0.0)
+    gap = abs(statistics.fmean(here) - earlier[0])
+    return gap <= max(2 * spread, 0.15 * abs(earlier[0]))
