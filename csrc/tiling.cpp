@@ -40,7 +40,9 @@ const Budgets& budgets() {
 constexpr int64_t image_sums = 14;
 // Fewer live weights per visit of a channel block do not pay for loading and storing the results again. In a linear layer
 // an input has no neighbours to read as well, so larger blocks cost less.
-constexpr double weights_per_visit = 8, weights_per_linear_visit = 12;
+constexpr double weights_per_visit = 14, weights_per_linear_visit = 26;
+// With fewer than this many in a block that fits, storing and loading results costs more than a block that does not fit.
+constexpr double too_few_weights = 4;
 
 int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 // The largest of the equal shares of at most `most` each into which `total` is cut.
@@ -189,9 +191,11 @@ Tiling choose_tiling(const Product& p, const TileLimits& limits, int64_t registe
   const int64_t touched = std::max<int64_t>(1, touched_floats * 4 * planes);
   const bool linear = rows * cols == 1;
   const double visit = linear ? weights_per_linear_visit : weights_per_visit;
-  const int64_t near = budgets().nearest * (linear ? 3 : 1) / touched;
+  const int64_t near = budgets().nearest * (linear ? 6 : 1) / touched;
+  int64_t fits = budgets().panel / (t.channel_floats * 4);
+  if (double(fits) * live_per_pair < too_few_weights) fits *= 3;
   int64_t block = std::max<int64_t>(near, int64_t(visit / std::max(live_per_pair, 1e-9)) + 1);
-  block = std::min(block, std::max<int64_t>(1, budgets().panel / (t.channel_floats * 4)));
+  block = std::min(block, std::max<int64_t>(1, fits));
   t.channel_block = even_share(source_channels, std::clamp<int64_t>(block, 1, source_channels));
   return t;
 }
