@@ -152,24 +152,37 @@ void choose_steps(int64_t row_vectors, const Reach& reach, int64_t vectors_per_c
 
 }  // namespace
 
-Tiling choose_tiling(const Product& p, const TileLimits& limits, int64_t registers, double live_per_pair, Layout layout) {
+Tiling choose_tiling(const Product& p, const TileLimits& limits, int64_t registers, double live_per_pair, Layout layout,
+                     const Shared& shared) {
   Tiling t{};
   const int64_t lanes = limits.lanes;
   int64_t rows = 1, cols = 1;
   for (const Phase& phase : p.phases) rows = std::max(rows, phase.rows), cols = std::max(cols, phase.cols);
-  const Reach reach = reach_of(p);
-  t.images = layout == Layout::images || (layout == Layout::automatic && images_pay(p, cols, reach, lanes, live_per_pair));
+  Reach reach = reach_of(p);
+  if (shared.keeps_source) {
+    rows = std::max(rows, p.src.rows), cols = std::max(cols, p.src.cols);
+    reach = {std::min<int64_t>(reach.row_low, 0), std::max<int64_t>(reach.row_high, 0), std::min<int64_t>(reach.col_low, 0),
+             std::max<int64_t>(reach.col_high, 0)};
+  }
+  t.keeps_source = shared.keeps_source;
+  t.images = shared.partner ? shared.partner->images : layout == Layout::images || (layout == Layout::automatic && images_pay(p, cols, reach, lanes, live_per_pair));
   int64_t vectors_per_col = 1;
   if (t.images) {
     // Small pictures take several vectors of images per position, so that there are enough independent sums.
     const int64_t wanted = rows * cols == 1 ? registers : rows * cols < 8 ? up(8, rows * cols) : 1;
     vectors_per_col = even_share(up(p.src.images, lanes), std::clamp<int64_t>(wanted, 1, registers));
+    if (shared.partner) vectors_per_col = shared.partner->lanes_per_col / lanes;
   }
   t.lanes_per_col = t.images ? vectors_per_col * lanes : 1;
   t.image_blocks = up(p.src.images, t.lanes_per_col);
-  choose_tile(p, rows, cols, lanes, registers, t);
-  t.row_blocks = up(rows, t.tile_rows);
-  t.col_blocks = up(cols, t.tile_cols);
+  if (shared.partner) {
+    t.tile_rows = shared.partner->tile_rows, t.tile_cols = shared.partner->tile_cols;
+    t.row_blocks = shared.partner->row_blocks, t.col_blocks = shared.partner->col_blocks;
+  } else {
+    choose_tile(p, rows, cols, lanes, registers, t);
+    t.row_blocks = up(rows, t.tile_rows);
+    t.col_blocks = up(cols, t.tile_cols);
+  }
   place_panel(p, reach, lanes, t);
   if (t.images) {
     t.tile_row_floats = t.tile_cols * t.lanes_per_col;

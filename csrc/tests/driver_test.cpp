@@ -161,7 +161,7 @@ void run(const Level& level, int number, Random& random) {
 
   std::vector<float> first_y, first_grad_x;
   for (Layout layout : {Layout::columns, Layout::images, Layout::automatic}) {
-    std::vector<float> serial_weights;
+    std::vector<float> serial_weights, serial_both;
     for (const Parallel* parallel : {&one, &three}) {
       y.forget();
       multiply(forward_product(l.g, x.view, y.view), w, {l.bias.data(), nullptr, false}, level, layout, *parallel);
@@ -200,6 +200,14 @@ void run(const Level& level, int number, Random& random) {
               number);
       if (parallel == &one) serial_weights = grad_values;
       CHECK(same(serial_weights, grad_values), "%s case %d: weights' gradient moves with threads", level.name, number);
+      grad_values.assign(grad_values.size(), NAN);
+      grad_x.forget();
+      gradients(input_gradient_product(l.g, grad.view, grad_x.view), t, forward_product(l.g, x.view, grad.view),
+                {nullptr, w.row_ptr, w.indices}, grad_values.data(), level, layout, *parallel);
+      compare(weights, [&](int64_t k) { return grad_values[size_t(k)]; }, 1e-6, "both gradients", level.name, number);
+      CHECK(same(first_grad_x, grad_x.data), "%s case %d: both gradients: that of the input moves", level.name, number);
+      if (serial_both.empty()) serial_both = grad_values;
+      CHECK(same(serial_both, grad_values), "%s case %d: both gradients move with threads", level.name, number);
     }
   }
 }

@@ -88,6 +88,17 @@ class Choices:
         self._save()
         return result if use == "sparse" else dense_result
 
+    def sparse(self, key: str, directions: Iterable[Direction]) -> bool:
+        """Whether ``key`` is known to run sparse in all these directions; counts as their use where it is."""
+        if not key:
+            return self.mode != "dense"
+        self._load()
+        names = [f"{key}/{direction.value}" for direction in directions]
+        if any(self._entries.get(name, {}).get("use") != "sparse" for name in names):
+            return False
+        self._used.update(names)
+        return True
+
     def clear(self) -> None:
         """Forget every decision of this process (the file stays until the next decision)."""
         self._entries, self._used, self._loaded = {}, set(), True
