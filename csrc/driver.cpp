@@ -213,10 +213,14 @@ struct SharedTilings {
 SharedTilings share(const Product& input, const Weights& t, const Product& forward, const Weights& w,
                     const TileLimits& limits, Layout layout) {
   constexpr int64_t most_bytes = int64_t(4) << 20;  // a panel that is much larger than L2 costs more than packing twice
+  constexpr double most_weights = 200;  // per result: with more, packing hardly counts, and a tile fits the caches better
   SharedTilings s{false, choose_tiling(input, limits, limits.multiply, live_per_pair(input, t), layout, {true, nullptr}), {}};
   const Tiling& in = s.input;
+  const bool worth = live_per_pair(forward, w) * double(forward.src.channels) <= most_weights * double(forward.groups);
+  // The edges that a panel has and a tile has not may outweigh one packing.
+  const bool slim = 2 * in.channel_floats <= 3 * in.tile_rows * in.tile_cols * in.lanes_per_col + 2 * limits.lanes;
   const bool read = in.plane_of_phase[0] >= 0;  // else no tap reads the result's gradient, and nobody packs it
-  if (!read || input.src.channels / input.groups * in.channel_floats * 4 > most_bytes) return s;
+  if (!worth || !slim || !read || input.src.channels / input.groups * in.channel_floats * 4 > most_bytes) return s;
   const double live = live_per_pair(forward, w);
   s.weight = choose_tiling(forward, limits, limits.dot, live, layout, {false, &in});
   const bool alike = choose_tiling(forward, limits, limits.dot, live, layout).images == in.images;

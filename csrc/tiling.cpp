@@ -41,6 +41,10 @@ constexpr int64_t image_sums = 14;
 // Fewer live weights per visit of a channel block do not pay for loading and storing the results again. In a linear layer
 // an input has no neighbours to read as well, so larger blocks cost less.
 constexpr double weights_per_visit = 14, weights_per_linear_visit = 26;
+// A stretch of an image shorter than so many floats is read slowly.
+constexpr int64_t short_stretch = 112;
+// With fewer live weights than these behind a result, packing takes longer than multiplying.
+constexpr double rare_weights = 24;
 // With fewer than this many in a block that fits, storing and loading results costs more than a block that does not fit.
 constexpr double too_few_weights = 4;
 
@@ -117,9 +121,17 @@ void place_panel(const Product& p, const Reach& reach, int64_t lanes, Tiling& t)
     }
 }
 
+// Rows that fill whole cache lines of an NCHW result, if `most` rows are enough for that: stores past the caches want it.
+int64_t fill_lines(int64_t rows, int64_t cols, int64_t most) {
+  int64_t unit = 16;
+  while (unit > 1 && unit / 2 * cols % 16 == 0) unit /= 2;
+  return up(rows, unit) * unit <= most ? up(rows, unit) * unit : rows;
+}
+
 // Rows and columns of a tile: results that stay in the cache. Packing reads whole rows faster than parts of them, and rows at
 // the borders of a tile are packed twice, so a tile has whole rows, at least two, unless results would not fit by far.
-void choose_tile(const Product& p, int64_t rows, int64_t cols, int64_t lanes, int64_t registers, Tiling& t) {
+void choose_tile(const Product& p, int64_t rows, int64_t cols, int64_t lanes, int64_t registers, double live_per_pair,
+                 Tiling& t) {
   const int64_t channels = std::max<int64_t>(1, p.dst.channels / p.groups * int64_t(p.phases.size()));
   const int64_t places = std::max<int64_t>({budgets().output / 4 / channels / t.lanes_per_col,
                                             registers * lanes / t.lanes_per_col, 1});
@@ -131,7 +143,14 @@ void choose_tile(const Product& p, int64_t rows, int64_t cols, int64_t lanes, in
   if (!parts_are_cheap) widest *= 2;
   widest = std::max(unit, widest / unit * unit);
   t.tile_cols = cols <= widest ? cols : std::min(cols, up(even_share(cols, widest), unit) * unit);
-  t.tile_rows = even_share(rows, std::clamp(places / t.tile_cols, few_rows, std::max<int64_t>(rows, 1)));
+  const auto fitting = [&](int64_t count) { return std::clamp(count / t.tile_cols, few_rows, std::max<int64_t>(rows, 1)); };
+  t.tile_rows = even_share(rows, fitting(places));
+  if (!t.images || parts_are_cheap || t.tile_cols < cols) return;
+  // Images apart in memory: where a tile would read too little of each at a time, or has so little to compute that packing
+  // rules its time, results may leave L2.
+  const double weights = live_per_pair * double(p.src.channels) / double(p.groups) / double(p.phases.size());
+  if (t.tile_rows * cols < short_stretch || weights < rare_weights)
+    t.tile_rows = fill_lines(even_share(rows, fitting(2 * places)), cols, fitting(2 * places));
 }
 
 // The register tile with the fewest passes over the weights, and among those the one that touches least of the panel.
@@ -179,7 +198,7 @@ Tiling choose_tiling(const Product& p, const TileLimits& limits, int64_t registe
     t.tile_rows = shared.partner->tile_rows, t.tile_cols = shared.partner->tile_cols;
     t.row_blocks = shared.partner->row_blocks, t.col_blocks = shared.partner->col_blocks;
   } else {
-    choose_tile(p, rows, cols, lanes, registers, t);
+    choose_tile(p, rows, cols, lanes, registers, live_per_pair, t);
     t.row_blocks = up(rows, t.tile_rows);
     t.col_blocks = up(cols, t.tile_cols);
   }
