@@ -225,9 +225,10 @@ SharedTilings share(const Product& input, const Weights& t, const Product& forwa
   s.weight = choose_tiling(forward, limits, limits.dot, live, layout, {false, &in});
   const bool alike = choose_tiling(forward, limits, limits.dot, live, layout).images == in.images;
   // Where vectors run across rows, what lies between and behind the rows of a tile must be zero, so no pixels of another tile,
-  // and rows of both panels must have the same length.
+  // and rows of both panels must have the same length. A piece of one row that nothing but itself reads has no neighbours.
   const bool whole = in.row_blocks == 1 && in.col_blocks == 1 && in.panel_row_floats == s.weight.panel_row_floats;
-  s.possible = alike && (in.images || whole);
+  const bool pieces = in.panel_rows == 1 && in.panel_cols == in.tile_cols && in.tile_cols % limits.lanes == 0;
+  s.possible = alike && (in.images || whole || pieces);
   return s;
 }
 

@@ -41,6 +41,9 @@ constexpr int64_t image_sums = 14;
 // Fewer live weights per visit of a channel block do not pay for loading and storing the results again. In a linear layer
 // an input has no neighbours to read as well, so larger blocks cost less.
 constexpr double weights_per_visit = 14, weights_per_linear_visit = 26;
+// A row of more positions than that (all pixels of a batch, for 1x1 convolutions with images innermost) is cut into pieces of
+// one register tile: the panel then holds so many channels that results are rarely stored and loaded again.
+constexpr int64_t long_row = 1024, piece_of_row = 448;
 // A stretch of an image shorter than so many floats is read slowly.
 constexpr int64_t short_stretch = 112;
 // With fewer live weights than these behind a result, packing takes longer than multiplying.
@@ -135,6 +138,10 @@ void choose_tile(const Product& p, int64_t rows, int64_t cols, int64_t lanes, in
   const int64_t channels = std::max<int64_t>(1, p.dst.channels / p.groups * int64_t(p.phases.size()));
   const int64_t places = std::max<int64_t>({budgets().output / 4 / channels / t.lanes_per_col,
                                             registers * lanes / t.lanes_per_col, 1});
+  if (!t.images && rows == 1 && cols > long_row) {
+    t.tile_rows = 1, t.tile_cols = up(std::max<int64_t>(registers * lanes, piece_of_row), lanes) * lanes;
+    return;
+  }
   const bool parts_are_cheap = t.images && p.src.image_step == 1;
   const int64_t few_rows = std::min<int64_t>(rows, parts_are_cheap ? 4 : 2);
   // In the columns layout columns are cut in whole vectors, and not without need.

@@ -118,7 +118,8 @@ def _fuse_norm(graph: fx.Graph, norm: fx.Node, modules: dict[str, nn.Module]) ->
     chain, residual, activation = [norm], None, None
     user = _only_user(norm)
     # The norm moves down to the addition: nobody else may change its input in the meantime.
-    if user is not None and len(y.users) == 1 and (other := _added(user, norm)) is not None:
+    other = None if user is None or len(y.users) != 1 else _added(user, norm)
+    if other is not None and not (_far_from(norm, user, modules) and _stands_before(other, user, modules)):
         chain.append(user)
         residual, user = other, _only_user(user)
     # The activation moves up instead, behind what it alone uses.
@@ -145,6 +146,25 @@ def _fuse_norm(graph: fx.Graph, norm: fx.Node, modules: dict[str, nn.Module]) ->
     if activation is not None:
         words.append(activation if isinstance(activation, str) else str(activation.target))
     return " ".join(words)
+
+
+def _far_from(norm: fx.Node, place: Any, modules: dict[str, nn.Module]) -> bool:
+    """Whether the convolution before ``norm`` could not join it at ``place``, but can where it stands."""
+    conv: Any = norm.args[0]
+    return _is_convolution(conv, modules) and not _nothing_between(conv, place, norm)
+
+
+def _stands_before(other: fx.Node, place: Any, modules: dict[str, nn.Module]) -> bool:
+    """Whether ``other`` is a norm that will take the addition at ``place`` and its own convolution into one step."""
+    conv: Any = other.args[0] if other.op == "call_module" and len(other.args) == 1 else None
+    return (
+        type(modules.get(str(other.target))) is nn.BatchNorm2d
+        and not has_hooks(modules[str(other.target)])
+        and isinstance(conv, fx.Node)
+        and len(other.users) == len(conv.users) == 1
+        and _is_convolution(conv, modules)
+        and _nothing_between(conv, place, other)
+    )
 
 
 def _is_convolution(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
