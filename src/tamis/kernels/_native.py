@@ -209,9 +209,7 @@ def _gradients(grad: Tensor, x: Tensor, values: Tensor, row_ptr: Tensor, indices
         if not choices.sparse(key, (Direction.GRAD_INPUT, Direction.GRAD_WEIGHT)):
             return grad_x, grad_values
     transposed = _transposed(row_ptr, indices, pattern, geometry, channels)
-    return torch.ops.tamis.conv_gradients(
-        grad, x, values, row_ptr, indices, *transposed, geometry.as_list(), _layout
-    )
+    return torch.ops.tamis.conv_gradients(grad, x, values, row_ptr, indices, *transposed, geometry.as_list(), _layout)
 
 
 def _as_conv2d(pattern: PackedPattern, geometry: ConvGeometry) -> tuple[int, int, int, int]:

@@ -13,7 +13,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
-from tamis.nn._fuse_steps import ACTIVATION_MODULES, conv_norm_step, has_hooks, norm_step, pool_step
+from tamis.nn._fuse_steps import ACTIVATION_MODULES, conv_norm_step, has_hooks, norm_step, pool_step, stem_step
 
 _ADDITIONS = {operator.add, operator.iadd, torch.add, "add", "add_"}
 _ACTIVATIONS = {
@@ -104,13 +104,36 @@ def _fuse_at(graph: fx.Graph, node: fx.Node, modules: dict[str, nn.Module]) -> s
         return None
     if type(module) is nn.MaxPool2d and not module.return_indices:
         with graph.inserting_before(node):
-            step = graph.call_function(pool_step, (graph.get_attr(str(node.target)), node.args[0]))
+            pool = graph.get_attr(str(node.target))
+            before = node.args[0]
+            if _is_stem(before, pool):
+                conv, bn, x, _, activation = before.args
+                step = graph.call_function(stem_step, (conv, bn, activation, pool, x))
+            else:
+                step = graph.call_function(pool_step, (pool, before))
         node.replace_all_uses_with(step)
         graph.erase_node(node)
+        if not before.users:
+            graph.erase_node(before)
         return str(node.target)
     if type(module) is nn.BatchNorm2d and isinstance(node.args[0], fx.Node):
         return _fuse_norm(graph, node, modules)
     return None
+
+
+def _is_stem(node: Any, pool: fx.Node) -> bool:
+    """Whether ``node`` is a convolution with norm and without addition that ``pool`` alone uses, right behind it."""
+    if (
+        not isinstance(node, fx.Node)
+        or node.target is not conv_norm_step
+        or len(node.users) != 1
+        or node.args[3] is not None
+    ):
+        return False
+    between = node.next
+    while between is not pool and between.op == "get_attr":
+        between = between.next
+    return between is pool
 
 
 def _fuse_norm(graph: fx.Graph, norm: fx.Node, modules: dict[str, nn.Module]) -> str:
