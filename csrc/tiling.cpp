@@ -152,7 +152,7 @@ void choose_tile(const Product& p, int64_t rows, int64_t cols, int64_t lanes, in
   t.tile_cols = cols <= widest ? cols : std::min(cols, up(even_share(cols, widest), unit) * unit);
   const auto fitting = [&](int64_t count) { return std::clamp(count / t.tile_cols, few_rows, std::max<int64_t>(rows, 1)); };
   t.tile_rows = even_share(rows, fitting(places));
-  if (!t.images || parts_are_cheap || t.tile_cols < cols) return;
+  if (!t.images || t.tile_cols < cols) return;
   // Images apart in memory: where a tile would read too little of each at a time, or has so little to compute that packing
   // rules its time, results may leave L2.
   const double weights = live_per_pair * double(p.src.channels) / double(p.groups) / double(p.phases.size());

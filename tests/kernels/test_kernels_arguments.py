@@ -21,7 +21,8 @@ def call(op, **changes):
     given = {
         "x": torch.ones(2, 6, 6, 5), "grad": torch.ones(OUT), "values": torch.ones(NNZ), "bias": torch.ones(4),
         "row_ptr": t_row_ptr if transposed else ROW_PTR, "indices": t_indices if transposed else INDICES,
-        "t_row_ptr": t_row_ptr, "t_indices": t_indices, "source": source, "geometry": GEOMETRY.as_list(), "channels": 6, "layout": 0,
+        "t_row_ptr": t_row_ptr, "t_indices": t_indices, "source": source,
+        "geometry": GEOMETRY.as_list(), "channels": 6, "layout": 0,
     }  # fmt: skip
     given.update({name: change(given[name]) for name, change in changes.items()})
     names = {
