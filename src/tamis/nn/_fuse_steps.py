@@ -48,10 +48,10 @@ def conv_norm_step(conv: Any, bn: Any, x: Tensor, residual: Any = None, activati
 
 
 def stem_step(conv: Any, bn: Any, activation: Any, pool: Any, x: Tensor) -> Tensor:
-    """``pool(activation(bn(conv(x))))``; a dense convolution of few channels works channels innermost up to the pool.
+    """``pool(activation(bn(conv(x))))``; a dense convolution of few channels has channels innermost up to the pool.
 
-    torch's convolution is faster in that format, turning included, and so is the pool; what the pool leaves is a quarter
-    of its input and cheaper to turn.
+    torch's convolution is faster in that format, turning included, and so is the pool; what the pool leaves is a
+    quarter of its input and cheaper to turn.
 
     Args:
         conv: the model's convolution.
