@@ -105,15 +105,16 @@ def _fuse_at(graph: fx.Graph, node: fx.Node, modules: dict[str, nn.Module]) -> s
     if type(module) is nn.MaxPool2d and not module.return_indices:
         with graph.inserting_before(node):
             pool = graph.get_attr(str(node.target))
-            before = node.args[0]
-            if _is_stem(before, pool):
+            before: Any = node.args[0]
+            stem = _is_stem(before, pool)
+            if stem:
                 conv, bn, x, _, activation = before.args
                 step = graph.call_function(stem_step, (conv, bn, activation, pool, x))
             else:
                 step = graph.call_function(pool_step, (pool, before))
         node.replace_all_uses_with(step)
         graph.erase_node(node)
-        if not before.users:
+        if stem:
             graph.erase_node(before)
         return str(node.target)
     if type(module) is nn.BatchNorm2d and isinstance(node.args[0], fx.Node):
@@ -142,7 +143,11 @@ def _fuse_norm(graph: fx.Graph, norm: fx.Node, modules: dict[str, nn.Module]) ->
     user = _only_user(norm)
     # The norm moves down to the addition: nobody else may change its input in the meantime.
     other = None if user is None or len(y.users) != 1 else _added(user, norm)
-    if other is not None and not (_far_from(norm, user, modules) and _stands_before(other, user, modules)):
+    if (
+        user is not None
+        and other is not None
+        and not (_far_from(norm, user, modules) and _stands_before(other, user, modules))
+    ):
         chain.append(user)
         residual, user = other, _only_user(user)
     # The activation moves up instead, behind what it alone uses.
