@@ -19,8 +19,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 FROM_L2 = 98e9  # operations a second with one operand from L2
-READ, WRITE = 40e9, 20e9  # bytes a second to and from memory
-CACHED_READ, CACHED_WRITE = 100e9, 60e9  # for tensors that stay in the caches
+MOVED = 55e9  # bytes a second, read and written together, past the caches
+CACHED = 100e9  # for tensors that stay in the caches
 STAYS = 8e6  # bytes
 
 
@@ -61,7 +61,7 @@ def bound_ms(row: dict[str, str]) -> float:
     operations = 2.0 * inputs * outputs * taps * (1.0 - float(row["sparsity"])) * batch * to * to
     x, y = 4.0 * batch * inputs * pixels * pixels, 4.0 * batch * outputs * to * to
     used = x / 2 if taps == 1 and stride == 2 else x  # lines of rows that nobody reads are never touched
-    moved = read(used) + write(y) + read(y) + write(x) + read(used) + read(y)
+    moved = sum(map(seconds, (used, y, y, x, used, y)))
     return 1e3 * (3.0 * operations / FROM_L2 + moved)
 
 
@@ -77,14 +77,9 @@ def shape(row: dict[str, str]) -> tuple[int, int, int, int, int, int]:
     return inputs, outputs, pixels, kernel * kernel, 2 if conv[5] else 1, int(row["batch"])
 
 
-def read(size: float) -> float:
-    """Seconds to read so many bytes."""
-    return size / (READ if size > STAYS else CACHED_READ)
-
-
-def write(size: float) -> float:
-    """Seconds to write so many bytes."""
-    return size / (WRITE if size > STAYS else CACHED_WRITE)
+def seconds(size: float) -> float:
+    """To read or write so many bytes."""
+    return size / (MOVED if size > STAYS else CACHED)
 
 
 if __name__ == "__main__":

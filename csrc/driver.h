@@ -24,4 +24,10 @@ void multiply(const Product& p, const Weights& w, const Epilogue& e, const Level
 void weight_gradient(const Product& p, const Weights& w, float* grad_values, const Level& level, Layout layout,
                      const Parallel& parallel);
 
+// Both gradients: dst of `input` = transposed weights `t` * gradient of the result, and grad_values as above. Where both can
+// be cut into the same tiles, the gradient of the result is packed once. The order of the sums is as above, but may differ
+// from that of weight_gradient.
+void gradients(const Product& input, const Weights& t, const Product& forward, const Weights& w, float* grad_values,
+               const Level& level, Layout layout, const Parallel& parallel);
+
 }  // namespace tamis

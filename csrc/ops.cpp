@@ -86,9 +86,9 @@ Tensor conv_forward(const Tensor& x, const Tensor& values, const std::optional<T
   return y;
 }
 
-Tensor conv_grad_input(const Tensor& grad, const Tensor& values, const Tensor& row_ptr, const Tensor& indices,
-                       const Tensor& source, std::vector<int64_t> geometry, int64_t channels, int64_t layout) {
-  const Geometry g = geometry_of(geometry);
+// Weights in the order that the gradient of the input wants, in memory that stays until the thread's next call.
+Weights transposed_weights(const Geometry& g, const Tensor& grad, const Tensor& values, const Tensor& row_ptr,
+                           const Tensor& indices, const Tensor& source, int64_t channels) {
   STD_TORCH_CHECK(grad.dim() == 4 && grad.size(2) == g.out_rows && grad.size(3) == g.out_cols && channels >= 0 &&
                       grad.size(1) % g.groups == 0 && channels % g.groups == 0,
                   "tamis: the gradient does not fit the geometry");
@@ -102,24 +102,51 @@ Tensor conv_grad_input(const Tensor& grad, const Tensor& values, const Tensor& r
   STD_TORCH_CHECK(all_below(order, indices.numel(), indices.numel()), "tamis: source points outside the packed values");
   for (int64_t k = 0; k < indices.numel(); ++k) ordered[k] = from[order[k]];
   w.values = ordered;
+  return w;
+}
+
+Tensor conv_grad_input(const Tensor& grad, const Tensor& values, const Tensor& row_ptr, const Tensor& indices,
+                       const Tensor& source, std::vector<int64_t> geometry, int64_t channels, int64_t layout) {
+  const Geometry g = geometry_of(geometry);
+  const Weights w = transposed_weights(g, grad, values, row_ptr, indices, source, channels);
   Tensor x = like(grad, grad.size(0), channels, g.in_rows, g.in_cols);
   multiply(input_gradient_product(g, images_of(grad), images_of(x)), w, {}, level(), layout_of(layout), torch_threads());
   return x;
 }
 
-Tensor conv_grad_values(const Tensor& grad, const Tensor& x, const Tensor& row_ptr, const Tensor& indices,
-                        std::vector<int64_t> geometry, int64_t layout) {
-  const Geometry g = geometry_of(geometry);
+Weights pattern_of(const Geometry& g, const Tensor& grad, const Tensor& x, const Tensor& row_ptr, const Tensor& indices) {
   const int64_t channels = row_ptr.numel() - 1;
   STD_TORCH_CHECK(x.dim() == 4 && grad.dim() == 4 && x.size(0) == grad.size(0) && x.size(2) == g.in_rows &&
                       x.size(3) == g.in_cols && grad.size(1) == channels && grad.size(2) == g.out_rows &&
                       grad.size(3) == g.out_cols && x.size(1) % g.groups == 0 && channels % g.groups == 0,
                   "tamis: input and gradient do not fit the geometry");
-  const Weights w = weights_of(nullptr, row_ptr, indices, channels, x.size(1) / g.groups * g.taps());
+  return weights_of(nullptr, row_ptr, indices, channels, x.size(1) / g.groups * g.taps());
+}
+
+Tensor conv_grad_values(const Tensor& grad, const Tensor& x, const Tensor& row_ptr, const Tensor& indices,
+                        std::vector<int64_t> geometry, int64_t layout) {
+  const Geometry g = geometry_of(geometry);
+  const Weights w = pattern_of(g, grad, x, row_ptr, indices);
   Tensor out = torch::stable::new_empty(grad, {indices.numel()});
   weight_gradient(forward_product(g, images_of(x), images_of(grad)), w, static_cast<float*>(out.mutable_data_ptr()),
                   level(), layout_of(layout), torch_threads());
   return out;
+}
+
+// The gradient of x and that of the live weights; the latter three arrays are those of transpose_pattern.
+std::tuple<Tensor, Tensor> conv_gradients(const Tensor& grad, const Tensor& x, const Tensor& values, const Tensor& row_ptr,
+                                          const Tensor& indices, const Tensor& t_row_ptr, const Tensor& t_indices,
+                                          const Tensor& source, std::vector<int64_t> geometry, int64_t layout) {
+  const Geometry g = geometry_of(geometry);
+  const Weights w = pattern_of(g, grad, x, row_ptr, indices);
+  STD_TORCH_CHECK(t_indices.numel() == indices.numel(), "tamis: the pattern and its transpose differ in length");
+  const Weights t = transposed_weights(g, grad, values, t_row_ptr, t_indices, source, x.size(1));
+  Tensor grad_x = like(grad, x.size(0), x.size(1), g.in_rows, g.in_cols);
+  Tensor out = torch::stable::new_empty(grad, {indices.numel()});
+  gradients(input_gradient_product(g, images_of(grad), images_of(grad_x)), t,
+            forward_product(g, images_of(x), images_of(grad)), w, static_cast<float*>(out.mutable_data_ptr()), level(),
+            layout_of(layout), torch_threads());
+  return {grad_x, out};
 }
 
 std::tuple<Tensor, Tensor, Tensor> transpose_pattern(const Tensor& row_ptr, const Tensor& indices,
@@ -189,6 +216,9 @@ STABLE_TORCH_LIBRARY(tamis, m) {
       "int channels, int layout) -> Tensor");
   m.def("conv_grad_values(Tensor grad, Tensor x, Tensor row_ptr, Tensor indices, int[] geometry, int layout) -> Tensor");
   m.def(
+      "conv_gradients(Tensor grad, Tensor x, Tensor values, Tensor row_ptr, Tensor indices, Tensor t_row_ptr, "
+      "Tensor t_indices, Tensor source, int[] geometry, int layout) -> (Tensor, Tensor)");
+  m.def(
       "transpose_pattern(Tensor row_ptr, Tensor indices, int[] geometry, int channels) -> (Tensor, Tensor, Tensor)");
   m.def("to_format(Tensor x, int format) -> Tensor");
   m.def("pool_state() -> int[]");
@@ -201,6 +231,7 @@ STABLE_TORCH_LIBRARY_IMPL(tamis, CPU, m) {
   m.impl("conv_forward", TORCH_BOX(&conv_forward));
   m.impl("conv_grad_input", TORCH_BOX(&conv_grad_input));
   m.impl("conv_grad_values", TORCH_BOX(&conv_grad_values));
+  m.impl("conv_gradients", TORCH_BOX(&conv_gradients));
   m.impl("transpose_pattern", TORCH_BOX(&transpose_pattern));
   m.impl("to_format", TORCH_BOX(&to_format));
 }

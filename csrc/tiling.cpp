@@ -40,7 +40,16 @@ const Budgets& budgets() {
 constexpr int64_t image_sums = 14;
 // Fewer live weights per visit of a channel block do not pay for loading and storing the results again. In a linear layer
 // an input has no neighbours to read as well, so larger blocks cost less.
-constexpr double weights_per_visit = 8, weights_per_linear_visit = 12;
+constexpr double weights_per_visit = 14, weights_per_linear_visit = 26;
+// A row of more positions than that (all pixels of a batch, for 1x1 convolutions with images innermost) is cut into pieces of
+// one register tile: the panel then holds so many channels that results are rarely stored and loaded again.
+constexpr int64_t long_row = 1024, piece_of_row = 448;
+// A stretch of an image shorter than so many floats is read slowly.
+constexpr int64_t short_stretch = 112;
+// With fewer live weights than these behind a result, packing takes longer than multiplying.
+constexpr double rare_weights = 24;
+// With fewer than this many in a block that fits, storing and loading results costs more than a block that does not fit.
+constexpr double too_few_weights = 4;
 
 int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 // The largest of the equal shares of at most `most` each into which `total` is cut.
@@ -115,12 +124,24 @@ void place_panel(const Product& p, const Reach& reach, int64_t lanes, Tiling& t)
     }
 }
 
+// Rows that fill whole cache lines of an NCHW result, if `most` rows are enough for that: stores past the caches want it.
+int64_t fill_lines(int64_t rows, int64_t cols, int64_t most) {
+  int64_t unit = 16;
+  while (unit > 1 && unit / 2 * cols % 16 == 0) unit /= 2;
+  return up(rows, unit) * unit <= most ? up(rows, unit) * unit : rows;
+}
+
 // Rows and columns of a tile: results that stay in the cache. Packing reads whole rows faster than parts of them, and rows at
 // the borders of a tile are packed twice, so a tile has whole rows, at least two, unless results would not fit by far.
-void choose_tile(const Product& p, int64_t rows, int64_t cols, int64_t lanes, int64_t registers, Tiling& t) {
+void choose_tile(const Product& p, int64_t rows, int64_t cols, int64_t lanes, int64_t registers, double live_per_pair,
+                 Tiling& t) {
   const int64_t channels = std::max<int64_t>(1, p.dst.channels / p.groups * int64_t(p.phases.size()));
   const int64_t places = std::max<int64_t>({budgets().output / 4 / channels / t.lanes_per_col,
                                             registers * lanes / t.lanes_per_col, 1});
+  if (!t.images && rows == 1 && cols > long_row) {
+    t.tile_rows = 1, t.tile_cols = up(std::max<int64_t>(registers * lanes, piece_of_row), lanes) * lanes;
+    return;
+  }
   const bool parts_are_cheap = t.images && p.src.image_step == 1;
   const int64_t few_rows = std::min<int64_t>(rows, parts_are_cheap ? 4 : 2);
   // In the columns layout columns are cut in whole vectors, and not without need.
@@ -129,7 +150,14 @@ void choose_tile(const Product& p, int64_t rows, int64_t cols, int64_t lanes, in
   if (!parts_are_cheap) widest *= 2;
   widest = std::max(unit, widest / unit * unit);
   t.tile_cols = cols <= widest ? cols : std::min(cols, up(even_share(cols, widest), unit) * unit);
-  t.tile_rows = even_share(rows, std::clamp(places / t.tile_cols, few_rows, std::max<int64_t>(rows, 1)));
+  const auto fitting = [&](int64_t count) { return std::clamp(count / t.tile_cols, few_rows, std::max<int64_t>(rows, 1)); };
+  t.tile_rows = even_share(rows, fitting(places));
+  if (!t.images || t.tile_cols < cols) return;
+  // Images apart in memory: where a tile would read too little of each at a time, or has so little to compute that packing
+  // rules its time, results may leave L2.
+  const double weights = live_per_pair * double(p.src.channels) / double(p.groups) / double(p.phases.size());
+  if (t.tile_rows * cols < short_stretch || weights < rare_weights)
+    t.tile_rows = fill_lines(even_share(rows, fitting(2 * places)), cols, fitting(2 * places));
 }
 
 // The register tile with the fewest passes over the weights, and among those the one that touches least of the panel.
@@ -150,24 +178,37 @@ void choose_steps(int64_t row_vectors, const Reach& reach, int64_t vectors_per_c
 
 }  // namespace
 
-Tiling choose_tiling(const Product& p, const TileLimits& limits, int64_t registers, double live_per_pair, Layout layout) {
+Tiling choose_tiling(const Product& p, const TileLimits& limits, int64_t registers, double live_per_pair, Layout layout,
+                     const Shared& shared) {
   Tiling t{};
   const int64_t lanes = limits.lanes;
   int64_t rows = 1, cols = 1;
   for (const Phase& phase : p.phases) rows = std::max(rows, phase.rows), cols = std::max(cols, phase.cols);
-  const Reach reach = reach_of(p);
-  t.images = layout == Layout::images || (layout == Layout::automatic && images_pay(p, cols, reach, lanes, live_per_pair));
+  Reach reach = reach_of(p);
+  if (shared.keeps_source) {
+    rows = std::max(rows, p.src.rows), cols = std::max(cols, p.src.cols);
+    reach = {std::min<int64_t>(reach.row_low, 0), std::max<int64_t>(reach.row_high, 0), std::min<int64_t>(reach.col_low, 0),
+             std::max<int64_t>(reach.col_high, 0)};
+  }
+  t.keeps_source = shared.keeps_source;
+  t.images = shared.partner ? shared.partner->images : layout == Layout::images || (layout == Layout::automatic && images_pay(p, cols, reach, lanes, live_per_pair));
   int64_t vectors_per_col = 1;
   if (t.images) {
     // Small pictures take several vectors of images per position, so that there are enough independent sums.
     const int64_t wanted = rows * cols == 1 ? registers : rows * cols < 8 ? up(8, rows * cols) : 1;
     vectors_per_col = even_share(up(p.src.images, lanes), std::clamp<int64_t>(wanted, 1, registers));
+    if (shared.partner) vectors_per_col = shared.partner->lanes_per_col / lanes;
   }
   t.lanes_per_col = t.images ? vectors_per_col * lanes : 1;
   t.image_blocks = up(p.src.images, t.lanes_per_col);
-  choose_tile(p, rows, cols, lanes, registers, t);
-  t.row_blocks = up(rows, t.tile_rows);
-  t.col_blocks = up(cols, t.tile_cols);
+  if (shared.partner) {
+    t.tile_rows = shared.partner->tile_rows, t.tile_cols = shared.partner->tile_cols;
+    t.row_blocks = shared.partner->row_blocks, t.col_blocks = shared.partner->col_blocks;
+  } else {
+    choose_tile(p, rows, cols, lanes, registers, live_per_pair, t);
+    t.row_blocks = up(rows, t.tile_rows);
+    t.col_blocks = up(cols, t.tile_cols);
+  }
   place_panel(p, reach, lanes, t);
   if (t.images) {
     t.tile_row_floats = t.tile_cols * t.lanes_per_col;
@@ -189,9 +230,11 @@ Tiling choose_tiling(const Product& p, const TileLimits& limits, int64_t registe
   const int64_t touched = std::max<int64_t>(1, touched_floats * 4 * planes);
   const bool linear = rows * cols == 1;
   const double visit = linear ? weights_per_linear_visit : weights_per_visit;
-  const int64_t near = budgets().nearest * (linear ? 3 : 1) / touched;
+  const int64_t near = budgets().nearest * (linear ? 6 : 1) / touched;
+  int64_t fits = budgets().panel / (t.channel_floats * 4);
+  if (double(fits) * live_per_pair < too_few_weights) fits *= 3;
   int64_t block = std::max<int64_t>(near, int64_t(visit / std::max(live_per_pair, 1e-9)) + 1);
-  block = std::min(block, std::max<int64_t>(1, budgets().panel / (t.channel_floats * 4)));
+  block = std::min(block, std::max<int64_t>(1, fits));
   t.channel_block = even_share(source_channels, std::clamp<int64_t>(block, 1, source_channels));
   return t;
 }

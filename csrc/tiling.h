@@ -16,6 +16,7 @@ enum class Layout {
 // [channel][destination phase][row][col][image lane]. Rows and columns of a tile count positions of one phase.
 struct Tiling {
   bool images;
+  bool keeps_source;      // every source channel of a tile stays in the panel, not only one channel block
   int64_t lanes_per_col;  // images side by side (1 in the columns layout)
   int64_t image_blocks, row_blocks, col_blocks;
   int64_t tile_rows, tile_cols;
@@ -29,8 +30,15 @@ struct Tiling {
   std::vector<int64_t> tap_offset;      // [destination phase][tap] offset inside a channel of the panel
 };
 
+// What a product keeps to when it shares its tiles with another one.
+struct Shared {
+  bool keeps_source = false;        // and each position of a tile lies in its panel, whether a tap reads it or not
+  const Tiling* partner = nullptr;  // tiles are cut like those of the partner
+};
+
 // Throws std::length_error if a panel of one channel exceeds 2^31 floats; at least one phase has rows and columns.
 // `live_per_pair` is the average number of live weights between one source channel and one destination channel.
-Tiling choose_tiling(const Product& p, const TileLimits& limits, int64_t registers, double live_per_pair, Layout layout);
+Tiling choose_tiling(const Product& p, const TileLimits& limits, int64_t registers, double live_per_pair, Layout layout,
+                     const Shared& shared = {});
 
 }  // namespace tamis

@@ -21,13 +21,26 @@ def call(op, **changes):
     given = {
         "x": torch.ones(2, 6, 6, 5), "grad": torch.ones(OUT), "values": torch.ones(NNZ), "bias": torch.ones(4),
         "row_ptr": t_row_ptr if transposed else ROW_PTR, "indices": t_indices if transposed else INDICES,
-        "source": source, "geometry": GEOMETRY.as_list(), "channels": 6, "layout": 0,
+        "t_row_ptr": t_row_ptr, "t_indices": t_indices, "source": source,
+        "geometry": GEOMETRY.as_list(), "channels": 6, "layout": 0,
     }  # fmt: skip
     given.update({name: change(given[name]) for name, change in changes.items()})
     names = {
         "conv_forward": ["x", "values", "bias", "row_ptr", "indices", "geometry", "layout"],
         "conv_grad_input": ["grad", "values", "row_ptr", "indices", "source", "geometry", "channels", "layout"],
         "conv_grad_values": ["grad", "x", "row_ptr", "indices", "geometry", "layout"],
+        "conv_gradients": [
+            "grad",
+            "x",
+            "values",
+            "row_ptr",
+            "indices",
+            "t_row_ptr",
+            "t_indices",
+            "source",
+            "geometry",
+            "layout",
+        ],
         "transpose_pattern": ["row_ptr", "indices", "geometry", "channels"],
     }[op]
     unused = set(changes) - set(names)
@@ -44,7 +57,7 @@ def put(position, value):
     return change
 
 
-OPS = ("conv_forward", "conv_grad_input", "conv_grad_values", "transpose_pattern")
+OPS = ("conv_forward", "conv_grad_input", "conv_grad_values", "conv_gradients", "transpose_pattern")
 PATTERN = {
     "index too large": {"indices": put(2, 10**6)},
     "last index one too large": {"indices": put(-1, 18)},
@@ -95,6 +108,13 @@ OTHER = {
     "gradient of another batch": ("conv_grad_values", {"grad": lambda t: t[:1]}),
     "gradient of other outputs": ("conv_grad_values", {"grad": lambda t: t[:, :2]}),
     "input of other channels": ("conv_grad_values", {"x": lambda t: t[:, :4]}),
+    "both: transposed index too large": ("conv_gradients", {"t_indices": put(2, 10**6)}),
+    "both: transposed row_ptr falls": ("conv_gradients", {"t_row_ptr": put(1, 10**9)}),
+    "both: a transposed pattern of another length": ("conv_gradients", {"t_indices": lambda t: t[:-1]}),
+    "both: source out of range": ("conv_gradients", {"source": put(0, NNZ)}),
+    "both: values too short": ("conv_gradients", {"values": lambda t: t[:-1]}),
+    "both: gradient of another batch": ("conv_gradients", {"grad": lambda t: t[:1]}),
+    "both: input of other channels": ("conv_gradients", {"x": lambda t: t[:, :4]}),
     "more channels than the pattern": ("transpose_pattern", {"channels": lambda n: 4}),
 }
 
@@ -133,6 +153,7 @@ def test_operations_pass_opcheck(op, format):
         "conv_forward": (x, torch.randn(NNZ), torch.randn(4), ROW_PTR, INDICES, numbers, 0),
         "conv_grad_input": (grad, torch.randn(NNZ), t_row_ptr, t_indices, source, numbers, 6, 0),
         "conv_grad_values": (grad, x, ROW_PTR, INDICES, numbers, 0),
+        "conv_gradients": (grad, x, torch.randn(NNZ), ROW_PTR, INDICES, t_row_ptr, t_indices, source, numbers, 0),
         "transpose_pattern": (ROW_PTR, INDICES, numbers, 6),
     }[op]
     results = torch.library.opcheck(getattr(torch.ops.tamis, op).default, arguments)

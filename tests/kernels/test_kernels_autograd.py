@@ -34,7 +34,7 @@ def ops_of_backward(**wanted):
 
 
 def test_backward_does_only_what_somebody_needs():
-    assert ops_of_backward() == ["transpose_pattern", "conv_grad_input", "conv_grad_values"]
+    assert ops_of_backward() == ["transpose_pattern", "conv_gradients"]
     assert ops_of_backward(x=False) == ["conv_grad_values"], "the first layer needs no gradient of its input"
     assert ops_of_backward(values=False) == ["transpose_pattern", "conv_grad_input"], "frozen weights need none"
     assert ops_of_backward(x=False, values=False) == []
@@ -46,7 +46,7 @@ def test_the_transposed_pattern_is_built_once():
         for _ in range(3):
             sparse_conv2d(x, values, bias, pattern, CASE.geometry).sum().backward()
     assert calls.names.count("transpose_pattern") == 1
-    assert calls.names.count("conv_grad_input") == 3
+    assert calls.names.count("conv_gradients") == 3
 
 
 def kept(**wanted):

@@ -269,3 +269,30 @@ def test_a_changed_child_is_noticed():
     block.bn1 = nn.Identity()
     block.bn2 = nn.Identity()
     assert close(block(x), F.relu(block.conv2(F.relu(block.conv1(x))) + x).detach(), 1e-6)
+
+
+def test_a_shortcut_leaves_the_addition_to_the_norm_that_stands_before_it():
+    model = create_model("resnet50", 10).eval()
+    fused = fuse(model)
+    chains = fused.layer1[0].__dict__["forward"].chains
+    assert "downsample.0 downsample.1" in chains
+    assert "conv3 bn3 add relu" in chains
+
+
+@pytest.mark.parametrize("batch", [1, 16])
+def test_a_stem_is_the_same_with_channels_innermost_up_to_its_pool(batch):
+    torch.manual_seed(0)
+    stem = nn.Sequential(
+        nn.Conv2d(3, 8, 7, 2, padding=3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
+    )
+    twin = copy.deepcopy(stem)
+    fused = fuse(stem)
+    x = torch.randn(batch, 3, 33, 30)
+    y, expected = fused(x), twin(x)
+    torch.testing.assert_close(y, expected)
+    grad = torch.randn_like(expected)
+    y.backward(grad)
+    expected.backward(grad)
+    torch.testing.assert_close(fused[0].weight.grad, twin[0].weight.grad, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(fused[1].running_var, twin[1].running_var)
+    assert batch % 16 == 0 or y.is_contiguous()

@@ -118,8 +118,13 @@ class _SparseConv(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, values, row_ptr, indices = ctx.saved_tensors
         how = (row_ptr, indices, ctx.pattern, ctx.geometry, ctx.key)
-        grad_x = _grad_input(grad, values, *how, ctx.channels) if ctx.needs_input_grad[0] else None
-        grad_values = _grad_values(grad, x, *how) if ctx.needs_input_grad[1] else None
+        grad_x = grad_values = None
+        if ctx.needs_input_grad[0] and ctx.needs_input_grad[1]:
+            grad_x, grad_values = _gradients(grad, x, values, *how, ctx.channels)
+        elif ctx.needs_input_grad[0]:
+            grad_x = _grad_input(grad, values, *how, ctx.channels)
+        elif ctx.needs_input_grad[1]:
+            grad_values = _grad_values(grad, x, *how)
         grad_bias = grad.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
         grad_weight = None
         if ctx.needs_input_grad[8]:
@@ -194,6 +199,19 @@ def _grad_values(grad: Tensor, x: Tensor, row_ptr: Tensor, indices: Tensor,
     )
 
 
+def _gradients(grad: Tensor, x: Tensor, values: Tensor, row_ptr: Tensor, indices: Tensor, pattern: PackedPattern,
+               geometry: ConvGeometry, key: str, channels: int) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Both gradients: in one pass where both are sparse, which packs ``grad`` once."""
+    if not choices.sparse(key, (Direction.GRAD_INPUT, Direction.GRAD_WEIGHT)):
+        how = (row_ptr, indices, pattern, geometry, key)
+        grad_x, grad_values = _grad_input(grad, values, *how, channels), _grad_values(grad, x, *how)
+        # The very first call has just decided; its result must round as those that follow.
+        if not choices.sparse(key, (Direction.GRAD_INPUT, Direction.GRAD_WEIGHT)):
+            return grad_x, grad_values
+    transposed = _transposed(row_ptr, indices, pattern, geometry, channels)
+    return torch.ops.tamis.conv_gradients(grad, x, values, row_ptr, indices, *transposed, geometry.as_list(), _layout)
+
+
 def _as_conv2d(pattern: PackedPattern, geometry: ConvGeometry) -> tuple[int, int, int, int]:
     return (pattern.shape[0], pattern.row_length // geometry.taps, *geometry.kernel)
 
@@ -225,6 +243,10 @@ if why_not is None:
     @torch.library.register_fake("tamis::conv_grad_input")
     def _(grad, values, row_ptr, indices, source, geometry, channels, layout):
         return _like(grad, (grad.shape[0], channels, geometry[0], geometry[1]))
+
+    @torch.library.register_fake("tamis::conv_gradients")
+    def _(grad, x, values, row_ptr, indices, t_row_ptr, t_indices, source, geometry, layout):
+        return _like(grad, tuple(x.shape)), grad.new_empty((indices.shape[0],))
 
     @torch.library.register_fake("tamis::transpose_pattern")
     def _(row_ptr, indices, geometry, channels):

@@ -30,7 +30,7 @@ from tamis.storage import write_atomic
 
 FORMAT = 1
 # Raised when kernels change so much that decisions taken with the old ones should be taken anew.
-KERNELS = 3
+KERNELS = 4
 _FORMATS = {NCHW: "", BATCH_LAST: "chwn", CHANNELS_LAST: "nhwc"}
 MODES = ("measure", "sparse", "dense")
 
@@ -87,6 +87,17 @@ class Choices:
         self._entries[name] = {"use": use, "sparse_ms": sparse_s * 1e3, "dense_ms": dense_s * 1e3}
         self._save()
         return result if use == "sparse" else dense_result
+
+    def sparse(self, key: str, directions: Iterable[Direction]) -> bool:
+        """Whether ``key`` is known to run sparse in all these directions; counts as their use where it is."""
+        if not key:
+            return self.mode != "dense"
+        self._load()
+        names = [f"{key}/{direction.value}" for direction in directions]
+        if any(self._entries.get(name, {}).get("use") != "sparse" for name in names):
+            return False
+        self._used.update(names)
+        return True
 
     def clear(self) -> None:
         """Forget every decision of this process (the file stays until the next decision)."""

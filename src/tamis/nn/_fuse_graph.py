@@ -13,7 +13,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
-from tamis.nn._fuse_steps import ACTIVATION_MODULES, conv_norm_step, has_hooks, norm_step, pool_step
+from tamis.nn._fuse_steps import ACTIVATION_MODULES, conv_norm_step, has_hooks, norm_step, pool_step, stem_step
 
 _ADDITIONS = {operator.add, operator.iadd, torch.add, "add", "add_"}
 _ACTIVATIONS = {
@@ -104,13 +104,37 @@ def _fuse_at(graph: fx.Graph, node: fx.Node, modules: dict[str, nn.Module]) -> s
         return None
     if type(module) is nn.MaxPool2d and not module.return_indices:
         with graph.inserting_before(node):
-            step = graph.call_function(pool_step, (graph.get_attr(str(node.target)), node.args[0]))
+            pool = graph.get_attr(str(node.target))
+            before: Any = node.args[0]
+            stem = _is_stem(before, pool)
+            if stem:
+                conv, bn, x, _, activation = before.args
+                step = graph.call_function(stem_step, (conv, bn, activation, pool, x))
+            else:
+                step = graph.call_function(pool_step, (pool, before))
         node.replace_all_uses_with(step)
         graph.erase_node(node)
+        if stem:
+            graph.erase_node(before)
         return str(node.target)
     if type(module) is nn.BatchNorm2d and isinstance(node.args[0], fx.Node):
         return _fuse_norm(graph, node, modules)
     return None
+
+
+def _is_stem(node: Any, pool: fx.Node) -> bool:
+    """Whether ``node`` is a convolution with norm and without addition that ``pool`` alone uses, right behind it."""
+    if (
+        not isinstance(node, fx.Node)
+        or node.target is not conv_norm_step
+        or len(node.users) != 1
+        or node.args[3] is not None
+    ):
+        return False
+    between = node.next
+    while between is not pool and between.op == "get_attr":
+        between = between.next
+    return between is pool
 
 
 def _fuse_norm(graph: fx.Graph, norm: fx.Node, modules: dict[str, nn.Module]) -> str:
@@ -118,7 +142,12 @@ def _fuse_norm(graph: fx.Graph, norm: fx.Node, modules: dict[str, nn.Module]) ->
     chain, residual, activation = [norm], None, None
     user = _only_user(norm)
     # The norm moves down to the addition: nobody else may change its input in the meantime.
-    if user is not None and len(y.users) == 1 and (other := _added(user, norm)) is not None:
+    other = None if user is None or len(y.users) != 1 else _added(user, norm)
+    if (
+        user is not None
+        and other is not None
+        and not (_far_from(norm, user, modules) and _stands_before(other, user, modules))
+    ):
         chain.append(user)
         residual, user = other, _only_user(user)
     # The activation moves up instead, behind what it alone uses.
@@ -145,6 +174,25 @@ def _fuse_norm(graph: fx.Graph, norm: fx.Node, modules: dict[str, nn.Module]) ->
     if activation is not None:
         words.append(activation if isinstance(activation, str) else str(activation.target))
     return " ".join(words)
+
+
+def _far_from(norm: fx.Node, place: Any, modules: dict[str, nn.Module]) -> bool:
+    """Whether the convolution before ``norm`` could not join it at ``place``, but can where it stands."""
+    conv: Any = norm.args[0]
+    return _is_convolution(conv, modules) and not _nothing_between(conv, place, norm)
+
+
+def _stands_before(other: fx.Node, place: Any, modules: dict[str, nn.Module]) -> bool:
+    """Whether ``other`` is a norm that will take the addition at ``place`` and its own convolution into one step."""
+    conv: Any = other.args[0] if other.op == "call_module" and len(other.args) == 1 else None
+    return (
+        type(modules.get(str(other.target))) is nn.BatchNorm2d
+        and not has_hooks(modules[str(other.target)])
+        and isinstance(conv, fx.Node)
+        and len(other.users) == len(conv.users) == 1
+        and _is_convolution(conv, modules)
+        and _nothing_between(conv, place, other)
+    )
 
 
 def _is_convolution(node: fx.Node, modules: dict[str, nn.Module]) -> bool:

@@ -47,8 +47,36 @@ def conv_norm_step(conv: Any, bn: Any, x: Tensor, residual: Any = None, activati
     return norm_step(bn, conv(x), residual, activation)
 
 
+def stem_step(conv: Any, bn: Any, activation: Any, pool: Any, x: Tensor) -> Tensor:
+    """``pool(activation(bn(conv(x))))``; a dense convolution of few channels has channels innermost up to the pool.
+
+    torch's convolution is faster in that format, turning included, and so is the pool; what the pool leaves is a
+    quarter of its input and cheaper to turn.
+
+    Args:
+        conv: the model's convolution.
+        bn: the model's ``nn.BatchNorm2d``.
+        activation: as in :func:`norm_step`.
+        pool: the model's ``nn.MaxPool2d``.
+        x: ``(N, C, H, W)``.
+    """
+    steps = [m for m in (conv, bn, activation, pool) if isinstance(m, nn.Module)]
+    plain = type(conv) is nn.Conv2d and type(bn) is nn.BatchNorm2d and not any(has_hooks(m) for m in steps)
+    if not plain or not _is_picture(x):
+        return pool_step(pool, conv_norm_step(conv, bn, x, None, activation))
+    z = pool_step(pool, _norm(bn, conv(x.contiguous(memory_format=torch.channels_last)), None, activation))
+    wanted = preferred_format(z)
+    return z.contiguous() if wanted is None else in_format(z, wanted)
+
+
+def _is_picture(x: Tensor) -> bool:
+    """Whether ``x`` is a contiguous float32 batch of pictures of two to four channels, outside autocast."""
+    usable = x.dim() == 4 and 1 < x.shape[1] <= 4 and x.dtype == torch.float32 and x.device.type == "cpu"
+    return usable and x.is_contiguous() and not torch.is_autocast_enabled("cpu")
+
+
 def norm_step(bn: Any, y: Tensor, residual: Any = None, activation: Any = None) -> Tensor:
-    """``activation(bn(y) + residual)`` in one operation.
+    """``activation(bn(y) + residual)`` in one operation, in the format that the next layer prefers.
 
     Args:
         bn: the model's ``nn.BatchNorm2d``.
@@ -56,6 +84,12 @@ def norm_step(bn: Any, y: Tensor, residual: Any = None, activation: Any = None) 
         residual: what is added, or None.
         activation: a module of ``ACTIVATION_MODULES``, ``"relu"``, ``"relu6"`` or None.
     """
+    z = _norm(bn, y, residual, activation)
+    wanted = preferred_format(z) if z.dim() == 4 else None
+    return z if wanted is None or wanted == format_of(z) else in_format(z, wanted)
+
+
+def _norm(bn: Any, y: Tensor, residual: Any, activation: Any) -> Tensor:
     name = activation
     usable = type(bn) is nn.BatchNorm2d and not has_hooks(bn)
     if isinstance(activation, nn.Module):
@@ -66,7 +100,7 @@ def norm_step(bn: Any, y: Tensor, residual: Any = None, activation: Any = None) 
     if not usable or y.dim() != 4 or torch.is_autocast_enabled(y.device.type):
         return _one_after_the_other(bn, y, residual, activation)
     batch, running_mean, running_var, momentum = _statistics(bn)
-    z = norm_act(
+    return norm_act(
         y,
         weight=bn.weight,
         bias=bn.bias,
@@ -78,8 +112,6 @@ def norm_step(bn: Any, y: Tensor, residual: Any = None, activation: Any = None) 
         residual=residual,
         activation=name or "none",
     )
-    wanted = preferred_format(z)
-    return z if wanted is None or wanted == format_of(z) else in_format(z, wanted)
 
 
 def pool_step(pool: Any, x: Tensor) -> Tensor:
