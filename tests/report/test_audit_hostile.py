@@ -1,4 +1,4 @@
-"""Names, ids and texts that try to break out of the page, as text; the browser's side is in test_pages_in_browser.py."""
+"""Names, ids and texts that try to break out of the page; the browser's side is in test_pages_in_browser.py."""
 
 from __future__ import annotations
 
@@ -60,7 +60,12 @@ def test_hostile_names_are_shown_and_stay_text(html):
     assert [a["src"][:26] for a in page.all("img")] == ["data:image/svg+xml;base64,"] * len(page.all("img"))
     for tag, attributes in page.elements:
         assert not [name for name in attributes if name.startswith("on") or name == "style"], tag
-    for name in ("</script><img src=x onerror=alert(1)>", "\" onmouseover=alert(1) x='", "{{7*7}}{% raw %}", "<!--<script>"):
+    for name in (
+        "</script><img src=x onerror=alert(1)>",
+        "\" onmouseover=alert(1) x='",
+        "{{7*7}}{% raw %}",
+        "<!--<script>",
+    ):
         assert name in page.text
     assert "49" not in [a.get("data-words") for a in page.all("td")]
     assert page.text.count("</title><svg onload=alert(2)>") >= 4
@@ -68,7 +73,9 @@ def test_hostile_names_are_shown_and_stay_text(html):
 
 def test_what_reorders_or_hides_text_is_gone_and_twins_can_be_told_apart(html):
     page = Page(html)
-    assert not re.search("[\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", page.text)
+    assert not re.search(
+        "[\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", page.text
+    )
     assert "Male (2)" in page.text
     assert "lone \ufffd surrogate" in page.text
     assert "x" * 79 + "…" in page.text
@@ -102,7 +109,11 @@ def test_different_names_are_shown_differently(names):
     assert len(set(shown.values())) == len(names)
 
 
-@given(st.recursive(st.text(st.characters(exclude_categories=[])), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+@given(
+    st.recursive(
+        st.text(st.characters(exclude_categories=[])), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    )
+)
 @settings(max_examples=100, deadline=None)
 def test_any_text_survives_the_way_through_the_json_element(value):
     import json

@@ -11,10 +11,21 @@ from tamis.report.audit._text import LONGEST_TEXT, display, display_names, witho
 
 SCHEMA = "tamis.audit/1"
 SHAPES: dict[str, type] = {
-    "attributes": list, "identities": list, "conditions": list, "verdict": dict, "provenance": dict, "curves": list,
-    "pairs": list, "histograms": list, "exemplars": list, "criteria": dict, "countermeasures": dict, "undefined": list,
-    "lost": list, "reasons": dict,
-}  # fmt: skip
+    "attributes": list,
+    "identities": list,
+    "conditions": list,
+    "verdict": dict,
+    "provenance": dict,
+    "curves": list,
+    "pairs": list,
+    "histograms": list,
+    "exemplars": list,
+    "criteria": dict,
+    "countermeasures": dict,
+    "undefined": list,
+    "lost": list,
+    "reasons": dict,
+}
 PERSONAL = ("user", "username", "host", "hostname", "node", "home", "cwd")
 NAMESPACES = {"attribute": "attributes", "identity": "identities", "condition": "conditions", "id": "conditions"}
 
@@ -105,7 +116,9 @@ def _clean(value: Any, key: str, names: Mapping[str, Mapping[str, str]]) -> Any:
     if isinstance(value, Mapping):
         inner = {"groups": "identities", "missing": "attributes"}.get(key)
         shown = names.get(inner or "", {})
-        return {shown.get(str(name)) or display(str(name)): _clean(part, str(name), names) for name, part in value.items()}
+        return {
+            shown.get(str(name)) or display(str(name)): _clean(part, str(name), names) for name, part in value.items()
+        }
     if isinstance(value, list | tuple):
         return [_clean(part, key, names) for part in value]
     return value
@@ -127,6 +140,4 @@ def _condition(values: Mapping[str, Any]) -> Condition:
     place = f"{level:g} bits" if axis == "bits" else f"{100 * level:.4g}\u00a0% sparse"
     title = f"{method or 'compressed'}, {place}"
     title = title.replace(" ", "\u00a0") if len(title) <= 30 else title
-    return Condition(
-        str(values["id"]), "dense" if dense else title, series, axis, level, len(values["seeds"]), dense
-    )
+    return Condition(str(values["id"]), "dense" if dense else title, series, axis, level, len(values["seeds"]), dense)

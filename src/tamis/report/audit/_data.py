@@ -33,9 +33,12 @@ def script_data(audit: Audit, images: Mapping[str, str]) -> dict[str, Any]:
         "pooled": pooled,
         "bins": bins,
         "histograms": histograms,
-        "approximate": f"from probabilities in {bins} steps{', ' + pooled + ' together' if pooled else ''}, without an interval",
+        "approximate": (
+            f"from probabilities in {bins} steps, {pooled + ' together, ' if pooled else ''}without an interval"
+        ),
         "absent": (
-            f"To keep the page small it holds no histogram of this pair ({left_out:,} pairs with smaller changes are left out)."
+            f"To keep the page small it holds no histogram of this pair "
+            f"({left_out:,} pairs with smaller changes are left out)."
             if left_out
             else "The report holds no histogram of this pair."
         ),
@@ -48,7 +51,10 @@ def _cells(audit: Audit) -> list[list[list[dict[str, Any]]]]:
     """By compressed condition, attribute and identity."""
     pairs = index_of(audit)
     return [
-        [[_cell(audit, pairs.get((condition.id, attribute, identity))) for identity in audit.identities] for attribute in audit.attributes]
+        [
+            [_cell(audit, pairs.get((condition.id, attribute, identity))) for identity in audit.identities]
+            for attribute in audit.attributes
+        ]
         for condition in audit.compressed
     ]
 
@@ -140,5 +146,6 @@ def groups_of(audit: Audit) -> Sequence[tuple[str, str]]:
     """Values and words of the gallery's filter for groups."""
     return [
         (f"{index},{member}", name if member else f"not {name}")
-        for index, name in enumerate(audit.identities) for member in (1, 0)
-    ]  # fmt: skip
+        for index, name in enumerate(audit.identities)
+        for member in (1, 0)
+    ]

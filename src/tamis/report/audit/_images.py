@@ -30,8 +30,8 @@ def read_images(source: str | os.PathLike[str], report: Any, *, blur: bool = Fal
     """Thumbnails of the report's exemplars: PNG files of at most 96 pixels a side, by the sample's id.
 
     Args:
-        source: a folder with files named by the ids (``00017.png``; png, jpg, jpeg, webp, bmp), or an ``.npz`` file with
-            the arrays ``images``, shape (N, H, W) or (N, H, W, 3), uint8, and ``ids``, shape (N,).
+        source: a folder with files named by the ids (``00017.png``; png, jpg, jpeg, webp, bmp), or an ``.npz`` file
+            with the arrays ``images``, shape (N, H, W) or (N, H, W, 3), uint8, and ``ids``, shape (N,).
         report: an AuditReport or the dict of its JSON; only pictures of its exemplars are read.
         blur: make the pictures unrecognisable, Gaussian with a radius of 6 % of the side.
 
@@ -50,7 +50,9 @@ def read_images(source: str | os.PathLike[str], report: Any, *, blur: bool = Fal
     elif place.is_file():
         found = _arrays(place, wanted)
     else:
-        raise FileError(f"{place} does not exist; expected a folder of images named by id, or an .npz file with images and ids")
+        raise FileError(
+            f"{place} does not exist; expected a folder of images named by id, or an .npz file with images and ids"
+        )
     return {name: _png(picture, blur) for name, picture in found}
 
 
@@ -63,7 +65,9 @@ def addresses(images: Mapping[str, bytes] | None) -> tuple[dict[str, str], int]:
     used = left_out = 0
     for name, content in (images or {}).items():
         if not isinstance(content, bytes) or not content.startswith(PNG):
-            raise UsageError(f"the image of sample {str(name)[:80]!r} is no PNG file; expected bytes as read_images returns them")
+            raise UsageError(
+                f"the image of sample {str(name)[:80]!r} is no PNG file; expected bytes as read_images returns them"
+            )
         used += len(content)
         if used > MOST_BYTES:
             left_out += 1
@@ -86,7 +90,9 @@ def _files(folder: Path, wanted: Iterable[str]) -> Iterator[tuple[str, Any]]:
         try:
             with Image.open(path) as picture:
                 if picture.width * picture.height > LARGEST:
-                    raise FileError(f"{path} has {picture.width} x {picture.height} pixels; expected at most {LARGEST:,}")
+                    raise FileError(
+                        f"{path} has {picture.width} x {picture.height} pixels; expected at most {LARGEST:,}"
+                    )
                 picture.draft("RGB", (2 * SIDE, 2 * SIDE))
                 yield name, picture.convert("RGB")
         except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as problem:

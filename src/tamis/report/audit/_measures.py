@@ -1,4 +1,4 @@
-"""What repairs it: calibrated thresholds, and asking a reference where a model is unsure, as curves of the trade-off."""
+"""What repairs it: calibrated thresholds, and asking a reference where a model is unsure, as trade-off curves."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ STYLES = {
     ("override", "human"): ("override, a person answers (bound)", "ink", "^", (0, (4, 2))),
     ("cascade", "dense"): ("cascade", "sparse", "s", "-"),
 }
-MODES = {"zero": "threshold 0", "calibrated": "calibrated on validation", "published": "calibrated as the paper's code does"}
+MODES = {
+    "zero": "threshold 0",
+    "calibrated": "calibrated on validation",
+    "published": "calibrated as the paper's code does",
+}
 
 
 @dataclass(frozen=True)
@@ -35,13 +39,15 @@ class Measures:
 def measures_of(audit: Audit) -> Measures:
     """The section on countermeasures."""
     values = audit.values["countermeasures"]
-    charts = []
+    charts: list[Chart] = []
     for place, condition in enumerate(reversed(audit.compressed)):
         curves = [(kind, c) for kind in ("override", "cascade") for c in values[kind] if c["condition"] == condition.id]
         if curves and len(charts) < MOST_CHARTS:
             charts.append(_chart(f"measures-{place}", condition.title, curves))
     wanted = len({c["condition"] for kind in ("override", "cascade") for c in values[kind]})
-    return Measures(tuple(charts), wanted - len(charts), _calibration(audit, values["calibration"]), _points(audit, values))
+    return Measures(
+        tuple(charts), wanted - len(charts), _calibration(audit, values["calibration"]), _points(audit, values)
+    )
 
 
 def _chart(key: str, title: str, curves: Sequence[tuple[str, Mapping[str, Any]]]) -> Chart:
@@ -50,11 +56,26 @@ def _chart(key: str, title: str, curves: Sequence[tuple[str, Mapping[str, Any]]]
         for panel, (metric, name) in zip(panels, PANELS, strict=True):
             for kind, curve in curves:
                 label, role, marker, line = _style(kind, curve)
-                points = [p for p in curve["points"] if math.isfinite(mean(p["fraction"])) and math.isfinite(mean(p[metric]))]
+                points = [
+                    p for p in curve["points"] if math.isfinite(mean(p["fraction"])) and math.isfinite(mean(p[metric]))
+                ]
                 points.sort(key=lambda point: mean(point["fraction"]))
                 places = [mean(p["fraction"]) for p in points]
-                panel.plot(places, [mean(p[metric]) for p in points], color=LIGHT[role], marker=marker, markersize=3.6, linewidth=1.3, linestyle=line, label=label)
-                ends = [(place, *interval(p[metric])) for place, p in zip(places, points, strict=True) if math.isfinite(interval(p[metric])[0])]
+                panel.plot(
+                    places,
+                    [mean(p[metric]) for p in points],
+                    color=LIGHT[role],
+                    marker=marker,
+                    markersize=3.6,
+                    linewidth=1.3,
+                    linestyle=line,
+                    label=label,
+                )
+                ends = [
+                    (place, *interval(p[metric]))
+                    for place, p in zip(places, points, strict=True)
+                    if math.isfinite(interval(p[metric])[0])
+                ]
                 if len(ends) > 1:
                     panel.fill_between(*zip(*ends, strict=True), color=LIGHT[role], alpha=0.13, linewidth=0)
             panel.set_title(name)
@@ -64,7 +85,9 @@ def _chart(key: str, title: str, curves: Sequence[tuple[str, Mapping[str, Any]]]
             panel.yaxis.set_major_formatter(lambda value, _, name=metric: measured(name, value).replace("\u00a0", " "))
             panel.locator_params(nbins=5)
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=1 if narrow else 3, columnspacing=1.2, handletextpad=0.5)
+        figure.legend(
+            handles, labels, loc="outside upper left", ncols=1 if narrow else 3, columnspacing=1.2, handletextpad=0.5
+        )
 
     alt = f"Trade-off of {title}. " + " ".join(_course(kind, curve) for kind, curve in curves)
     caption = "From left (nothing asked: the compressed model) to right (everything asked: the reference)."
@@ -77,7 +100,8 @@ def _style(kind: str, curve: Mapping[str, Any]) -> tuple[str, str, str, Any]:
 
 def _course(kind: str, curve: Mapping[str, Any]) -> str:
     parts = [
-        f"{measured('fraction', mean(p['fraction']))} asked: accuracy {measured('accuracy', mean(p['accuracy']))}, bias amplification {fixed(mean(p['ba']))}"
+        f"{measured('fraction', mean(p['fraction']))} asked: accuracy {measured('accuracy', mean(p['accuracy']))}, "
+        f"bias amplification {fixed(mean(p['ba']))}"
         for p in curve["points"]
     ]
     return f"{_style(kind, curve)[0]}: {'; '.join(parts)}."
@@ -86,24 +110,38 @@ def _course(kind: str, curve: Mapping[str, Any]) -> str:
 def _points(audit: Audit, values: Mapping[str, Any]) -> Table | None:
     rows = [
         (
-            audit.title_of(curve["condition"]), _style(kind, curve)[0], fixed(point["half_width"], 2), measured("fraction", mean(point["fraction"])),
+            audit.title_of(curve["condition"]),
+            _style(kind, curve)[0],
+            fixed(point["half_width"], 2),
+            measured("fraction", mean(point["fraction"])),
             *(_with_interval(audit, metric, point[metric]) for metric, _ in PANELS),
         )
-        for kind in ("override", "cascade") for curve in values[kind] for point in curve["points"]
-    ]  # fmt: skip
+        for kind in ("override", "cascade")
+        for curve in values[kind]
+        for point in curve["points"]
+    ]
     headings = ("Models", "Who answers", "Half-width h", "Asked about", *(name for _, name in PANELS))
     return Table(headings, (False, False, True, True, True, True, True), tuple(rows)) if rows else None
 
 
 def _calibration(audit: Audit, rows: Sequence[Mapping[str, Any]]) -> Table | None:
+    place = {condition.id: index for index, condition in enumerate(audit.conditions)}
     table = tuple(
         (
-            audit.title_of(row["condition"]), MODES.get(row["mode"], row["mode"]),
+            audit.title_of(row["condition"]),
+            MODES.get(row["mode"], row["mode"]),
             *(_with_interval(audit, metric, row[metric]) for metric in ("accuracy", "tcb", "ba", "ba_max")),
         )
-        for row in rows
-    )  # fmt: skip
-    headings = ("Models", "Thresholds", "Accuracy", "Threshold calibration bias", "Bias amplification, mean", "Worst pair")
+        for row in sorted(rows, key=lambda row: place.get(row["condition"], -1))
+    )
+    headings = (
+        "Models",
+        "Thresholds",
+        "Accuracy",
+        "Threshold calibration bias",
+        "Bias amplification, mean",
+        "Worst pair",
+    )
     return Table(headings, (False, False, True, True, True, True), table) if table else None
 
 
