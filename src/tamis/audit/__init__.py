@@ -1,7 +1,8 @@
 """Bias audit of compressed models: what compression changed, for whom, how surely, and what repairs it.
 
-Works on stored outputs (:class:`Outputs`) and labels (:class:`Labels`) alone, and imports no torch.  The room itself
-can be called: ``tamis.audit(...)`` is ``tamis.audit.audit(...)``.
+Works on stored outputs (:class:`Outputs`) and labels (:class:`Labels`) alone, and imports no torch but for
+:func:`collect` and :class:`Cascade`, which run models.  The room itself can be called: ``tamis.audit(...)`` is
+``tamis.audit.audit(...)``.
 """
 
 from __future__ import annotations
@@ -32,9 +33,12 @@ if TYPE_CHECKING:
         bias_amplification,
         directed_ba,
     )
+    from tamis.audit._cascade import Cascade, CascadeCost
+    from tamis.audit._collect import collect
     from tamis.audit._counts import group_table, pair_table
     from tamis.audit._exemplars import Agreement, cie, multilabel_agreement
-    from tamis.audit._gate import Gate
+    from tamis.audit._gate import Gate, check_content
+    from tamis.audit._gates import unsure_classes, unsure_labels
     from tamis.audit._group_metrics import (
         GroupReport,
         RecallChange,
@@ -49,12 +53,15 @@ if TYPE_CHECKING:
     from tamis.audit._intervals import Interval, SeedInterval, bh_adjust, seed_interval, unpaired_seed_interval
     from tamis.audit._junit import junit
     from tamis.audit._labels import Labels
+    from tamis.audit._markdown import markdown
     from tamis.audit._outputs import Outputs
     from tamis.audit._override import HALF_WIDTHS, Asked, cascade, override
     from tamis.audit._paired_change import PairedChange, paired_delta_ba
     from tamis.audit._policy import DEFAULT_POLICY, Policy, Rule, exit_code, policy_rule
+    from tamis.audit._predict import Forecast, predict
     from tamis.audit._queue import escape_csv
     from tamis.audit._ranks import spearman
+    from tamis.audit._read_report import read_report
     from tamis.audit._reasons import REASONS, Value
     from tamis.audit._result import AuditReport, Validation
     from tamis.audit._thresholds import (
@@ -85,9 +92,12 @@ _MODULES = {
         "bias_amplification",
         "directed_ba",
     ),
+    "_cascade": ("Cascade", "CascadeCost"),
+    "_collect": ("collect",),
     "_counts": ("group_table", "pair_table"),
     "_exemplars": ("Agreement", "cie", "multilabel_agreement"),
-    "_gate": ("Gate",),
+    "_gate": ("Gate", "check_content"),
+    "_gates": ("unsure_classes", "unsure_labels"),
     "_group_metrics": (
         "GroupReport",
         "RecallChange",
@@ -102,12 +112,15 @@ _MODULES = {
     "_intervals": ("Interval", "SeedInterval", "bh_adjust", "seed_interval", "unpaired_seed_interval"),
     "_junit": ("junit",),
     "_labels": ("Labels",),
+    "_markdown": ("markdown",),
     "_outputs": ("Outputs",),
     "_override": ("HALF_WIDTHS", "Asked", "cascade", "override"),
     "_paired_change": ("PairedChange", "paired_delta_ba"),
     "_policy": ("DEFAULT_POLICY", "Policy", "Rule", "exit_code", "policy_rule"),
+    "_predict": ("Forecast", "predict"),
     "_queue": ("escape_csv",),
     "_ranks": ("spearman",),
+    "_read_report": ("read_report",),
     "_reasons": ("REASONS", "Value"),
     "_result": ("AuditReport", "Validation"),
     "_thresholds": (
@@ -128,7 +141,10 @@ __all__ = [
     "Asked",
     "AuditReport",
     "BiasAmplification",
+    "Cascade",
+    "CascadeCost",
     "Directional",
+    "Forecast",
     "Gate",
     "GroupReport",
     "Interval",
@@ -157,7 +173,9 @@ __all__ = [
     "calibrate_threshold_report",
     "cascade",
     "cev_sde",
+    "check_content",
     "cie",
+    "collect",
     "directed_ba",
     "disparate_accuracy_gap",
     "escape_csv",
@@ -168,12 +186,15 @@ __all__ = [
     "interdependence",
     "intersection",
     "junit",
+    "markdown",
     "multilabel_agreement",
     "normalised_recall_change",
     "override",
     "pair_table",
     "paired_delta_ba",
     "policy_rule",
+    "predict",
+    "read_report",
     "seed_interval",
     "spearman",
     "tcb",
@@ -182,6 +203,8 @@ __all__ = [
     "uncertainty",
     "uncertainty_logits",
     "unpaired_seed_interval",
+    "unsure_classes",
+    "unsure_labels",
     "zhao2017_mean_ba",
 ]
 

@@ -100,12 +100,31 @@ class Labels:
             found.update(np.ascontiguousarray(part).data.cast("B") if part.size else b"")
         return found.hexdigest()
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write an ``.npz`` file atomically with the arrays labels, ids, names, and cluster where there is one."""
+    def save(self, path: str | os.PathLike[str], train: Labels | None = None) -> Path:
+        """Write an ``.npz`` file atomically with the arrays labels, ids, names, and cluster where there is one.
+
+        Args:
+            path: the file.
+            train: labels of the training samples with at least these columns, kept beside them as ``train_labels``.
+        """
         stream = io.BytesIO()
         extra = {} if self.cluster is None else {"cluster": self.cluster}
+        if train is not None:
+            extra["train_labels"] = train.columns(self.names).values
         np.savez_compressed(stream, labels=self.values, ids=self.ids, names=np.array(self.names), **extra)
         return write_atomic(path, stream.getvalue())
+
+    @classmethod
+    def load_train(cls, path: str | os.PathLike[str]) -> Labels | None:
+        """The training labels that :meth:`save` kept beside the others, or None; raises as :meth:`load`."""
+        file = Path(path)
+        if "train_labels" not in array_names(file):
+            return None
+        found = read_arrays(file, ["train_labels", "names"], MAX_BYTES, MAX_EXPANSION)
+        try:
+            return _labelled(cls, found["train_labels"], None, found["names"], None)
+        except UsageError as error:
+            raise FileError(f"{file}: train_labels: {error}") from None
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Labels:
@@ -117,12 +136,20 @@ class Labels:
         file = Path(path)
         wanted = ["labels", "ids", "names", *(["cluster"] if "cluster" in array_names(file) else [])]
         found = read_arrays(file, wanted, MAX_BYTES, MAX_EXPANSION)
-        names = tuple(np.atleast_1d(found["names"]).tolist())
         try:
-            make = cls.from_classes if found["labels"].ndim == 1 and len(names) > 1 else cls
-            return make(found["labels"], found["ids"], names, found.get("cluster"))
+            return _labelled(cls, found["labels"], found["ids"], found["names"], found.get("cluster"))
         except UsageError as error:
             raise FileError(f"{file}: {error}") from None
+
+
+def _labelled(
+    kind: type[Labels], values: np.ndarray, ids: np.ndarray | None, names: np.ndarray, cluster: np.ndarray | None
+) -> Labels:
+    """Labels from the arrays of a file: one number a row under several names is a class."""
+    given = tuple(np.atleast_1d(names).tolist())
+    if values.ndim == 1 and len(given) > 1:
+        return kind.from_classes(values, ids, given, cluster)
+    return kind(values, ids, given, cluster)
 
 
 def _binary(values: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Change of one attribute and identity: bias amplification and psi, with bootstraps over rows and clusters."""
+"""Change of one attribute and identity: bias amplification and psi, with intervals over rows and clusters."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from tamis.audit._bootstrap import draw_sums
 from tamis.audit._comparison import Comparison
 from tamis.audit._estimates import Estimate
 from tamis.audit._inputs import Inputs
-from tamis.audit._intervals import Interval, Kind, bootstrap_p, percentile_interval
+from tamis.audit._intervals import Interval, Kind, bootstrap_p, delta_interval, percentile_interval
 from tamis.audit._measure import Measured
 from tamis.audit._paired_change import Cells, change_draws, change_influence, change_weights
 from tamis.audit._patterns import Patterns, patterns_of
 from tamis.audit._reasons import Value, mean_of, undefined
 from tamis.audit._settings import Settings
-
-PSI = 4  # columns of sums that psi needs: rows of both groups, accuracy that both lost
 
 
 @dataclass(frozen=True)
@@ -132,52 +130,34 @@ def pair_change(
     change = comparison.change(old.values, new.values)
     toward = new.toward if change.mean.defined else None
     over_rows: list[Interval | None] = []
-    psi_rows: tuple[list[Interval | None], list[Interval | None]] = ([], [])
     p = None
-    if len(found.rows) and inputs.identities[g] not in inputs.small:
+    if toward is not None:
         rng = np.random.default_rng([settings.seed, comparison.number, k, g])
-        for kind, counts, weights in _urns(inputs, found, toward):
-            sums = draw_sums(counts, weights, settings.n_boot, rng)
-            for group in (0, 1):
-                psi_rows[group].append(percentile_interval(_psi_draws(sums, group), settings.ci, kind))
-            if toward is not None:
-                draws = change_draws(sums[:, PSI:], cells)
-                over_rows.append(percentile_interval(draws, settings.ci, kind))
-                p = None if np.isnan(draws).all() else bootstrap_p(draws)
+        for kind, counts, weights in _urns(inputs, found, change_weights(cells, toward)):
+            draws = change_draws(draw_sums(counts, weights, settings.n_boot, rng), cells)
+            over_rows.append(percentile_interval(draws, settings.ci, kind))
+            p = None if np.isnan(draws).all() else bootstrap_p(draws)
     change = replace(change, intervals=(*(i for i in over_rows if i), *change.intervals))
-    psi = [_psi(comparison, k, g, group, [i for i in psi_rows[group] if i]) for group in (0, 1)]
+    psi = [_psi(comparison, k, g, group, found) for group in (0, 1)]
     ours = Estimate(new.mean, tuple(zip(comparison.condition.seeds, new.values, strict=True)))
     weight = None if toward is None else change_influence(cells, toward)
     return PairChange(k, g, comparison.dense_estimate(old.values), ours, change, p, (psi[0], psi[1])), weight
 
 
-def _urns(inputs: Inputs, found: RowCells, toward: int | None) -> list[tuple[Kind, np.ndarray, np.ndarray]]:
+def _urns(inputs: Inputs, found: RowCells, weights: np.ndarray) -> list[tuple[Kind, np.ndarray, np.ndarray]]:
     """What the bootstraps draw from: cells of rows and, where there are clusters, kinds of clusters."""
-    cells = found.cells
-    right = cells.y_true[:, None]
-    lost = (cells.dense == right) @ cells.dense_shares - (cells.compressed == right) @ cells.compressed_shares
-    inside = cells.group[:, None] == np.arange(2)
-    columns = [inside, inside * lost[:, None]]
-    if toward is not None:
-        columns.append(change_weights(cells, toward))
-    weights = np.hstack(columns).astype(np.float64)
-    urns: list[tuple[Kind, np.ndarray, np.ndarray]] = [("rows", cells.counts, weights)]
+    urns: list[tuple[Kind, np.ndarray, np.ndarray]] = [("rows", found.cells.counts, weights)]
     if inputs.cluster is not None:
         _, number = np.unique(inputs.cluster[found.rows], return_inverse=True)
         sums = np.stack([np.bincount(number, weights=column[found.place]) for column in weights.T], axis=1)
-        kinds, counts = np.unique(np.round(sums, 9), axis=0, return_counts=True)
-        urns.append(("clusters", counts, kinds))
+        urns.append(("clusters", np.ones(len(sums), np.int64), sums))
     return urns
 
 
-def _psi_draws(sums: np.ndarray, group: int) -> np.ndarray:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return sums[:, 2 + group] / sums[:, group] - (sums[:, 2] + sums[:, 3]) / (sums[:, 0] + sums[:, 1])
-
-
-def _psi(comparison: Comparison, k: int, g: int, group: int, intervals: list[Interval]) -> Estimate:
-    """psi of one group; larger is worse for it."""
-    if comparison.inputs.identities[g] in comparison.inputs.small:
+def _psi(comparison: Comparison, k: int, g: int, group: int, found: RowCells) -> Estimate:
+    """psi of one group, the accuracy that it lost less what all lost, with delta intervals; larger is worse for it."""
+    inputs, settings = comparison.inputs, comparison.settings
+    if inputs.identities[g] in inputs.small:
         return Estimate(undefined("small_cell"))
     sides = []
     for side in (comparison.dense, comparison.compressed):
@@ -189,4 +169,23 @@ def _psi(comparison: Comparison, k: int, g: int, group: int, intervals: list[Int
             else:
                 rows.append(Value(float(np.trace(everyone) / everyone.sum() - np.trace(inside) / inside.sum())))
         sides.append(rows)
-    return comparison.change(*sides, intervals)
+    estimate = comparison.change(*sides)
+    if not estimate.mean.defined:
+        return estimate
+    influence, cells = _psi_influence(found.cells, group), found.cells
+    value = estimate.mean.value
+    intervals = [delta_interval(value, float(cells.counts @ influence**2), settings.ci, "rows")]
+    if inputs.cluster is not None:
+        sums = np.bincount(inputs.cluster[found.rows], weights=influence[found.place])
+        intervals.append(delta_interval(value, float(sums @ sums), settings.ci, "clusters"))
+    return replace(estimate, intervals=(*intervals, *estimate.intervals))
+
+
+def _psi_influence(cells: Cells, group: int) -> np.ndarray:
+    """What one more row of each cell adds to psi, to first order; shape (cells,)."""
+    right = cells.y_true[:, None]
+    lost = (cells.dense == right) @ cells.dense_shares - (cells.compressed == right) @ cells.compressed_shares
+    inside = cells.group == group
+    count, total = float(cells.counts[inside].sum()), float(cells.counts.sum())
+    in_group = np.where(inside, lost - (cells.counts * inside) @ lost / count, 0.0) / count
+    return in_group - (lost - cells.counts @ lost / total) / total

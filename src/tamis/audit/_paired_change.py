@@ -74,20 +74,21 @@ def paired_delta_ba(
 
 
 def change_weights(cells: Cells, toward: int) -> np.ndarray:
-    """Columns whose sums give the change: positives of each model, then those of them in the favoured group.
+    """Columns whose sums give the change: each model's positives outside the favoured group, then those inside.
 
     The share of true positives is the same for all models and leaves the difference.
     """
     positive = np.hstack([cells.dense, cells.compressed]).astype(np.float64)
-    return np.hstack([positive, positive * (cells.group == toward)[:, None]])
+    inside = (cells.group == toward)[:, None]
+    return np.hstack([positive * ~inside, positive * inside])
 
 
 def change_draws(sums: np.ndarray, cells: Cells) -> np.ndarray:
     """The change in each draw of :func:`draw_sums`, shape (B,); NaN where a model predicts no positive at all."""
     models = cells.dense.shape[1] + cells.compressed.shape[1]
-    total, inside = sums[:, :models], sums[:, models : 2 * models]
+    outside, inside = sums[:, :models], sums[:, models:]
     with np.errstate(invalid="ignore", divide="ignore"):
-        shares = inside / total
+        shares = inside / (outside + inside)
     return shares @ np.concatenate([-cells.dense_shares, cells.compressed_shares])
 
 

@@ -6,6 +6,7 @@ from tamis.models._mobilenet import MobileNetV1
 from tamis.models._registry import create_model, list_models, register_model, unregister_model
 from tamis.models._resnet import ResNet
 from tamis.models._resnet_cifar import CifarResNet
+from tamis.models._small_cnn import SmallCNN
 from tamis.models._weights import load_pretrained, load_weights
 from tamis.models._wide_resnet import WideResNet
 
@@ -14,6 +15,7 @@ __all__ = [
     "CifarResNet",
     "MobileNetV1",
     "ResNet",
+    "SmallCNN",
     "WideResNet",
     "create_model",
     "list_models",

@@ -14,6 +14,7 @@ from tamis.nn._convert import (
 )
 from tamis.nn._fuse import fuse, is_fused, unfuse
 from tamis.nn._layers import SparseConv1d, SparseConv2d, SparseLinear
+from tamis.nn._quantise import quantise_weights, round_to_bits
 from tamis.nn._sparse_forward import can_compute_sparsely, compute_densely, compute_sparsely, computes_sparsely
 
 __all__ = [
@@ -33,6 +34,8 @@ __all__ = [
     "load_packed_state",
     "pack_module",
     "prunable_modules",
+    "quantise_weights",
+    "round_to_bits",
     "sparsify",
     "unfuse",
     "unpack_module",

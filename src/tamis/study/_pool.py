@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-_WORKER = "from tamis.study._worker import serve; serve()"
+_WORKER = "from {} import serve; serve()"
 _PATIENCE = 60.0  # seconds for a step, its checkpoint and the end of the process
 
 
@@ -24,10 +24,15 @@ class Pool:
 
     The processes have a session of their own: Ctrl-C reaches this process only, which passes it on once, so that every
     cell can finish its step and write a checkpoint.
+
+    Args:
+        workers: processes.
+        module: what they run: a module whose ``serve()`` answers jobs, see ``tamis.study._worker``.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, module: str = "tamis.study._worker") -> None:
         self.workers = workers
+        self.module = module
         self._threads: list[threading.Thread] = []
         self._processes: dict[int, subprocess.Popen[str]] = {}
         self._stopping = False
@@ -120,7 +125,7 @@ class Pool:
             process = self._processes.get(place)
             if process is None:
                 process = subprocess.Popen(
-                    [sys.executable, "-c", _WORKER],
+                    [sys.executable, "-c", _WORKER.format(self.module)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     text=True,

@@ -12,6 +12,7 @@ import os
 import queue
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,16 @@ FINISHED, LAST = "summary.json", Path("checkpoints", "last.safetensors")
 
 
 def serve() -> None:
-    """Train what stdin asks for, until it ends or a signal stops a training."""
+    """Train the recipes that stdin asks for."""
+    serve_jobs(run_job)
+
+
+def serve_jobs(work: Callable[[str, Path], dict[str, Any]]) -> None:
+    """Do what stdin asks for, until it ends or a signal stops a training.
+
+    Args:
+        work: takes the text of a job and its folder; returns an answer, see :func:`run_job`.
+    """
     import torch
 
     torch.set_num_threads(1)
@@ -33,7 +43,7 @@ def serve() -> None:
     answer: dict[str, Any] = {}
     while answer.get("state") != "stopped":
         job = json.loads(jobs.get())
-        answer = run_job(job["recipe"], Path(job["folder"]))
+        answer = work(job["recipe"], Path(job["folder"]))
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 

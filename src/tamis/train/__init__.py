@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tamis.train._attributes import AttributeRecipe, AttributeRun, measured_sparsity, train_attributes
     from tamis.train._checkpoint import (
         Checkpoint,
         checkpoint_of,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from tamis.train._speed import StepSpeed, measure_step
 
 _MODULES = {
+    "_attributes": ("AttributeRecipe", "AttributeRun", "measured_sparsity", "train_attributes"),
     "_checkpoint": ("Checkpoint", "checkpoint_of", "load_checkpoint", "load_weights", "restore", "save_checkpoint"),
     "_environment": ("describe_environment",),
     "_evaluate": ("Evaluation", "evaluate"),
@@ -67,6 +69,8 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "OPTIONS",
+    "AttributeRecipe",
+    "AttributeRun",
     "Checkpoint",
     "Data",
     "Distribution",
@@ -95,6 +99,7 @@ __all__ = [
     "load_recipe",
     "load_weights",
     "measure_step",
+    "measured_sparsity",
     "parse_recipe",
     "parse_table",
     "read_metrics",
@@ -102,6 +107,7 @@ __all__ = [
     "restore",
     "save_checkpoint",
     "save_recipe",
+    "train_attributes",
 ]
 
 
