@@ -205,7 +205,7 @@ def test_a_drop_that_counts_as_positive_is_drawn_and_told_below_the_dense_model(
     assert last["change"]["mean"] == pytest.approx(dense - last["mean"])
     low, high = (-100 * last["change"]["interval"][end] for end in ("hi", "lo"))
     change = f"\u2212{100 * (dense - last['mean']):.1f} points"
-    assert f"{change} (95 % interval \u2212{-low:.1f} points to \u2212{-high:.1f} points)" in audit_page.text
+    assert f"{change} (95 % interval \u2212{-low:.1f} to \u2212{-high:.1f} points)" in audit_page.text
 
 
 @pytest.mark.parametrize(

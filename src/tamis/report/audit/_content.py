@@ -136,7 +136,7 @@ def _anonymous(value: Any) -> Any:
 def _condition(values: Mapping[str, Any]) -> Condition:
     dense = values["role"] == "dense"
     axis, level, method = str(values["axis"]), float(values["level"]), str(values["method"])
-    series = " ".join(part for part in (str(values["model"]), method) if part) or "compressed"
+    series = ", ".join(part for part in (str(values["model"]), method) if part) or "compressed"
     place = f"{level:g} bits" if axis == "bits" else f"{100 * level:.4g}\u00a0% sparse"
     title = f"{method or 'compressed'}, {place}"
     title = title.replace(" ", "\u00a0") if len(title) <= 30 else title

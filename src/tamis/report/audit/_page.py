@@ -109,4 +109,4 @@ def _content(audit: Audit, images: Mapping[str, bytes] | None) -> dict[str, Any]
 
 def _title(audit: Audit) -> str:
     series = list(dict.fromkeys(condition.series for condition in audit.compressed))
-    return f"Bias audit: {', '.join(series[:3])}{' and others' if len(series) > 3 else ''}" if series else "Bias audit"
+    return f"Bias audit: {'; '.join(series[:3])}{' and others' if len(series) > 3 else ''}" if series else "Bias audit"

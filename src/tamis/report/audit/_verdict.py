@@ -41,7 +41,7 @@ def cards_of(audit: Audit) -> tuple[Card, ...]:
         low, high = interval(compressed or {})
         own = span(low, high, partial(measured, metric))
         difference, low, high = change_of(compressed, dense)
-        change = span(low, high, partial(_change, metric))
+        change = span(low, high, partial(_change, metric)).replace(" points to", " to")
         note = (
             f"95\u00a0% interval {own}"
             if own
@@ -60,7 +60,7 @@ def _change(metric: str, difference: float) -> str:
 
 
 def glance_table(audit: Audit) -> Table:
-    """One row a condition with the curves' means and how many pairs rose for sure."""
+    """One row a condition with the curves' means and in how many pairs bias amplification rose for sure."""
     curves = [curve for curve in (_curve(audit, metric) for metric in GLANCE) if curve is not None]
     rows = [
         (
@@ -76,7 +76,7 @@ def glance_table(audit: Audit) -> Table:
         )
         for condition in audit.conditions
     ]
-    headings = ("Models", "Seeds", *(curve["title"] for curve in curves), "Pairs that rose for sure")
+    headings = ("Models", "Seeds", *(curve["title"] for curve in curves), "Sure rises")
     return Table(headings, (False, *(True for _ in headings[1:])), tuple(rows))
 
 
