@@ -16,7 +16,7 @@ import tamis
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "src" / "tamis").rglob("*.py"))
-ROOMS = ["sparsity", "kernels", "nn", "methods", "models", "data", "train", "bench", "report", "study", "cli"]
+ROOMS = ["sparsity", "kernels", "nn", "methods", "models", "data", "train", "audit", "bench", "report", "study", "cli"]
 
 
 def test_every_public_name_of_the_package_resolves():

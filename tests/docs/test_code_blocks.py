@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import torch
 
+from tamis.audit import Policy
 from tamis.cli import _main
 from tamis.study import cells_of, load_study
 from tamis.train import parse_recipe
@@ -113,7 +114,9 @@ def test_the_examples_of_a_page_work(page, reader, monkeypatch, capsys):
             name = re.match(r"# (\S+\.toml)\n", block.text)
             if name:
                 (reader / name[1]).write_text(block.text)
-            if re.search(r"^base = ", block.text, re.MULTILINE):
+            if "[[rule]]" in block.text:
+                Policy.parse(block.text, f"{page.name}:{block.line}")
+            elif re.search(r"^base = ", block.text, re.MULTILINE):
                 assert name, f"{page.name}:{block.line}: a study needs a name in its first line"
                 assert cells_of(load_study(reader / name[1]))
             else:

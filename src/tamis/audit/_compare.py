@@ -39,6 +39,7 @@ from tamis.audit._pair_changes import pair_biases
 from tamis.audit._reasons import REASONS
 from tamis.audit._samples import exemplars_json
 from tamis.audit._settings import Settings
+from tamis.audit._top1 import top1_rows
 
 
 def compare(conditions: Sequence[Condition], inputs: Inputs, settings: Settings, thresholds: Thresholds) -> Evidence:
@@ -81,7 +82,7 @@ def assemble(evidence: Evidence, command: str, digests: Mapping[str, Any]) -> di
         "means": means(evidence),
         "pairs": pair_rows(evidence),
         "attribute_values": attribute_rows(evidence),
-        "group_values": group_rows(evidence),
+        "group_values": [*group_rows(evidence), *top1_rows(evidence)],
         "histograms": histogram_rows(evidence),
         "exemplars": [exemplars_json(comparison) for comparison in evidence.comparisons.values()],
         "criteria": {"attributes": risks_json(risks, inputs), "evidence": ranked, "samples": samples},

@@ -99,7 +99,8 @@ def _subjects(
                 yield {"attribute": pair["attribute"], "identity": pair["identity"]}, found
     elif kind == "groups":
         for row in content["group_values"]:
-            if row["condition"] == condition and row["psi"] is not None:
+            wanted = content["task"] == "multilabel" or row["attribute"] == ""  # of a softmax, the chosen class
+            if row["condition"] == condition and row["psi"] is not None and wanted:
                 keys = ("attribute", "identity", "group")
                 yield {key: row[key] for key in keys}, row["psi"]
     else:

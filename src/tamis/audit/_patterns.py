@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_MOST_CODES = 1 << 20
-
 
 @dataclass(frozen=True)
 class Patterns:
@@ -32,11 +30,12 @@ def patterns_of(columns: Sequence[np.ndarray]) -> Patterns:
     code = np.zeros(len(columns[0]), np.int64)
     values = np.zeros((1, 0), np.uint8)
     room = 1
+    most = max(1 << 10, len(code))
     for place, column in enumerate(columns):
         code = 2 * code + column
         room *= 2
         last = place == len(columns) - 1
-        if last or room > _MOST_CODES:
+        if last or room > most:
             present = np.bincount(code, minlength=room) > 0
             kept = np.flatnonzero(present)
             fresh = place + 1 - values.shape[1]

@@ -22,6 +22,7 @@ _KEYS = {
     "reasons": dict,
     "provenance": dict,
     "identities": list,
+    "task": str,
 }
 
 

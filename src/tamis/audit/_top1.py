@@ -1,0 +1,65 @@
+"""Accuracy of the chosen class by group, for the classes of one softmax."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tamis.audit._comparison import Comparison
+from tamis.audit._content import Evidence
+from tamis.audit._estimates import Estimate, estimate
+from tamis.audit._inputs import Inputs
+from tamis.audit._models import Run
+from tamis.audit._reasons import Value, undefined
+from tamis.audit._row_changes import with_delta
+
+
+def top1_rows(evidence: Evidence) -> list[dict[str, Any]]:
+    """Entries of ``group_values`` with attribute "": accuracy of the chosen class, and psi; empty for other tasks."""
+    if evidence.conditions[0].runs[0].about.task != "multiclass":
+        return []
+    rows = []
+    for condition in evidence.conditions:
+        right = [correct(run, evidence.inputs) for run in condition.runs]
+        comparison = evidence.comparisons.get(condition.id)
+        for identity, member in zip(evidence.inputs.identities, evidence.inputs.groups, strict=True):
+            known = (member < 2) & (evidence.inputs.y < 2).all(axis=0)
+            for group in (0, 1):
+                inside = known & (member == group)
+                accuracy = estimate(condition.seeds, [_mean(hits, inside) for hits in right])
+                psi = None if comparison is None else _psi(comparison, known, inside).as_json()
+                rows.append({
+                    "condition": condition.id, "attribute": "", "identity": identity, "group": group,
+                    "n": int(inside.sum()), "accuracy": accuracy.as_json(), "psi": psi,
+                })  # fmt: skip
+    return rows
+
+
+def correct(run: Run, inputs: Inputs) -> np.ndarray:
+    """Whether the chosen class is the true one, bool, shape (N,)."""
+    return (run.predictions & (inputs.y.T == 1)).any(axis=1)
+
+
+def _mean(hits: np.ndarray, inside: np.ndarray) -> Value:
+    return Value(float(hits[inside].mean())) if inside.any() else undefined("empty_group")
+
+
+def _psi(comparison: Comparison, known: np.ndarray, inside: np.ndarray) -> Estimate:
+    """Accuracy that the group lost, less what all lost, with delta intervals."""
+    inputs = comparison.inputs
+    sides = []
+    for side in (comparison.dense, comparison.compressed):
+        hits = [correct(run, inputs) for run in side.condition.runs]
+        sides.append([_less(_mean(row, known), _mean(row, inside)) for row in hits])
+    found = comparison.change(*sides)
+    if not found.mean.defined:
+        return found
+    lost = -np.sum([share * correct(run, inputs) for run, share in comparison.weighted_runs], axis=0)
+    influence = np.where(inside, lost - lost[inside].mean(), 0) / inside.sum()
+    influence -= np.where(known, lost - lost[known].mean(), 0) / known.sum()
+    return with_delta(found, influence, inputs, comparison.settings)
+
+
+def _less(a: Value, b: Value) -> Value:
+    return Value(a.value - b.value) if a.defined and b.defined else (b if a.defined else a)

@@ -1,0 +1,258 @@
+"""The report against brute force over rows: tables, means, curves, exemplars, criteria, and its other readings."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+from tests.audit.worlds import ATTRIBUTES, world
+
+import tamis
+from tamis.audit import Labels, Outputs, predict
+from tamis.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def given():
+    return world(n=500, seeds=3, levels=(0.9, 0.98))
+
+
+@pytest.fixture(scope="module")
+def report(given):
+    return tamis.audit(**given, intersections=[("Male", "Young")])
+
+
+def amplification(y, predicted, member, toward):
+    favoured = member == toward
+    return (predicted & favoured).sum() / predicted.sum() - (y & favoured).sum() / y.sum()
+
+
+def test_every_change_is_what_counting_rows_gives(given, report):
+    y = given["labels"].values.astype(bool)
+    checked = 0
+    for pair in report.content["pairs"]:
+        if pair["reason"] or "=" in pair["identity"]:
+            continue
+        k, g = ATTRIBUTES.index(pair["attribute"]), 3 + ("Male", "Young").index(pair["identity"])
+        sides = {}
+        for side, models in (("dense", given["dense"]), ("compressed", given["compressed"])):
+            chosen = [m for m in models if side == "dense" or f"gmp@sparsity={m.level:g}" == pair["condition"]]
+            sides[side] = [amplification(y[:, k], m.logits[:, k] > 0, y[:, g], pair["toward"]) for m in chosen]
+            assert pair[side]["mean"] == pytest.approx(np.mean(sides[side]))
+        assert pair["change"]["mean"] == pytest.approx(np.mean(sides["compressed"]) - np.mean(sides["dense"]))
+        assert pair["change"]["interval"]["lo"] < pair["change"]["mean"] < pair["change"]["interval"]["hi"]
+        checked += 1
+    assert checked >= 6
+
+
+def test_the_interval_of_the_mean_is_that_of_resampled_rows(given, report):
+    """The delta interval of the mean over pairs against a bootstrap of rows, which all pairs share."""
+    condition = "gmp@sparsity=0.98"
+    mean = report.content["means"][condition]["ba_change"]
+    lost = {(row["attribute"], row["identity"]) for row in report.content["lost"]}
+    pairs = [p for p in report.content["pairs"] if p["condition"] == condition and not p["reason"]]
+    pairs = [p for p in pairs if (p["attribute"], p["identity"]) not in lost and "=" not in p["identity"]]
+    plain = tamis.audit(**given).content["means"][condition]["ba_change"]
+    y = given["labels"].values.astype(bool)
+    compressed = [m for m in given["compressed"] if m.level == 0.98]
+    rng = np.random.default_rng(0)
+    draws = []
+    for _ in range(400):
+        rows = rng.integers(0, 500, 500)
+        values = []
+        for pair in pairs:
+            k, g = ATTRIBUTES.index(pair["attribute"]), 3 + ("Male", "Young").index(pair["identity"])
+            side = [
+                np.mean([amplification(y[rows, k], m.logits[rows, k] > 0, y[rows, g], pair["toward"]) for m in models])
+                for models in (given["dense"], compressed)
+            ]
+            values.append(side[1] - side[0])
+        draws.append(np.mean(values))
+    half = (plain["interval"]["hi"] - plain["interval"]["lo"]) / 2
+    assert half == pytest.approx(1.96 * np.std(draws), rel=0.15)
+    assert mean["interval"] is not None
+
+
+def test_curves_of_override_and_cascade_are_what_asking_gives(given, report):
+    y = given["labels"].values[:, :3].astype(bool)
+    compressed = [m for m in given["compressed"] if m.level == 0.98]
+    curves = report.content["countermeasures"]
+    for curve in [*curves["override"], *curves["cascade"]]:
+        if curve["condition"] != "gmp@sparsity=0.98":
+            continue
+        for point in curve["points"]:
+            accuracy, fraction = [], []
+            for dense, model in zip(given["dense"], compressed, strict=True):
+                gate = dense if curve["gate"] == "dense" else model
+                asked = np.abs(1 / (1 + np.exp(-gate.logits.astype(float))) - 0.5) < point["half_width"]
+                reference = dense.logits > 0 if curve["reference"] == "dense" else y
+                accuracy.append((np.where(asked, reference, model.logits > 0) == y).mean())
+                fraction.append(asked.mean())
+            assert point["accuracy"]["mean"] == pytest.approx(np.mean(accuracy))
+            assert point["fraction"]["mean"] == pytest.approx(np.mean(fraction))
+        assert curve["points"][0]["fraction"]["mean"] == 0
+        assert curve["points"][-1]["fraction"]["mean"] == 1
+    cascade = next(c for c in curves["cascade"] if c["condition"] == "gmp@sparsity=0.98")["points"]
+    ba = {p["condition"]: p["mean"] for p in next(c for c in report.content["curves"] if c["metric"] == "ba")["points"]}
+    assert cascade[0]["ba"]["mean"] == pytest.approx(ba["gmp@sparsity=0.98"])
+    assert cascade[-1]["ba"]["mean"] == pytest.approx(ba["dense"])
+
+
+def test_sample_criteria_are_scikit_learns_auroc_of_doubt_for_flips(given, report):
+    compressed = [m for m in given["compressed"] if m.level == 0.98]
+    rows = [r for r in report.content["criteria"]["samples"] if r["condition"] == "gmp@sparsity=0.98"]
+    for row in rows:
+        columns = slice(None) if not row["attribute"] else [ATTRIBUTES.index(row["attribute"])]
+        found, flagged = [], []
+        for dense, model in zip(given["dense"], compressed, strict=True):
+            z = dense.logits[:, columns].ravel()
+            flip = (z > 0) != (model.logits[:, columns].ravel() > 0)
+            found.append(roc_auc_score(flip, -np.abs(z)))
+            flagged.append((np.abs(z[flip]) < np.log(9)).mean())
+        assert row["auroc"] == pytest.approx(np.mean(found))
+        assert row["flagged"] == pytest.approx(np.mean(flagged))
+
+
+def test_exemplars_are_the_samples_whose_majority_changed(given, report):
+    for level, found in zip((0.9, 0.98), report.content["exemplars"], strict=True):
+        runs = [
+            np.stack([m.logits > 0 for m in models])
+            for models in (given["dense"], [m for m in given["compressed"] if m.level == level])
+        ]
+        changed = (2 * runs[0].sum(axis=0) > 3) != (2 * runs[1].sum(axis=0) > 3)
+        assert found["rows_total"] == changed.sum()
+        assert [row["count"] for row in found["attributes"]] == changed.sum(axis=0).tolist()
+        assert len(found["rows"]) == min(200, changed.sum())
+        sizes = [abs(row["compressed"] - row["dense"]) for row in found["rows"]]
+        assert sizes == sorted(sizes, reverse=True)
+        ids = given["labels"].ids.tolist()
+        assert all(changed[ids.index(row["id"]), ATTRIBUTES.index(row["attribute"])] for row in found["rows"])
+
+
+def test_histograms_hold_every_sample_and_every_seed(report):
+    for row in report.content["histograms"]:
+        if "=" not in row["identity"]:
+            assert np.sum(row["counts"]) == 3 * 500
+
+
+def test_small_cells_of_intersections_are_listed_and_not_compared(given):
+    report = tamis.audit(**given, intersections=[("Male", "Young")], min_cell=10_000)
+    cells = [p for p in report.content["pairs"] if "=" in p["identity"]]
+    assert {p["reason"] for p in cells} == {"small_cell"}
+    assert report.content["identities"][2:] == [f"Male={a},Young={b}" for a in (0, 1) for b in (0, 1)]
+
+
+def test_the_queue_has_changed_predictions_before_doubtful_ones(report):
+    rows = list(csv.DictReader(io.StringIO(report.review_queue(condition="gmp@sparsity=0.98"))))
+    why = [row["why"] for row in rows]
+    total = report.content["exemplars"][1]["rows_total"]
+    assert why == ["changed"] * total + ["uncertain"] * (len(rows) - total)
+    risks = [float(row["risk"]) for row in rows]
+    assert risks == sorted(risks, reverse=True)
+    assert len(report.samples(limit=7)) == 7
+    with pytest.raises(UsageError, match=r"no condition 'x'; there are gmp@sparsity=0.9"):
+        report.samples("x")
+
+
+def test_a_frame_of_an_unknown_model_is_refused(report):
+    with pytest.raises(UsageError, match="no attribute 'x'"):
+        report.to_metric_frame("x")
+    with pytest.raises(UsageError, match="no seed 9; there are 0, 1, 2"):
+        report.to_metric_frame("Hat", seed=9)
+
+
+def test_rows_for_tables_are_the_pairs_without_their_nesting(report):
+    rows = report.pairs()
+    assert len(rows) == len(report.content["pairs"])
+    assert {"condition", "attribute", "identity", "dense", "compressed", "change", "lo", "hi", "p", "q"} <= rows[
+        0
+    ].keys()
+    assert report.criteria() is report.content["criteria"]
+    assert report.countermeasures() is report.content["countermeasures"]
+
+
+def test_prediction_from_dense_models_ranks_as_the_audit_does(given, report):
+    keys = ("labels", "train_labels", "groups", "attributes")
+    found = predict(dense=given["dense"], **{key: given[key] for key in keys})
+    ours = [(r["attribute"], r["identity"], r["score"]) for r in found.content["attributes"]]
+    theirs = [(r["attribute"], r["identity"], r["score"]) for r in report.content["criteria"]["attributes"]]
+    assert ours == [row for row in theirs if "=" not in row[1]]
+    risks = [row["risk"] for row in found.samples(50)]
+    assert risks == sorted(risks, reverse=True)
+    assert found.review_queue(limit=2).count("\n") == 3
+    with pytest.raises(UsageError, match="at least one Outputs"):
+        predict(dense=[], **{key: given[key] for key in keys})
+
+
+def test_classes_of_one_softmax_are_audited_one_against_the_rest():
+    rng = np.random.default_rng(0)
+    n = 400
+    member = rng.random(n) < 0.5
+    truth = np.where(rng.random(n) < 0.6, member, rng.integers(0, 3, n)).astype(int)
+    ids, names = np.arange(n), ("cat", "dog", "fox")
+    labels = Labels.from_classes(truth, ids, names).joined(Labels(member, ids, ("indoor",)))
+
+    def model(noise: float, level: float, seed: int) -> Outputs:
+        logits = 3 * np.eye(3)[truth] + noise * np.random.default_rng(seed).normal(size=(n, 3))
+        return Outputs(
+            logits, ids, names, method="gmp" if level else "dense", level=level, seed=seed, task="multiclass"
+        )
+
+    dense, compressed = [model(1, 0, s) for s in range(2)], [model(3, 0.9, s) for s in range(2)]
+    report = tamis.audit(dense=dense, compressed=compressed, labels=labels, train_labels=labels, groups=["indoor"])
+    content = report.content
+    assert content["task"] == "multiclass"
+    rows = [r for r in content["group_values"] if r["attribute"] == "" and r["condition"] == "gmp@sparsity=0.9"]
+    for row in rows:
+        inside = member == row["group"]
+        hits = [(m.logits.argmax(axis=1) == truth) for m in (*dense, *compressed)]
+        assert row["accuracy"]["mean"] == pytest.approx(np.mean([h[inside].mean() for h in hits[2:]]))
+        lost = np.mean(hits[:2], axis=0) - np.mean(hits[2:], axis=0)
+        assert row["psi"]["mean"] == pytest.approx(lost[inside].mean() - lost.mean())
+        assert row["psi"]["interval"]["lo"] < row["psi"]["mean"] < row["psi"]["interval"]["hi"]
+    gate = report.check(tamis.audit.Policy((tamis.audit.Rule("psi", max=1.0),)))
+    assert len(gate.rows) == 2
+    assert "NaN" not in report.to_json()
+    given = {"dense": dense, "compressed": compressed, "labels": labels, "train_labels": labels}
+    with pytest.raises(UsageError, match="have no thresholds"):
+        tamis.audit(**given, groups=["indoor"], thresholds=dict.fromkeys(names, 0.5))
+
+
+def test_quantised_models_are_ordered_by_falling_bits_beside_pruned_ones():
+    given = world(n=150, seeds=1, levels=(0.5, 0.9))
+    extra = [
+        Outputs(np.round(m.logits), m.ids, m.names, "net", "int", bits, "bits", 0)
+        for m, bits in zip(given["compressed"], (4, 8), strict=True)
+    ]
+    found = tamis.audit(**given | {"compressed": [*given["compressed"], *extra]})
+    assert found.conditions == ["gmp@sparsity=0.5", "gmp@sparsity=0.9", "int@bits=8", "int@bits=4"]
+
+
+def test_the_room_can_be_called_and_imports_no_torch():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, tamis; assert callable(tamis.audit); from tamis.audit import audit, predict, Outputs; "
+        "import tamis.audit._compare; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_committed_example_has_the_form_of_a_report_made_today(report):
+    from pathlib import Path
+
+    example = json.loads((Path(__file__).parents[2] / "docs" / "audit_example.json").read_text())
+    assert shape(example["pairs"][0]).items() <= shape(report.content["pairs"][0]).items()
+    assert example.keys() == report.content.keys()
+
+
+def shape(thing):
+    """Keys and kinds of a tree of dicts."""
+    if isinstance(thing, dict):
+        return {key: str(sorted(shape(value)) if isinstance(value, dict) else "") for key, value in thing.items()}
+    return {}
