@@ -98,12 +98,16 @@ class Browser:
         self.command(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
         )
-        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        self.command("Emulation.setEmulatedMedia", media="", features=scheme)
+        self.colours(dark=dark)
         self.command("Emulation.setScriptExecutionDisabled", value=not scripts)
         for kind in ("browser", "performance"):
             self.driver.get_log(kind)
         self.driver.get(path.resolve().as_uri())
+
+    def colours(self, *, dark: bool) -> None:
+        """What the reader's system prefers."""
+        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        self.command("Emulation.setEmulatedMedia", media="", features=scheme)
 
     def console(self) -> list[str]:
         """Messages of the console since the page was opened (errors, warnings and refusals of the policy)."""

@@ -257,6 +257,17 @@ def test_bits_and_several_methods_have_axes_and_lines_of_their_own():
     assert "int4, 4 bits" in page.text
 
 
+def test_two_networks_with_one_method_and_level_have_titles_of_their_own():
+    content = simulated(**SMALL)
+    content["conditions"].append({**content["conditions"][1], "id": "other", "model": "wide"})
+    for curve in content["curves"]:
+        curve["points"].append({**curve["points"][-1], "condition": "other"})
+    content["pairs"] += [{**pair, "condition": "other"} for pair in content["pairs"]]
+    options = Page(render_audit_report(content)).text
+    assert "three conv, gmp, 90 % sparse" in options
+    assert "wide, gmp, 90 % sparse" in options
+
+
 def test_a_report_without_compressed_models_says_so_and_has_a_page():
     content = simulated(**SMALL, state="none")
     for key in ("pairs", "exemplars", "undefined", "lost", "histograms"):
@@ -312,6 +323,7 @@ def test_a_page_that_cannot_be_written_is_a_file_error(tmp_path):
         write_audit_report(simulated(**SMALL), tmp_path / "audit.html")
 
 
+@pytest.mark.usefixtures("real_charts")
 def test_a_large_audit_stays_below_five_megabytes_and_names_what_it_left_out():
     names = tuple(f"Attribute number {index}" for index in range(40))
     content = simulated(names, ("A", "B", "C", "D"), (0.8, 0.9, 0.95, 0.98, 0.99), 2_000, 1)

@@ -77,7 +77,7 @@ def addresses(images: Mapping[str, bytes] | None) -> tuple[dict[str, str], int]:
 
 
 def _files(folder: Path, wanted: Iterable[str]) -> Iterator[tuple[str, Any]]:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     for name in wanted:
         if not _PLAIN.fullmatch(name):
@@ -94,7 +94,9 @@ def _files(folder: Path, wanted: Iterable[str]) -> Iterator[tuple[str, Any]]:
                         f"{path} has {picture.width} x {picture.height} pixels; expected at most {LARGEST:,}"
                     )
                 picture.draft("RGB", (2 * SIDE, 2 * SIDE))
-                yield name, picture.convert("RGB")
+                yield name, ImageOps.exif_transpose(picture).convert("RGB")
+        except FileError:
+            raise
         except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as problem:
             raise FileError(f"{path} cannot be read as an image ({problem}); replace or remove it") from None
 
@@ -121,6 +123,7 @@ def _png(picture: Any, blur: bool) -> bytes:
         picture.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR)
     if blur:
         picture = picture.filter(ImageFilter.GaussianBlur(max(1.0, BLUR * max(picture.size))))
+    picture.info.clear()  # place, time and camera stay behind
     stream = io.BytesIO()
     picture.save(stream, format="PNG", optimize=True)
     return stream.getvalue()
