@@ -214,11 +214,11 @@ def test_a_drop_that_counts_as_positive_is_drawn_and_told_below_the_dense_model(
         (0.05, 0.04, 0.06, "max", "The whole interval lies above the limit."),
         (0.05, 0.02, 0.06, "max", "Lies above the limit, but the interval reaches back to it."),
         (0.05, None, None, "max", "Lies above the limit; there is no interval."),
-        (0.02, 0.01, 0.06, "max", "Keeps the limit, though the interval reaches above it."),
+        (0.02, 0.01, 0.06, "max", "The value keeps the limit, its interval reaches above it."),
         (0.02, 0.01, 0.025, "max", "Keeps the limit."),
         (0.02, 0.01, 0.025, "min", "The whole interval lies below the limit."),
         (0.02, 0.01, 0.04, "min", "Lies below the limit, but the interval reaches back to it."),
-        (0.05, 0.02, 0.06, "min", "Keeps the limit, though the interval reaches below it."),
+        (0.05, 0.02, 0.06, "min", "The value keeps the limit, its interval reaches below it."),
         (None, None, None, "max", REASONS["never_predicted"]),
     ],
 )

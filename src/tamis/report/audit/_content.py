@@ -148,7 +148,8 @@ def _conditions(values: Sequence[Mapping[str, Any]]) -> tuple[Condition, ...]:
 
 def _condition(values: Mapping[str, Any]) -> Condition:
     dense = values["role"] == "dense"
-    axis, level, method = str(values["axis"]), float(values["level"]), str(values["method"])
+    axis, method = str(values["axis"]), str(values["method"])
+    level = float(f"{float(values['level']):.6g}")  # 0.8000000000000002 is the level 0.8
     series = ", ".join(part for part in (str(values["model"]), method) if part) or "compressed"
     place = f"{level:g} bits" if axis == "bits" else f"{100 * level:.4g}\u00a0% sparse"
     title = f"{method or 'compressed'}, {place}"

@@ -40,7 +40,6 @@ class Strip:
     low: float
     high: float
     limit: float
-    zero: float
 
 
 @dataclass(frozen=True)
@@ -116,9 +115,9 @@ def _terms(policy: Mapping[str, Any] | None) -> str:
 
 
 def _rule(audit: Audit, row: Mapping[str, Any]) -> Rule:
-    place = " by ".join(part for part in (row["attribute"], row["identity"]) if part)
-    group = f", group {row['group']}" if row.get("group") is not None else ""
-    where = ", ".join(part for part in (place + group, audit.title_of(row["condition"])) if part)
+    who = f"not {row['identity']}" if row.get("group") == 0 else row["identity"]
+    place = " by ".join(part for part in (row["attribute"], who) if part)
+    where = ", ".join(part for part in (place, audit.title_of(row["condition"])) if part)
     value = number(row["value"])
     text = fixed(value) if math.isfinite(value) else "undefined"
     limit = ("\u2264\u00a0" if row["side"] == "max" else "\u2265\u00a0") + fixed(row["limit"])
@@ -153,7 +152,7 @@ def _judgement(audit: Audit, row: Mapping[str, Any]) -> str:
     past = value > limit if over else value < limit
     if not past:
         wrong = math.isfinite(low) and (high > limit if over else low < limit)
-        return f"Keeps the limit, though the interval reaches {beyond} it." if wrong else "Keeps the limit."
+        return f"The value keeps the limit, its interval reaches {beyond} it." if wrong else "Keeps the limit."
     if not math.isfinite(near):
         return f"Lies {beyond} the limit; there is no interval."
     sure = near > limit if over else near < limit
@@ -176,4 +175,4 @@ def _strip(row: Mapping[str, Any]) -> Strip | None:
     def place(x: float) -> float:
         return round(4 + 92 * (x - least) / width, 2) if math.isfinite(x) else math.nan
 
-    return Strip(place(value), place(low), place(high), place(limit), place(0.0))
+    return Strip(place(value), place(low), place(high), place(limit))

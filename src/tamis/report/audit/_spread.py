@@ -11,20 +11,19 @@ from tamis.report.audit._content import Audit, Condition
 from tamis.report.audit._curves import level_axes
 from tamis.report.audit._estimates import mean, measured
 
+MOST_PANELS = 6
+
 
 def spread_charts(audit: Audit) -> list[Chart]:
     """Boxes of bias amplification over attributes, one panel an identity, for each kind of level."""
     gone = {(pair["attribute"], pair["identity"]) for pair in audit.values["pairs"] if pair["reason"]}
     charts = []
-    for axis, levels in level_axes(audit).items():
+    for axis in level_axes(audit):
         own = [condition for condition in audit.compressed if condition.axis == axis]
-        table = {
-            identity: _values(audit, identity, own, gone)
-            for identity in audit.identities
-            if any(_values(audit, identity, own, gone)[0])
-        }
+        table = {identity: _values(audit, identity, own, gone) for identity in audit.identities}
+        table = {identity: columns for identity, columns in table.items() if all(columns)}
         if table:
-            charts.append(_spread(axis, levels, own, dict(list(table.items())[:6])))
+            charts.append(_spread(axis, own, table))
     return charts
 
 
@@ -39,10 +38,11 @@ def _values(audit: Audit, identity: str, own: Sequence[Condition], gone: set[tup
     return [values(own[0].id, "dense"), *(values(condition.id, "compressed") for condition in own)]
 
 
-def _spread(
-    axis: str, levels: Sequence[float], own: Sequence[Condition], table: Mapping[str, list[list[float]]]
-) -> Chart:
-    names = ["dense", *(f"{100 * c.level:.4g} %" if axis == "sparsity" else f"{c.level:g}" for c in own)]
+def _spread(axis: str, own: Sequence[Condition], every: Mapping[str, list[list[float]]]) -> Chart:
+    table = dict(list(every.items())[:MOST_PANELS])
+    short = [f"{100 * c.level:.4g} %" if axis == "sparsity" else f"{c.level:g}" for c in own]
+    alone = len({condition.series for condition in own}) == 1
+    names = ["dense", *(short if alone else [condition.title.replace("\u00a0", " ") for condition in own])]
 
     def draw(figure: Any, narrow: bool) -> None:
         columns = 1 if narrow else min(2, len(table))
@@ -74,7 +74,7 @@ def _spread(
                 )
             panel.axhline(0, color=LIGHT["muted"], linewidth=0.8)
             panel.set_title(identity)
-            if len(names) > 7:
+            if len(names) > 7 or not alone:
                 panel.tick_params(axis="x", rotation=45)
         for panel in panels[len(table) :]:
             panel.set_axis_off()
@@ -94,5 +94,7 @@ def _spread(
         "One box is all attributes that are defined in every condition: quartiles, median, whiskers to the ends; each "
         "dot an attribute. Above 0 the predictions lean further towards a group than the labels do."
     )
+    if len(every) > len(table):
+        caption += f" {len(every) - len(table)} more identities are in the heat map."
     title = "Bias amplification over attributes"
     return render_chart(f"spread-{axis}", title, alt, caption, (2.6 * rows, 2.3 * len(table)), draw)
