@@ -36,11 +36,14 @@ const luminance = (colour) => {
   const [r, g, b] = colour.slice(0, 3).map((v) => linear(v / 255));
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 };
+const known = new Map();
 const ground = (element) => {
-  const layers = [];
-  for (let e = element; e; e = e.parentElement) layers.push(parse(getComputedStyle(e).backgroundColor));
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  return layers.reverse().reduce((under, top) => over(top, under), dark ? [18, 18, 18, 1] : [255, 255, 255, 1]);
+  if (!element) return matchMedia("(prefers-color-scheme: dark)").matches ? [18, 18, 18, 1] : [255, 255, 255, 1];
+  if (!known.has(element)) {
+    const own = parse(getComputedStyle(element).backgroundColor);
+    known.set(element, over(own, ground(element.parentElement)));
+  }
+  return known.get(element);
 };
 const low = [];
 for (const element of document.querySelectorAll("body *")) {

@@ -12,6 +12,7 @@ from tamis.report._svg import LIGHT, Chart, render_chart
 from tamis.report._tables import Table
 from tamis.report.audit._content import Audit, Condition
 from tamis.report.audit._estimates import change_of, interval, mean, measured, number, signed, span
+from tamis.report.audit._text import LONGEST_IN_CHART, display
 
 FIGURES = {
     "bias": ("What happened to bias", ("ba", "ba_max", "tcb", "cie_share")),
@@ -112,7 +113,7 @@ def _panel(
             markersize=4.2,
             linewidth=1.4,
             linestyle=line,
-            label=name,
+            label=display(name, LONGEST_IN_CHART),
         )
         ends = [(place, *_ends(point, dense)) for place, point in shown if math.isfinite(_ends(point, dense)[0])]
         if len(ends) > 1:
@@ -130,7 +131,7 @@ def _panel(
                 linestyle="none",
                 zorder=3,
             )
-    panel.set_title(curve["title"])
+    panel.set_title(display(curve["title"], 2 * LONGEST_IN_CHART))
     panel.set_xlim(-0.5, len(levels) - 0.6)
     panel.set_xticks(
         range(len(levels)), [f"{100 * level:.4g} %" if own[0].axis == "sparsity" else f"{level:g}" for level in levels]

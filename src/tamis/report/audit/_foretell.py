@@ -13,6 +13,7 @@ from tamis.report._tables import Table
 from tamis.report.audit._content import Audit, Condition
 from tamis.report.audit._estimates import fixed, mean, number, p_value, signed
 from tamis.report.audit._heat import index_of
+from tamis.report.audit._text import LONGEST_IN_CHART, display
 
 CRITERIA = {
     "cu": "correlation \u00d7 uncertainty",
@@ -172,7 +173,7 @@ def _chart(audit: Audit, rows: Sequence[Mapping[str, Any]]) -> Chart | None:
                 linestyle="none",
                 alpha=0.85,
             )
-            panel.set_title(condition.title.replace("\u00a0", " "))
+            panel.set_title(display(condition.title, LONGEST_IN_CHART))
             panel.set_xlabel("score c·u of the dense model")
         panels.ravel()[0].set_ylabel("measured change")
 

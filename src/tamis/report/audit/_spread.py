@@ -10,6 +10,7 @@ from tamis.report._svg import LIGHT, Chart, render_chart
 from tamis.report.audit._content import Audit, Condition
 from tamis.report.audit._curves import level_axes
 from tamis.report.audit._estimates import mean, measured
+from tamis.report.audit._text import LONGEST_IN_CHART, LONGEST_TICK, display
 
 MOST_PANELS = 6
 
@@ -42,7 +43,7 @@ def _spread(axis: str, own: Sequence[Condition], every: Mapping[str, list[list[f
     table = dict(list(every.items())[:MOST_PANELS])
     short = [f"{100 * c.level:.4g} %" if axis == "sparsity" else f"{c.level:g}" for c in own]
     alone = len({condition.series for condition in own}) == 1
-    names = ["dense", *(short if alone else [condition.title.replace("\u00a0", " ") for condition in own])]
+    names = ["dense", *(short if alone else [display(condition.title, LONGEST_TICK) for condition in own])]
 
     def draw(figure: Any, narrow: bool) -> None:
         columns = 1 if narrow else min(2, len(table))
@@ -73,7 +74,7 @@ def _spread(axis: str, own: Sequence[Condition], every: Mapping[str, list[list[f
                     zorder=3,
                 )
             panel.axhline(0, color=LIGHT["muted"], linewidth=0.8)
-            panel.set_title(identity)
+            panel.set_title(display(identity, LONGEST_IN_CHART))
             if len(names) > 7 or not alone:
                 panel.tick_params(axis="x", rotation=45)
         for panel in panels[len(table) :]:

@@ -13,6 +13,8 @@ from typing import Any
 
 LONGEST_NAME = 80
 LONGEST_TEXT = 1200
+LONGEST_IN_CHART = 34
+LONGEST_TICK = 18
 JOINERS = "\u200c\u200d"  # shape letters and emoji, and move nothing
 _SPACES = re.compile(r"\s+")
 _HOME = re.compile(r"(?:[A-Za-z]:)?[/\\](?:home|Users)[/\\][^\s/\\'\",;:]+(?![^\s/\\'\",;:])[/\\]?")
