@@ -66,14 +66,13 @@ def one_round() -> dict[str, float]:
     audited = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
     start = time.perf_counter()
     size = len(report.to_json())
-    patterns = [len(np.unique(p)) for p in ()]
     return {
         **audited,
         "json_s": time.perf_counter() - start,
         "json_mb": size / 1e6,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "peak_before_mb": before,
-        "undefined_pairs": float(len(patterns) + sum(bool(pair["reason"]) for pair in report.content["pairs"])),
+        "undefined_pairs": float(sum(bool(pair["reason"]) for pair in report.content["pairs"])),
     }
 
 
@@ -86,20 +85,38 @@ def main() -> None:
     if options.one:
         print(json.dumps(one_round()))
         return
-    rounds = []
+    rounds: list[dict[str, float]] = []
     for _ in range(options.rounds):
         done = subprocess.run([sys.executable, __file__, "--one"], check=True, capture_output=True, text=True)
-        rounds.append(json.loads(done.stdout) | {"load": os.getloadavg()[0]})
+        rounds.append(json.loads(done.stdout) | {"load": round(os.getloadavg()[0], 2)})
         print(rounds[-1], flush=True)
+        if options.csv:  # after every round, so that a stopped benchmark keeps what it has
+            write_medians(options.csv, rounds)
+
+
+def write_medians(path: Path, rounds: list[dict[str, float]]) -> None:
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     row = {**SIZES, **{key: round(statistics.median(r[key] for r in rounds), 3) for key in rounds[0]}}
-    row |= {"rounds": len(rounds), "cpus": cpus, "machine": platform.machine(), "numpy": np.__version__}
-    print(row)
-    if options.csv:
-        with options.csv.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, row)
-            writer.writeheader()
-            writer.writerow(row)
+    row |= {
+        "rounds": len(rounds),
+        "cpus": cpus,
+        "processor": processor_name(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "tamis": tamis.__version__,
+    }
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, row)
+        writer.writeheader()
+        writer.writerow(row)
+
+
+def processor_name() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.machine()
+    return next((line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")), "")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from tamis.audit._criteria import SampleEvidence
 from tamis.audit._estimates import Estimate, estimate, interval_json, number
 from tamis.audit._group_metrics import RATES, group_report
 from tamis.audit._inputs import Inputs
+from tamis.audit._interdependence import interdependence
 from tamis.audit._intervals import bh_adjust
 from tamis.audit._measure import BINS, METRICS, Measured
 from tamis.audit._models import DENSE, Condition, rounded
@@ -252,6 +253,20 @@ def kept_attributes(measured: Sequence[Measured], settings: Settings, metric: st
     sides = list(measured) if settings.support == "common" else [measured[place]]
     columns = range(len(measured[0].metrics[metric][0]))
     return [k for k in columns if all(row[k].defined for side in sides for row in side.metrics[metric])]
+
+
+def label_reference(inputs: Inputs) -> dict[str, Any]:
+    """The key ``reference``: interdependence of the true labels, over rows where all of them are known."""
+    known = (inputs.y < 2).all(axis=0)
+    if not known.any():
+        return {"interdependence": []}
+    found = interdependence(inputs.y[:, known].T)
+    return {
+        "interdependence": [
+            {"attribute": name, "value": number(value), "reason": value.reason}
+            for name, value in zip(inputs.attributes, found, strict=True)
+        ]
+    }
 
 
 def histogram_rows(evidence: Evidence) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import numpy as np
 from tamis.audit._bias_amplification import TrainCounts
 from tamis.audit._group_metrics import intersection_cells
 from tamis.audit._labels import MISSING, Labels
+from tamis.audit._names import check_names
 from tamis.audit._settings import Settings
 from tamis.errors import UsageError
 
@@ -28,6 +29,7 @@ class Inputs:
         train: counts of each (attribute, identity), as [k][g].
         train_rates: (positives, samples) of each attribute in the training data.
         small: identities that are cells of an intersection with too few samples.
+        parts: for each identity the label columns that it is made of: itself, or those of the intersection.
     """
 
     ids: np.ndarray
@@ -39,6 +41,7 @@ class Inputs:
     train: tuple[tuple[TrainCounts, ...], ...]
     train_rates: tuple[tuple[int, int], ...]
     small: frozenset[str]
+    parts: tuple[tuple[str, ...], ...]
 
     def rare(self, column: int) -> int:
         """The rarer value of an attribute in the training data; positive if both are equally frequent."""
@@ -47,9 +50,7 @@ class Inputs:
 
     def same(self, column: int, identity: int) -> bool:
         """Whether the attribute is the identity itself, or part of the intersection."""
-        name = self.identities[identity]
-        parts = [part.rpartition("=")[0] for part in name.split(",")] if "=" in name else []
-        return self.attributes[column] == name or self.attributes[column] in parts
+        return self.attributes[column] in self.parts[identity]
 
 
 def prepare_inputs(
@@ -84,11 +85,15 @@ def prepare_inputs(
         names_of_cells = tuple(cells)
         member = np.vstack([member, *(cells[name][None] for name in names_of_cells)])
         train_member = np.vstack([train_member, *(train_cells[name][None] for name in names_of_cells)])
-    identities = (*names, *(cell for wanted in intersections for cell in _cells(member, names, tuple(wanted))))
+    made = [(cell, tuple(wanted)) for wanted in intersections for cell in _cells(member, names, tuple(wanted))]
+    identities = check_names([*names, *(cell for cell, _ in made)], len(names) + len(made))
+    parts = (*((name,) for name in names), *(columns for _, columns in made))
     train = tuple(tuple(TrainCounts.of(group, column) for group in train_member) for column in train_y)
     rates = tuple((int((column == 1).sum()), int((column < 2).sum())) for column in train_y)
     assert labels.ids is not None
-    return Inputs(labels.ids, tuple(attributes), y, identities, member, labels.cluster, train, rates, frozenset(small))
+    return Inputs(
+        labels.ids, tuple(attributes), y, identities, member, labels.cluster, train, rates, frozenset(small), parts
+    )
 
 
 def _columns(labels: Labels, names: tuple[str, ...], what: str) -> np.ndarray:

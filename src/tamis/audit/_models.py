@@ -128,8 +128,8 @@ def label(outputs: Outputs) -> str:
 
 
 def rounded(outputs: Outputs) -> float:
-    """The level to a thousandth, so that seeds which differ by a few weights stay together."""
-    return round(outputs.level, 3)
+    """The level to a ten-thousandth, so that seeds which differ by a few weights stay together."""
+    return round(outputs.level, 4)
 
 
 def gather(dense: Sequence[Run], compressed: Sequence[Run]) -> list[Condition]:

@@ -13,7 +13,9 @@ from tamis.errors import UsageError
 LONGEST = 10_240  # characters of a name or id; longer ones are damage
 
 # C0 and C1 controls, line separators, and the marks that reorder text (CVE-2021-42574)
-_INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_INVISIBLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
+)
 
 
 def check_names(names: Sequence[Any], count: int) -> tuple[str, ...]:

@@ -90,7 +90,7 @@ class Outputs:
         object.__setattr__(self, "level", level)
         object.__setattr__(self, "seed", int(self.seed))
         object.__setattr__(self, "dense_seed", None if self.dense_seed is None else int(self.dense_seed))
-        object.__setattr__(self, "meta", dict(self.meta))
+        object.__setattr__(self, "meta", _plain(self.meta))
 
     @property
     def partner(self) -> int:
@@ -113,12 +113,7 @@ class Outputs:
             **{key: getattr(self, key) for key in ("model", "method", "level", "axis", "seed", "dense_seed", "task")},
             "meta": self.meta,
         }
-        try:
-            text = json.dumps(about, sort_keys=True, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise UsageError(
-                f"meta cannot be written as JSON ({error}); expected numbers, text, lists and tables"
-            ) from None
+        text = json.dumps(about, sort_keys=True, allow_nan=False)
         stream = io.BytesIO()
         np.savez(stream, logits=self.logits, ids=self.ids, names=np.array(self.names), about=np.array(text))
         return write_atomic(path, stream.getvalue())
@@ -145,3 +140,13 @@ class Outputs:
             })  # fmt: skip
         except (UsageError, ValueError, TypeError) as error:
             raise FileError(f"{file}: {error}") from None
+
+
+def _plain(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """``meta`` as JSON gives it back; UsageError if JSON cannot hold it."""
+    try:
+        return dict(json.loads(json.dumps(dict(meta), allow_nan=False)))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(
+            f"meta cannot be written as JSON ({error}); expected numbers, text, lists and tables"
+        ) from None

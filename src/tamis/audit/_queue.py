@@ -35,7 +35,7 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     for row in rows:
         found = [row.get(column) for column in columns]
         writer.writerow(["" if cell is None else escape_csv(cell) if isinstance(cell, str) else cell for cell in found])
-    return stream.getvalue()
+    return stream.getvalue().encode("utf-8", "replace").decode("utf-8")  # half a character becomes a question mark
 
 
 def write_csv(path: str | os.PathLike[str], columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Path:
