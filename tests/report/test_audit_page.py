@@ -195,6 +195,8 @@ def test_the_page_of_the_example_of_the_format_shows_its_numbers():
     assert ends in page.text
     cells = [a for a in page.all("td") if "data-words" in a]
     assert [cell["class"] == "none" for cell in cells] == [bool(pair["reason"]) for pair in content["pairs"]]
+    labels = [row["value"] for row in content["reference"]["interdependence"] if row["value"] is not None]
+    assert f"true labels {sum(labels) / len(labels):.3f}" in page.text
     top = max((row for row in content["group_values"] if row["psi"]), key=lambda row: row["psi"]["mean"] or -9)
     assert f"{top['n']:,} +{top['psi']['mean']:.3f}" in page.text
 

@@ -131,7 +131,12 @@ def _panel(
                 linestyle="none",
                 zorder=3,
             )
-    panel.set_title(display(curve["title"], 2 * LONGEST_IN_CHART))
+    title = display(curve["title"], 2 * LONGEST_IN_CHART)
+    labels = reference_of(audit, curve["metric"])
+    if math.isfinite(labels):
+        panel.axhline(labels, color=LIGHT["muted"], linewidth=1.2, linestyle=(0, (1, 2)))
+        title += " (dotted: true labels)"
+    panel.set_title(title)
     panel.set_xlim(-0.5, len(levels) - 0.6)
     panel.set_xticks(
         range(len(levels)), [f"{100 * level:.4g} %" if own[0].axis == "sparsity" else f"{level:g}" for level in levels]
@@ -139,6 +144,13 @@ def _panel(
     panel.set_xlabel(AXES.get(own[0].axis, own[0].axis))
     panel.yaxis.set_major_formatter(lambda value, _: measured(curve["metric"], value).replace("\u00a0", " "))
     panel.locator_params(axis="y", nbins=5)
+
+
+def reference_of(audit: Audit, metric: str) -> float:
+    """This metric of the true labels, mean over attributes; NaN where the report has none."""
+    rows = (audit.values.get("reference") or {}).get(metric, [])
+    values = [number(row["value"]) for row in rows if math.isfinite(number(row["value"]))]
+    return sum(values) / len(values) if values else math.nan
 
 
 def _ends(point: Mapping[str, Any], dense: Mapping[str, Any] | None) -> tuple[float, float]:
@@ -175,5 +187,8 @@ def curves_table(audit: Audit) -> Table:
                     ", ".join(value(seed["value"]) for seed in point["seeds"]) or DASH,
                 )
             )
+        labels = reference_of(audit, curve["metric"])
+        if math.isfinite(labels):
+            rows.append((curve["title"], "true labels", measured(curve["metric"], labels), DASH, DASH, DASH, DASH))
     headings = ("Measure", "Models", "Mean", "Interval", "Minus dense", "Interval of the difference", "Single seeds")
     return Table(headings, (False, False, True, True, True, True, True), tuple(rows))
