@@ -142,6 +142,14 @@ class Browser:
         """Elements wider than the window."""
         return self.run(STICKING_OUT)
 
+    def broken_pictures(self) -> int:
+        """How many images cannot be shown, once the browser has tried all."""
+        return self.driver.execute_async_script(
+            "const done = arguments[0], all = [...document.images].filter((i) => i.checkVisibility());"
+            "Promise.all(all.map((i) => i.decode().then(() => 0, () => 1)))"
+            ".then((failed) => done(failed.reduce((a, b) => a + b, 0)));"
+        )
+
     def press(self, key: str, *, shift: bool = False) -> None:
         """One key by its DOM name, to the element in focus."""
         text = {"Enter": "\r", " ": " "}.get(key, "")
@@ -226,6 +234,7 @@ def chromium(downloads: Path) -> Iterator[Browser]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
     try:
+        driver.set_script_timeout(300)  # a busy machine draws slowly
         driver.execute_cdp_cmd(
             "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(downloads), "eventsEnabled": True}
         )
