@@ -11,7 +11,7 @@ from tamis.report.audit._content import Audit
 from tamis.report.audit._estimates import mean, number
 from tamis.report.audit._heat import flat, index_of, sentence
 
-MOST_HISTOGRAMS = 2_500_000  # characters of all packed histograms
+MOST_HISTOGRAMS = 1_000_000  # characters of all packed histograms
 
 
 def script_data(audit: Audit, images: Mapping[str, str]) -> dict[str, Any]:

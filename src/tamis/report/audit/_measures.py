@@ -12,7 +12,7 @@ from tamis.report._tables import Table
 from tamis.report.audit._content import Audit
 from tamis.report.audit._estimates import fixed, interval, mean, measured, span
 
-MOST_CHARTS = 4
+MOST_CHARTS = 3
 PANELS = (("accuracy", "Accuracy"), ("ba", "Bias amplification, mean"), ("tcb", "Threshold calibration bias"))
 STYLES = {
     ("override", "dense"): ("override, dense answers", "dense", "o", "-"),
