@@ -10,9 +10,9 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "src")]
 
 import _measured  # noqa: E402 - lies beside this file
+import _measured_bias  # noqa: E402
 import _measured_pairs  # noqa: E402
 import _measured_sources  # noqa: E402
-import _measured_bias  # noqa: E402
 
 import tamis  # noqa: E402
 

@@ -80,12 +80,18 @@ def simulated(
 
     conditions = [
         {
-            "id": name, "role": "compressed" if index else "dense", "model": "three conv", "method": "gmp" if index else "dense",
-            "axis": "sparsity", "level": levels[index - 1] if index else 0.0, "seeds": list(range(seeds)),
-            "pairing": "seed" if index else "", "notes": [],
+            "id": name,
+            "role": "compressed" if index else "dense",
+            "model": "three conv",
+            "method": "gmp" if index else "dense",
+            "axis": "sparsity",
+            "level": levels[index - 1] if index else 0.0,
+            "seeds": list(range(seeds)),
+            "pairing": "seed" if index else "",
+            "notes": [],
         }
         for index, name in enumerate(ids)
-    ]  # fmt: skip
+    ]
     counts = {
         (name, t, a): [_counts(groups[:, a], labels[:, t], z[:, t] > 0) for z in outputs[name]]
         for name in ids
@@ -100,13 +106,16 @@ def simulated(
     ]
     histograms = [
         {
-            "condition": name, "attribute": attributes[t], "identity": identities[a], "bins": 100,
+            "condition": name,
+            "attribute": attributes[t],
+            "identity": identities[a],
+            "bins": 100,
             "counts": _histogram(groups[:, a], labels[:, t], [z[:, t] for z in outputs[name]]),
         }
         for name in ids
         for t in range(len(attributes))
         for a in range(len(identities))
-    ]  # fmt: skip
+    ]
     content = {
         "schema": "tamis.audit/1",
         "task": "multilabel",
@@ -122,18 +131,28 @@ def simulated(
         "group_values": [],
         "histograms": histograms,
         "exemplars": [
-            _exemplars(name, outputs["dense"], outputs[name], labels, groups, attributes, identities) for name in ids[1:]
+            _exemplars(name, outputs["dense"], outputs[name], labels, groups, attributes, identities)
+            for name in ids[1:]
         ],
         "criteria": _criteria(ids[1:], pairs, attributes, identities),
         "countermeasures": _countermeasures(ids[1:]),
         "undefined": [
-            {"condition": p["condition"], "metric": "ba", "attribute": p["attribute"], "identity": p["identity"],
-             "reason": p["reason"], "words": REASONS[p["reason"]]}
-            for p in pairs if p["reason"]
+            {
+                "condition": p["condition"],
+                "metric": "ba",
+                "attribute": p["attribute"],
+                "identity": p["identity"],
+                "reason": p["reason"],
+                "words": REASONS[p["reason"]],
+            }
+            for p in pairs
+            if p["reason"]
         ],
-        "lost": [{"attribute": attributes[-1], "identity": identities[0], "condition": ids[-1], "reason": "never_predicted"}],
+        "lost": [
+            {"attribute": attributes[-1], "identity": identities[0], "condition": ids[-1], "reason": "never_predicted"}
+        ],
         "reasons": REASONS,
-    }  # fmt: skip
+    }
     return json.loads(json.dumps(content))
 
 
@@ -180,15 +199,25 @@ def _pair(name: str, attribute: str, identity: str, dense: Any, compressed: Any,
     p = float(np.clip(np.exp(-3 * abs(np.mean(change)) / spread), 5e-4, 1)) if change else None
     difference = estimate(change, spread, reason)
     return {
-        "condition": name, "attribute": attribute, "identity": identity, "reason": reason,
-        "toward": None if reason else toward, "headroom": None if reason else float(1 - positives[toward] / positives.sum()),
-        "dense": estimate(before, 0, reason), "compressed": estimate(after, 0, reason),
-        "change": difference, "intervals": [difference["interval"]] if difference["interval"] else [],
-        "p": p, "q": p and min(1.0, 1.5 * p),
+        "condition": name,
+        "attribute": attribute,
+        "identity": identity,
+        "reason": reason,
+        "toward": None if reason else toward,
+        "headroom": None if reason else float(1 - positives[toward] / positives.sum()),
+        "dense": estimate(before, 0, reason),
+        "compressed": estimate(after, 0, reason),
+        "change": difference,
+        "intervals": [difference["interval"]] if difference["interval"] else [],
+        "p": p,
+        "q": p and min(1.0, 1.5 * p),
         "counts": {"dense": sum(dense).tolist(), "compressed": sum(compressed).tolist()},
-        "train": {"group1": [int(1500 * (1 + np.tanh(lean)) / 2), 2500], "group0": [int(1500 * (1 - np.tanh(lean)) / 2), 2528]},
+        "train": {
+            "group1": [int(1500 * (1 + np.tanh(lean)) / 2), 2500],
+            "group0": [int(1500 * (1 - np.tanh(lean)) / 2), 2528],
+        },
         "missing": 0,
-    }  # fmt: skip
+    }
 
 
 def _curves(ids: Sequence[str], outputs: Mapping[str, Any], labels: np.ndarray, pairs: Sequence[Any]) -> list[Any]:
@@ -216,16 +245,27 @@ def _curves(ids: Sequence[str], outputs: Mapping[str, Any], labels: np.ndarray, 
             )
         return [float(value) for value in found]
 
-    return [
-        {
-            "metric": metric, "title": title, "better": better, "over": over,
-            "points": [
-                {"condition": name, **estimate(values(metric, name), 0.006 if name != "dense" else 0.0), "change": estimate([0.0])}
-                for name in ids
-            ],
-        }
-        for metric, (title, better, over) in METRICS.items()
-    ]  # fmt: skip
+    found = []
+    for metric, (title, better, over) in METRICS.items():
+        means = {name: values(metric, name) for name in ids if (name, metric) != ("dense", "cie_share")}
+        points = [
+            {
+                "condition": name,
+                **estimate(own, 0.006 if metric == "cie_share" else 0.0),
+                "change": _change(metric, own, means.get("dense")) if name != "dense" else None,
+            }
+            for name, own in means.items()
+        ]
+        found.append({"metric": metric, "title": title, "better": better, "over": over, "points": points})
+    return found
+
+
+def _change(metric: str, own: Sequence[float], dense: Sequence[float] | None) -> Any:
+    """As the audit gives it: a drop of accuracy is positive, and a metric without a dense point has no change."""
+    if dense is None or metric not in ("accuracy", "uncertainty", "ba") or not own:
+        return None
+    sign = -1 if metric == "accuracy" else 1
+    return estimate([sign * (b - a) for a, b in zip(dense, own, strict=True)], 0.006)
 
 
 def _exemplars(
@@ -236,12 +276,16 @@ def _exemplars(
     flips = flips[np.argsort(-np.abs(p - q)[tuple(flips.T)], kind="stable")]
     rows = [
         {
-            "id": f"digit-{n:05d}", "attribute": attributes[t], "y": int(labels[n, t]), "dense": round(float(p[n, t]), 4),
-            "compressed": round(float(q[n, t]), 4), "flip": "1>0" if p[n, t] > 0.5 else "0>1",
+            "id": f"digit-{n:05d}",
+            "attribute": attributes[t],
+            "y": int(labels[n, t]),
+            "dense": round(float(p[n, t]), 4),
+            "compressed": round(float(q[n, t]), 4),
+            "flip": "1>0" if p[n, t] > 0.5 else "0>1",
             "groups": {identity: int(groups[n, a]) for a, identity in enumerate(identities)},
         }
         for n, t in flips[:200]
-    ]  # fmt: skip
+    ]
     table = []
     for t, attribute in enumerate(attributes):
         on = (p[:, t] > 0.5) != (q[:, t] > 0.5)
@@ -250,17 +294,32 @@ def _exemplars(
         mean = lambda values: float(values.mean()) if len(values) else None  # noqa: E731
         table.append(
             {
-                "attribute": attribute, "count": int(on.sum()), "share": mean(on),
-                "to_negative": mean(p[on, t] > 0.5), "to_positive": mean(p[on, t] <= 0.5),
-                "dense_uncertain": mean(unsure[on]), "dense_uncertain_base": mean(unsure),
-                "very_uncertain": mean(np.abs(p[on, t] - 0.5) < 0.1), "very_uncertain_base": mean(np.abs(p[:, t] - 0.5) < 0.1),
-                "dense_accuracy_on": mean(right[on]), "dense_accuracy_off": mean(right[~on]),
-                "compressed_accuracy_on": mean(right_c[on]), "compressed_accuracy_off": mean(right_c[~on]),
-                "groups": {identity: [mean(groups[on, a]), mean(groups[:, a])] for a, identity in enumerate(identities)},
+                "attribute": attribute,
+                "count": int(on.sum()),
+                "share": mean(on),
+                "to_negative": mean(p[on, t] > 0.5),
+                "to_positive": mean(p[on, t] <= 0.5),
+                "dense_uncertain": mean(unsure[on]),
+                "dense_uncertain_base": mean(unsure),
+                "very_uncertain": mean(np.abs(p[on, t] - 0.5) < 0.1),
+                "very_uncertain_base": mean(np.abs(p[:, t] - 0.5) < 0.1),
+                "dense_accuracy_on": mean(right[on]),
+                "dense_accuracy_off": mean(right[~on]),
+                "compressed_accuracy_on": mean(right_c[on]),
+                "compressed_accuracy_off": mean(right_c[~on]),
+                "groups": {
+                    identity: [mean(groups[on, a]), mean(groups[:, a])] for a, identity in enumerate(identities)
+                },
             }
-        )  # fmt: skip
-    return {"condition": name, "samples": len(labels), "attributes": table, "rows": rows, "rows_total": len(flips),
-            "multilabel": {"count": 72, "threshold_rho": 0.61, "ids": [row["id"] for row in rows[:72]]}}  # fmt: skip
+        )
+    return {
+        "condition": name,
+        "samples": len(labels),
+        "attributes": table,
+        "rows": rows,
+        "rows_total": len(flips),
+        "multilabel": {"count": 72, "threshold_rho": 0.61, "ids": [row["id"] for row in rows[:72]]},
+    }
 
 
 def _criteria(names: Sequence[str], pairs: Sequence[Any], attributes: Any, identities: Any) -> Any:
@@ -269,17 +328,35 @@ def _criteria(names: Sequence[str], pairs: Sequence[Any], attributes: Any, ident
         for identity in identities:
             pair = next(p for p in pairs if p["attribute"] == attribute and p["identity"] == identity)
             u, c = 0.08 + 0.06 * t, 0.05 + 0.04 * ((7 * t) % 10)
-            rows.append({"attribute": attribute, "identity": identity, "uncertainty": u, "error": u / 3, "correlation": c,
-                         "rarity": 0.3, "dense_ba": pair["dense"]["mean"], "score": c * u, "rank": 0})  # fmt: skip
+            rows.append(
+                {
+                    "attribute": attribute,
+                    "identity": identity,
+                    "uncertainty": u,
+                    "error": u / 3,
+                    "correlation": c,
+                    "rarity": 0.3,
+                    "dense_ba": pair["dense"]["mean"],
+                    "score": c * u,
+                    "rank": 0,
+                }
+            )
     rows.sort(key=lambda row: -row["score"])
     for rank, row in enumerate(rows, 1):
         row["rank"] = rank
     names_and_rho = [(name, rho) for name, rho in zip(names, (0.02, 0.05, 0.11, 0.60, 0.82), strict=False)]
     evidence = [
-        {"condition": name, "criterion": criterion, "spearman": rho - less, "p": 0.8 if rho < 0.2 else 0.004, "n": len(rows), "reason": ""}
+        {
+            "condition": name,
+            "criterion": criterion,
+            "spearman": rho - less,
+            "p": 0.8 if rho < 0.2 else 0.004,
+            "n": len(rows),
+            "reason": "",
+        }
         for name, rho in names_and_rho
         for criterion, less in (("cu", 0.0), ("ce", 0.02), ("u", 0.15), ("c", 0.3), ("rarity", 0.5), ("dense_ba", 0.2))
-    ]  # fmt: skip
+    ]
     samples = [
         {
             "condition": name,
@@ -306,28 +383,40 @@ def _countermeasures(names: Sequence[str]) -> Any:
             gain = asked ** (0.45 if gate == "compressed" else 0.6)
             points.append(
                 {
-                    "half_width": width, "fraction": estimate([asked], 0.004),
-                    "accuracy": estimate([0.91 - 0.012 * index + (0.012 * index + (0.06 if reference == "human" else 0)) * gain], 0.004),
-                    "ba": estimate([worst + (best - worst) * gain], 0.005), "tcb": estimate([0.8 + 0.15 * gain], 0.01),
+                    "half_width": width,
+                    "fraction": estimate([asked], 0.004),
+                    "accuracy": estimate(
+                        [0.91 - 0.012 * index + (0.012 * index + (0.06 if reference == "human" else 0)) * gain], 0.004
+                    ),
+                    "ba": estimate([worst + (best - worst) * gain], 0.005),
+                    "tcb": estimate([0.8 + 0.15 * gain], 0.01),
                 }
-            )  # fmt: skip
+            )
         return {"condition": name, "reference": reference, "gate": gate, "points": points}
 
     return {
         "calibration": [
-            {"condition": name, "mode": mode, "accuracy": estimate([0.91 - 0.01 * i - less], 0.003), "tcb": estimate([tcb], 0.01),
-             "ba": estimate([(0.035 + 0.008 * i) * keep], 0.004), "ba_max": estimate([(0.11 + 0.02 * i) * keep], 0.02)}
+            {
+                "condition": name,
+                "mode": mode,
+                "accuracy": estimate([0.91 - 0.01 * i - less], 0.003),
+                "tcb": estimate([tcb], 0.01),
+                "ba": estimate([(0.035 + 0.008 * i) * keep], 0.004),
+                "ba_max": estimate([(0.11 + 0.02 * i) * keep], 0.02),
+            }
             for i, name in enumerate(names)
             for mode, less, tcb, keep in (("zero", 0.0, 0.9 - 0.02 * i, 1.0), ("calibrated", 0.002, 0.97, 0.83))
         ],
-        "override": [curve(name, i, reference, "dense") for i, name in enumerate(names) for reference in ("dense", "human")],
+        "override": [
+            curve(name, i, reference, "dense") for i, name in enumerate(names) for reference in ("dense", "human")
+        ],
         "cascade": [curve(name, i, "dense", "compressed") for i, name in enumerate(names)],
-    }  # fmt: skip
+    }
 
 
 def _verdict(state: str) -> Any:
     words = {
-        "fail": "2 rules are not met: for at least one pair of attribute and group the whole interval of the change lies above the limit.",
+        "fail": "The policy is not met: 2 checks fail, 32 warn.",
         "warn": "No rule is broken beyond doubt, but some values lie above their limits.",
         "pass": "All rules are met.",
         "none": "No policy was given, so there is no verdict.",
@@ -335,98 +424,76 @@ def _verdict(state: str) -> Any:
     return {"state": state, "exit_code": {"fail": 1, "none": 0}.get(state, 0), "words": words}
 
 
+MEANS = (
+    ("accuracy_drop", 0.049, 0.02, "max"),
+    ("uncertainty_rise", 0.11, 0.12, "max"),
+    ("cie_share", 0.089, 0.05, "max"),
+    ("tcb_relative", 0.88, 0.8, "min"),
+)
+
+
 def _policy(pairs: Sequence[Any], state: str) -> Any:
     if state == "none":
         return None
-    rows = []
-    for pair in pairs:
-        change = pair["change"]
-        if change["mean"] is None:
-            rows.append(
-                _row(
-                    1,
-                    "rise of bias amplification",
-                    "ba_change",
-                    "each",
-                    pair,
-                    None,
-                    None,
-                    None,
-                    0.03,
-                    "max",
-                    "warn",
-                    pair["reason"],
-                )
-            )
-            continue
-        lo, hi = change["interval"]["lo"], change["interval"]["hi"]
-        verdict = "fail" if lo > 0.03 else "warn" if change["mean"] > 0.03 else "pass"
-        rows.append(
-            _row(
-                1,
-                "rise of bias amplification",
-                "ba_change",
-                "each",
-                pair,
-                change["mean"],
-                lo,
-                hi,
-                0.03,
-                "max",
-                verdict,
-                "",
-            )
-        )
-    for rule, (name, value, limit, side) in enumerate((("accuracy drop", 0.049, 0.02, "max"), ("rise of uncertainty", 0.11, 0.12, "max"),
-                                       ("share of changed samples", 0.089, 0.05, "max"), ("calibration bias against dense", 0.88, 0.8, "min")), 2):  # fmt: skip
-        bad = value > limit if side == "max" else value < limit
-        rows.append(
-            _row(
-                rule,
-                name,
-                name.replace(" ", "_"),
-                "mean",
-                pairs[-1],
-                value,
-                value - 0.008,
-                value + 0.008,
-                limit,
-                side,
-                "fail" if bad else "pass",
-                "",
-            )
-        )
+    rows = [_row(0, "ba_change", "each", pair, pair["change"], 0.03, "max") for pair in pairs]
+    for rule, (metric, value, limit, side) in enumerate(MEANS, 1):
+        rows.append(_row(rule, metric, "mean", pairs[-1], estimate([value], 0.008), limit, side))
     allowed = {"fail": {"fail", "warn", "pass"}, "warn": {"warn", "pass"}, "pass": {"pass"}}[state]
     rows = [row for row in rows if row["state"] in allowed]
-    rows.sort(key=lambda row: ({"fail": 0, "warn": 1, "pass": 2}[row["state"]], -(row["value"] or 0)))
+    rows.sort(key=lambda row: ({"fail": 0, "warn": 1, "pass": 2}[row["state"]], row["rule"]))
     return {"strict": False, "on_undefined": "warn", "warnings_as_errors": False, "rows": rows}
 
 
-def _row(rule: int, name: str, metric: str, over: str, pair: Any, value: Any, lo: Any, hi: Any, limit: float, side: str, state: str, reason: str) -> Any:  # fmt: skip
-    each = over == "each"
-    place = f"{pair['attribute']} by {pair['identity']}" if each else "the mean over all"
-    words = {"fail": f"The {name} of {place} exceeds the limit even at the near end of its interval.",
-             "warn": f"The {name} of {place} exceeds the limit, but its interval reaches back to it.",
-             "pass": f"The {name} of {place} keeps the limit."}[state]  # fmt: skip
-    if value is None:
-        words = f"The {name} of {place} is undefined."
-    return {"rule": rule, "name": name, "metric": metric, "over": over, "condition": pair["condition"],
-            "attribute": pair["attribute"] if each else "", "identity": pair["identity"] if each else "", "group": None, "value": value,
-            "lo": lo, "hi": hi, "limit": limit, "side": side, "state": state, "severity": "error", "reason": reason, "words": words}  # fmt: skip
+def _row(rule: int, metric: str, over: str, pair: Any, found: Any, limit: float, side: str) -> Any:
+    value, ends = found["mean"], found["interval"] or {"lo": None, "hi": None}
+    state = "warn"
+    if value is not None:
+        sign = 1 if side == "max" else -1
+        near = ends["lo"] if side == "max" else ends["hi"]
+        state = "pass" if sign * value <= sign * limit else "fail" if sign * near > sign * limit else "warn"
+    place = {"attribute": pair["attribute"], "identity": pair["identity"]} if over == "each" else {}
+    return {
+        "rule": rule, "name": f"{metric} ({over}) {'<=' if side == 'max' else '>='} {limit:g}", "metric": metric,
+        "over": over, "condition": pair["condition"], "attribute": "", "identity": "", **place, "group": None,
+        "value": value, "lo": ends["lo"], "hi": ends["hi"], "limit": limit, "side": side, "state": state,
+        "severity": "error", "reason": found["reason"], "words": f"{metric}: {state}.",
+    }  # fmt: skip
 
 
 def _provenance(conditions: Sequence[Any], samples: int) -> Any:
     models = [
-        {"condition": c["id"], "model": c["model"], "method": c["method"], "axis": c["axis"], "level": c["level"], "seed": seed,
-         "dense_seed": seed, "sha256": f"{17 * i + seed:064x}", "meta": {"recipe": {"epochs": 10}}}
-        for i, c in enumerate(conditions) for seed in c["seeds"]
-    ]  # fmt: skip
+        {
+            "condition": c["id"],
+            "model": c["model"],
+            "method": c["method"],
+            "axis": c["axis"],
+            "level": c["level"],
+            "seed": seed,
+            "dense_seed": seed,
+            "sha256": f"{17 * i + seed:064x}",
+            "meta": {"recipe": {"epochs": 10}},
+        }
+        for i, c in enumerate(conditions)
+        for seed in c["seeds"]
+    ]
     return {
-        "tamis": "0.1.0", "numpy": "2.4.6", "python": "3.11.7",
+        "tamis": "0.1.0",
+        "numpy": "2.4.6",
+        "python": "3.11.7",
         "command": "tamis audit run --dense dense.npz --compressed gmp.npz --labels test.npz --policy policy.toml",
-        "settings": {"min_positives": 10, "min_gap": "1/10", "uncertainty": 0.4, "ci": 0.95, "n_boot": 2000, "support": "common", "seed": 0},
+        "settings": {
+            "min_positives": 10,
+            "min_gap": "1/10",
+            "uncertainty": 0.4,
+            "ci": 0.95,
+            "n_boot": 2000,
+            "support": "common",
+            "seed": 0,
+        },
         "models": models,
         "labels": {"samples": samples, "sha256": "a" * 64, "missing": {}, "clusters": None},
-        "train": {"samples": 5028, "sha256": "b" * 64}, "valid": None,
-        "thresholds": {"source": "zero", "values": []}, "notes": [],
-    }  # fmt: skip
+        "train": {"samples": 5028, "sha256": "b" * 64},
+        "valid": None,
+        "thresholds": {"source": "zero", "values": []},
+        "notes": [],
+    }

@@ -26,17 +26,24 @@ window.addEventListener("unhandledrejection", (event) => { window.__failures.pus
 
 # Every element with text of its own whose computed colours contrast less than WCAG AA asks for.
 CONTRAST = r"""
-const parse = (text) => { const parts = text.match(/[\d.]+/g).map(Number); return parts.length < 4 ? [...parts, 1] : parts; };
+const parse = (text) => {
+  const parts = text.match(/[\d.]+/g).map(Number);
+  return parts.length < 4 ? [...parts, 1] : parts;
+};
 const over = (top, under) => [0, 1, 2].map((i) => top[i] * top[3] + under[i] * (1 - top[3])).concat(1);
 const luminance = (colour) => {
-  const [r, g, b] = colour.slice(0, 3).map((v) => v / 255).map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  const linear = (v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const [r, g, b] = colour.slice(0, 3).map((v) => linear(v / 255));
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 };
+const known = new Map();
 const ground = (element) => {
-  const layers = [];
-  for (let e = element; e; e = e.parentElement) layers.push(parse(getComputedStyle(e).backgroundColor));
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  return layers.reverse().reduce((under, top) => over(top, under), dark ? [18, 18, 18, 1] : [255, 255, 255, 1]);
+  if (!element) return matchMedia("(prefers-color-scheme: dark)").matches ? [18, 18, 18, 1] : [255, 255, 255, 1];
+  if (!known.has(element)) {
+    const own = parse(getComputedStyle(element).backgroundColor);
+    known.set(element, over(own, ground(element.parentElement)));
+  }
+  return known.get(element);
 };
 const low = [];
 for (const element of document.querySelectorAll("body *")) {
@@ -50,8 +57,9 @@ for (const element of document.querySelectorAll("body *")) {
   const ink = over(parse(element instanceof SVGElement ? style.fill : style.color), under);
   const [a, b] = [luminance(ink), luminance(under)].sort((x, y) => y - x);
   const ratio = (a + 0.05) / (b + 0.05);
-  const large = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && Number(style.fontWeight) >= 700);
-  if (ratio < (large ? 3 : 4.5)) low.push(`${ratio.toFixed(2)} ${element.tagName}.${element.getAttribute("class")}: ${words.slice(0, 40)}`);
+  const size = parseFloat(style.fontSize), large = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
+  const name = `${element.tagName}.${element.getAttribute("class")}: ${words.slice(0, 40)}`;
+  if (ratio < (large ? 3 : 4.5)) low.push(`${ratio.toFixed(2)} ${name}`);
 }
 return low;
 """
@@ -93,12 +101,16 @@ class Browser:
         self.command(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
         )
-        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        self.command("Emulation.setEmulatedMedia", media="", features=scheme)
+        self.colours(dark=dark)
         self.command("Emulation.setScriptExecutionDisabled", value=not scripts)
         for kind in ("browser", "performance"):
             self.driver.get_log(kind)
         self.driver.get(path.resolve().as_uri())
+
+    def colours(self, *, dark: bool) -> None:
+        """What the reader's system prefers."""
+        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        self.command("Emulation.setEmulatedMedia", media="", features=scheme)
 
     def console(self) -> list[str]:
         """Messages of the console since the page was opened (errors, warnings and refusals of the policy)."""
@@ -130,11 +142,29 @@ class Browser:
         """Elements wider than the window."""
         return self.run(STICKING_OUT)
 
+    def broken_pictures(self) -> int:
+        """How many images cannot be shown, once the browser has tried all."""
+        return self.driver.execute_async_script(
+            "const done = arguments[0], all = [...document.images].filter((i) => i.checkVisibility());"
+            "Promise.all(all.map((i) => i.decode().then(() => 0, () => 1)))"
+            ".then((failed) => done(failed.reduce((a, b) => a + b, 0)));"
+        )
+
     def press(self, key: str, *, shift: bool = False) -> None:
         """One key by its DOM name, to the element in focus."""
         text = {"Enter": "\r", " ": " "}.get(key, "")
-        code = {"Enter": 13, "Tab": 9, " ": 32, "Escape": 27, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowUp": 38,
-                "ArrowRight": 39, "ArrowDown": 40}[key]  # fmt: skip
+        code = {
+            "Enter": 13,
+            "Tab": 9,
+            " ": 32,
+            "Escape": 27,
+            "End": 35,
+            "Home": 36,
+            "ArrowLeft": 37,
+            "ArrowUp": 38,
+            "ArrowRight": 39,
+            "ArrowDown": 40,
+        }[key]
         shared = {
             "key": key,
             "code": key if key != " " else "Space",
@@ -190,12 +220,21 @@ def chromium(downloads: Path) -> Iterator[Browser]:
     options = webdriver.ChromeOptions()
     options.binary_location = _chromium()
     # No sandbox, because continuous integration runs as root in a container; the pages are our own.
-    for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "hide-scrollbars", "no-first-run",
-                 "disable-background-networking", "disable-component-update"):  # fmt: skip
+    for flag in (
+        "headless=new",
+        "no-sandbox",
+        "disable-gpu",
+        "disable-dev-shm-usage",
+        "hide-scrollbars",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+    ):
         options.add_argument(f"--{flag}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
     try:
+        driver.set_script_timeout(300)  # a busy machine draws slowly
         driver.execute_cdp_cmd(
             "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(downloads), "eventsEnabled": True}
         )

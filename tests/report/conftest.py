@@ -34,7 +34,10 @@ def audit_content():
 
 @pytest.fixture(scope="session")
 def audit_file(audit_content, tmp_path_factory):
-    return write_audit_report(audit_content, tmp_path_factory.mktemp("audit") / "audit.html")
+    """Its charts are empty; whole pages with charts are opened in test_pages_in_browser.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        _without_lines(patch)
+        return write_audit_report(audit_content, tmp_path_factory.mktemp("audit") / "audit.html")
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +59,11 @@ def real_charts():
 def quick_charts(request, monkeypatch):
     """Charts of the audit's page without their lines: most tests look at everything but those, and drawing is slow."""
     if "real_charts" not in request.fixturenames:
-        monkeypatch.setattr("tamis.report._svg.draw_svg", lambda *_, **__: "<svg/>")
+        _without_lines(monkeypatch)
+
+
+def _without_lines(patch):
+    patch.setattr("tamis.report._svg.draw_svg", lambda *_, **__: '<svg xmlns="http://www.w3.org/2000/svg"/>')
 
 
 @pytest.fixture(scope="session")

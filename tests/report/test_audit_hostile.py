@@ -1,8 +1,10 @@
-"""Names, ids and texts that try to break out of the page, as text; the browser's side is in test_pages_in_browser.py."""
+"""Names, ids and texts that try to break out of the page; the browser's side is in test_pages_in_browser.py."""
 
 from __future__ import annotations
 
+import base64
 import re
+from xml.etree import ElementTree
 
 import pytest
 from audit_content import simulated
@@ -21,7 +23,7 @@ NAMES = (
     "Male\u202e",
     "Male",
     "x" * 10_240,
-    "lone \ud800 surrogate",
+    "lone \ud800 surrogate\uffff",
     "<!--<script>",
     "=cmd|' /C calc'!A0",
     "__proto__",
@@ -77,7 +79,7 @@ def test_what_reorders_or_hides_text_is_gone_and_twins_can_be_told_apart(html):
         "[\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", page.text
     )
     assert "Male (2)" in page.text
-    assert "lone \ufffd surrogate" in page.text
+    assert "lone \ufffd surrogate\ufffd" in page.text
     assert "x" * 79 + "…" in page.text
     assert "x" * 1_200 not in page.text  # a note is a text and may be longer than a name, but not endless
 
@@ -89,6 +91,14 @@ def test_the_data_cannot_end_its_element_and_keeps_ids_as_they_came(html):
     wanted = [row["id"] for row in hostile_content()["exemplars"][1]["rows"]]
     assert [item["id"] for item in data_of(html)["exemplars"][1]["items"]] == wanted
     html.encode("utf-8")  # a lone surrogate would refuse
+
+
+def test_charts_with_hostile_names_are_well_formed_and_hold_no_script(html):
+    images = re.findall(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)", html)
+    assert len(images) > 16
+    for image in images:
+        root = ElementTree.fromstring(base64.b64decode(image))
+        assert not [element for element in root.iter() if element.tag.endswith(("}script", "}foreignObject", "}image"))]
 
 
 @given(st.text(st.characters(exclude_categories=[])))

@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import json
 import re
+from pathlib import Path
 
 import pytest
 from audit_content import REASONS, simulated
@@ -17,6 +18,7 @@ from tamis.errors import FileError, UsageError
 from tamis.report.audit import render_audit_report, write_audit_report
 
 pytestmark = pytest.mark.usefixtures("quick_charts")
+ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"attributes": ("Smiling", "Glasses"), "levels": (0.9,), "samples": 300, "seeds": 1}
 
 
@@ -44,14 +46,15 @@ def unpacked(text: str) -> list[int]:
         "Policy not met",
         "Compares 5 compressed conditions with 3 dense models on the same 1,444 samples: 10 attributes, 2 identities.",
         "A rule fails only if the whole interval lies beyond the limit",
-        "share of changed samples : gmp, 98 % sparse",
+        "Share of changed predictions, mean : gmp, 98 % sparse The whole interval lies above the limit.",
         "0.089 0.081 to 0.097 ≤ 0.050",
-        "calibration bias against dense",
+        "Threshold calibration against dense, mean",
+        "Checks: 2 failed, 32 with a warning, 70 passed.",
         REASONS["too_few_positives"],
         "Levels are measured, not taken from a configuration.",
         "tamis audit run --dense dense.npz --compressed gmp.npz --labels test.npz --policy policy.toml",
         "b" * 64,
-        "agrees with the measured changes for gmp, 97 % sparse (ρ = 0.60, p = 0.004), gmp, 98 % sparse (ρ = 0.82, p = 0.004)",
+        "agrees with the measured changes for gmp, 97 % sparse (\u03c1 = 0.60, p = 0.004), gmp, 98 % sparse",
         "for the others it says nothing sure",
         "This is a ranking and not a probability.",
         "override, a person answers (bound)",
@@ -125,8 +128,23 @@ def test_the_page_has_two_scripts_no_handlers_no_inline_style_and_no_address_but
 
 def test_the_script_never_turns_text_into_markup_or_code(audit_html):
     (script,) = re.findall(r"<script>(.*?)</script>", audit_html, flags=re.DOTALL)
-    for word in ("innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval", "Function(", "DOMParser", "fetch",
-                 "XMLHttpRequest", "WebSocket", "import(", ".style", "cssText", "localStorage", "sendBeacon"):  # fmt: skip
+    for word in (
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacent",
+        "document.write",
+        "eval",
+        "Function(",
+        "DOMParser",
+        "fetch",
+        "XMLHttpRequest",
+        "WebSocket",
+        "import(",
+        ".style",
+        "cssText",
+        "localStorage",
+        "sendBeacon",
+    ):
         assert word not in script, word
 
 
@@ -135,7 +153,8 @@ def test_the_histograms_of_the_page_are_those_of_the_report(audit_html, audit_co
     assert len(data["histograms"]) == len(audit_content["histograms"]) == 6 * 10 * 2
     for entry in audit_content["histograms"][::7]:
         place = [c["id"] for c in audit_content["conditions"]].index(entry["condition"])
-        key = f"{place},{audit_content['attributes'].index(entry['attribute'])},{audit_content['identities'].index(entry['identity'])}"
+        attribute = audit_content["attributes"].index(entry["attribute"])
+        key = f"{place},{attribute},{audit_content['identities'].index(entry['identity'])}"
         flat = [n for group in entry["counts"] for label in group for n in label]
         assert unpacked(data["histograms"][key]) == flat
 
@@ -166,6 +185,59 @@ def test_a_report_object_gives_the_page_of_its_content():
     assert render_audit_report(Report()) == render_audit_report(Report.content)
 
 
+def test_the_page_of_the_example_of_the_format_shows_its_numbers():
+    content = json.loads((ROOT / "docs" / "audit_example.json").read_text(encoding="utf-8"))
+    page = Page(render_audit_report(content))
+    assert page.problems == []
+    worst = content["policy"]["rows"][0]
+    ends = f"{worst['value']:.3f} {worst['lo']:.3f} to {worst['hi']:.3f} \u2264 0.030"
+    assert f"Rise of bias amplification : {worst['attribute']} by {worst['identity']}, gmp, 95 % sparse" in page.text
+    assert ends in page.text
+    cells = [a for a in page.all("td") if "data-words" in a]
+    assert [cell["class"] == "none" for cell in cells] == [bool(pair["reason"]) for pair in content["pairs"]]
+    labels = [row["value"] for row in content["reference"]["interdependence"] if row["value"] is not None]
+    assert f"true labels {sum(labels) / len(labels):.3f}" in page.text
+    top = max((row for row in content["group_values"] if row["psi"]), key=lambda row: row["psi"]["mean"] or -9)
+    assert f"{top['n']:,} +{top['psi']['mean']:.3f}" in page.text
+
+
+def test_a_drop_that_counts_as_positive_is_drawn_and_told_below_the_dense_model(audit_page, audit_content):
+    curve = next(curve for curve in audit_content["curves"] if curve["metric"] == "accuracy")
+    dense, last = curve["points"][0]["mean"], curve["points"][-1]
+    assert last["change"]["mean"] == pytest.approx(dense - last["mean"])
+    low, high = (-100 * last["change"]["interval"][end] for end in ("hi", "lo"))
+    change = f"\u2212{100 * (dense - last['mean']):.1f} points"
+    assert f"{change} (95 % interval \u2212{-low:.1f} to \u2212{-high:.1f} points)" in audit_page.text
+
+
+@pytest.mark.parametrize(
+    ("value", "lo", "hi", "side", "words"),
+    [
+        (0.05, 0.04, 0.06, "max", "The whole interval lies above the limit."),
+        (0.05, 0.02, 0.06, "max", "Lies above the limit, but the interval reaches back to it."),
+        (0.05, None, None, "max", "Lies above the limit; there is no interval."),
+        (0.02, 0.01, 0.06, "max", "The value keeps the limit, its interval reaches above it."),
+        (0.02, 0.01, 0.025, "max", "Keeps the limit."),
+        (0.02, 0.01, 0.025, "min", "The whole interval lies below the limit."),
+        (0.02, 0.01, 0.04, "min", "Lies below the limit, but the interval reaches back to it."),
+        (0.05, 0.02, 0.06, "min", "The value keeps the limit, its interval reaches below it."),
+        (None, None, None, "max", REASONS["never_predicted"]),
+    ],
+)
+def test_every_outcome_of_a_rule_is_told_in_words(value, lo, hi, side, words):
+    content = simulated(**SMALL)
+    changed = {
+        "value": value,
+        "lo": lo,
+        "hi": hi,
+        "side": side,
+        "limit": 0.03,
+        "reason": "" if value else "never_predicted",
+    }
+    content["policy"]["rows"] = [{**content["policy"]["rows"][0], **changed}]
+    assert f" {words} " in Page(render_audit_report(content)).text
+
+
 def test_one_attribute_one_identity_one_seed_and_no_seed_intervals_are_enough():
     page = Page(render_audit_report(simulated(("Only",), ("Group",), (0.5,), 200, 1)))
     assert page.problems == []
@@ -178,13 +250,24 @@ def test_bits_and_several_methods_have_axes_and_lines_of_their_own():
     bits = {"id": "int4", "axis": "bits", "level": 4, "method": "int4"}
     content["conditions"].append({**extra["conditions"][1], **bits})
     for curve, more in zip(content["curves"], extra["curves"], strict=True):
-        curve["points"].append({**more["points"][1], "condition": "int4"})
+        curve["points"].append({**more["points"][-1], "condition": "int4"})
     content["pairs"] += [{**pair, "condition": "int4"} for pair in extra["pairs"]]
     page = Page(render_audit_report(content))
     assert page.problems == []
     alts = [a["alt"] for a in page.all("img")]
     assert sum("by sparsity" in alt for alt in alts) == sum("by bits per weight" in alt for alt in alts) == 2
     assert "int4, 4 bits" in page.text
+
+
+def test_two_networks_with_one_method_and_level_have_titles_of_their_own():
+    content = simulated(**SMALL)
+    content["conditions"].append({**content["conditions"][1], "id": "other", "model": "wide"})
+    for curve in content["curves"]:
+        curve["points"].append({**curve["points"][-1], "condition": "other"})
+    content["pairs"] += [{**pair, "condition": "other"} for pair in content["pairs"]]
+    options = Page(render_audit_report(content)).text
+    assert "three conv, gmp, 90 % sparse" in options
+    assert "wide, gmp, 90 % sparse" in options
 
 
 def test_a_report_without_compressed_models_says_so_and_has_a_page():
@@ -242,13 +325,14 @@ def test_a_page_that_cannot_be_written_is_a_file_error(tmp_path):
         write_audit_report(simulated(**SMALL), tmp_path / "audit.html")
 
 
+@pytest.mark.usefixtures("real_charts")
 def test_a_large_audit_stays_below_five_megabytes_and_names_what_it_left_out():
     names = tuple(f"Attribute number {index}" for index in range(40))
     content = simulated(names, ("A", "B", "C", "D"), (0.8, 0.9, 0.95, 0.98, 0.99), 2_000, 1)
     for entry in content["histograms"]:  # as if there were 200,000 samples
         entry["counts"] = [[[100 * n for n in label] for label in group] for group in entry["counts"]]
     html = render_audit_report(content)
-    assert len(html.encode()) < 5_000_000
+    assert len(html.encode()) < 5_000_000, len(html.encode())
     data = data_of(html)
     left_out = len(content["histograms"]) - len(data["histograms"])
     assert (f"{left_out:,} pairs with smaller changes are left out" in data["absent"]) is (left_out > 0)

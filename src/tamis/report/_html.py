@@ -27,7 +27,8 @@ def render_template(
 
     Args:
         name: file name of the template.
-        content: its variables beside ``policy``, ``style`` and ``script``; a variable that it lacks is an error.
+        content: its variables beside ``policy``, ``style``, ``style_hash`` (for a template that writes out a policy of
+            its own) and ``script``; a variable that it lacks is an error.
         room: the package whose folder ``templates`` holds it.
         more_style: CSS that goes behind the house's own, in the same element.
         script: JavaScript of the page; without it the policy allows none at all.
@@ -44,7 +45,11 @@ def render_template(
     )
     style = STYLE.read_text(encoding="utf-8") + more_style
     return environment.get_template(name).render(
-        policy=Markup(_policy(style, script)), style=Markup(style), script=Markup(script), **content
+        policy=Markup(_policy(style, script)),
+        style=Markup(style),
+        style_hash=_hash(style).removeprefix("sha256-"),
+        script=Markup(script),
+        **content,
     )
 
 

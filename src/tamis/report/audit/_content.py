@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tamis.errors import UsageError
-from tamis.report.audit._text import LONGEST_TEXT, display, display_names, without_folders
+from tamis.report.audit._text import LONGEST_NAME, LONGEST_TEXT, display, display_names, without_folders
 
 SCHEMA = "tamis.audit/1"
 SHAPES: dict[str, type] = {
-    "attributes": list, "identities": list, "conditions": list, "verdict": dict, "provenance": dict, "curves": list,
-    "pairs": list, "histograms": list, "exemplars": list, "criteria": dict, "countermeasures": dict, "undefined": list,
-    "lost": list, "reasons": dict,
-}  # fmt: skip
+    "attributes": list,
+    "identities": list,
+    "conditions": list,
+    "verdict": dict,
+    "provenance": dict,
+    "curves": list,
+    "pairs": list,
+    "histograms": list,
+    "exemplars": list,
+    "criteria": dict,
+    "countermeasures": dict,
+    "undefined": list,
+    "lost": list,
+    "reasons": dict,
+}
 PERSONAL = ("user", "username", "host", "hostname", "node", "home", "cwd")
 NAMESPACES = {"attribute": "attributes", "identity": "identities", "condition": "conditions", "id": "conditions"}
 
@@ -91,7 +102,7 @@ def read_content(report: Any) -> Audit:
         values,
         tuple(names["attributes"].values()),
         tuple(names["identities"].values()),
-        tuple(_condition(condition) for condition in values["conditions"]),
+        _conditions(values["conditions"]),
         tuple(tuple(str(row["id"]) for row in part["rows"]) for part in content["exemplars"]),
     )
 
@@ -101,7 +112,8 @@ def _clean(value: Any, key: str, names: Mapping[str, Mapping[str, str]]) -> Any:
     if isinstance(value, str):
         space = NAMESPACES.get(key, key)
         known = names.get(space, {}).get(value)
-        return known if known is not None else display(value, LONGEST_TEXT) if value else ""
+        longest = LONGEST_NAME if key in NAMESPACES else LONGEST_TEXT
+        return known if known is not None else display(value, longest) if value else ""
     if isinstance(value, Mapping):
         inner = {"groups": "identities", "missing": "attributes"}.get(key)
         shown = names.get(inner or "", {})
@@ -122,10 +134,23 @@ def _anonymous(value: Any) -> Any:
     return [_anonymous(part) for part in value] if isinstance(value, list) else value
 
 
+def _conditions(values: Sequence[Mapping[str, Any]]) -> tuple[Condition, ...]:
+    """All conditions; those of several networks that share method and level are told apart by the network's name."""
+    found = [_condition(value) for value in values]
+    titles = [condition.title for condition in found]
+    return tuple(
+        replace(condition, title=f"{value['model'] or value['id']}, {condition.title}")
+        if titles.count(condition.title) > 1
+        else condition
+        for condition, value in zip(found, values, strict=True)
+    )
+
+
 def _condition(values: Mapping[str, Any]) -> Condition:
     dense = values["role"] == "dense"
-    axis, level, method = str(values["axis"]), float(values["level"]), str(values["method"])
-    series = " ".join(part for part in (str(values["model"]), method) if part) or "compressed"
+    axis, method = str(values["axis"]), str(values["method"])
+    level = float(f"{float(values['level']):.6g}")  # 0.8000000000000002 is the level 0.8
+    series = ", ".join(part for part in (str(values["model"]), method) if part) or "compressed"
     place = f"{level:g} bits" if axis == "bits" else f"{100 * level:.4g}\u00a0% sparse"
     title = f"{method or 'compressed'}, {place}"
     title = title.replace(" ", "\u00a0") if len(title) <= 30 else title

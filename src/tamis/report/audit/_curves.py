@@ -1,20 +1,26 @@
-"""Curves against the level of compression, and how bias amplification spreads over attributes."""
+"""Curves against the level of compression."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from tamis.report._format import DASH
 from tamis.report._svg import LIGHT, Chart, render_chart
 from tamis.report._tables import Table
 from tamis.report.audit._content import Audit, Condition
-from tamis.report.audit._estimates import interval, mean, measured, number, span
+from tamis.report.audit._estimates import change_of, interval, mean, measured, number, signed, span
+from tamis.report.audit._text import LONGEST_IN_CHART, display
 
 FIGURES = {
     "bias": ("What happened to bias", ("ba", "ba_max", "tcb", "cie_share")),
-    "quality": ("What happened to the predictions", ("accuracy", "auc", "uncertainty", "very_uncertain", "ece", "interdependence", "predicted_positive")),
-}  # fmt: skip
+    "quality": (
+        "What happened to the predictions",
+        ("accuracy", "auc", "uncertainty", "very_uncertain", "ece", "interdependence", "predicted_positive"),
+    ),
+}
 STYLES = (
     ("sparse", "s", "-"),
     ("ink", "^", (0, (4, 2))),
@@ -73,8 +79,8 @@ def _chart(
         _course(audit, curve, own) for curve in curves
     )
     caption = (
-        "Means over seeds with their 95 % intervals as bands; small dots are single seeds, the blue line is the dense model. Levels stand at "
-        "equal steps."
+        "Means over seeds; bands are 95 % intervals, of the difference from the dense model where there is one; small "
+        "dots are single seeds, the blue line is the dense model. Levels stand at equal steps."
     )
     return render_chart(key, title, alt, caption, heights, draw)
 
@@ -100,9 +106,16 @@ def _panel(
         shown = [(place, point) for place, point in shown if math.isfinite(mean(point))]
         places = [place for place, _ in shown]
         panel.plot(
-            places, [mean(point) for _, point in shown], color=LIGHT[role], marker=marker, markersize=4.2, linewidth=1.4, linestyle=line, label=name,
-        )  # fmt: skip
-        ends = [(place, *interval(point)) for place, point in shown if math.isfinite(interval(point)[0])]
+            places,
+            [mean(point) for _, point in shown],
+            color=LIGHT[role],
+            marker=marker,
+            markersize=4.2,
+            linewidth=1.4,
+            linestyle=line,
+            label=display(name, LONGEST_IN_CHART),
+        )
+        ends = [(place, *_ends(point, dense)) for place, point in shown if math.isfinite(_ends(point, dense)[0])]
         if len(ends) > 1:
             panel.fill_between(*zip(*ends, strict=True), color=LIGHT[role], alpha=0.16, linewidth=0)
         elif ends:
@@ -118,7 +131,12 @@ def _panel(
                 linestyle="none",
                 zorder=3,
             )
-    panel.set_title(curve["title"])
+    title = display(curve["title"], 2 * LONGEST_IN_CHART)
+    labels = reference_of(audit, curve["metric"])
+    if math.isfinite(labels):
+        panel.axhline(labels, color=LIGHT["muted"], linewidth=1.2, linestyle=(0, (1, 2)))
+        title += " (dotted: true labels)"
+    panel.set_title(title)
     panel.set_xlim(-0.5, len(levels) - 0.6)
     panel.set_xticks(
         range(len(levels)), [f"{100 * level:.4g} %" if own[0].axis == "sparsity" else f"{level:g}" for level in levels]
@@ -126,6 +144,22 @@ def _panel(
     panel.set_xlabel(AXES.get(own[0].axis, own[0].axis))
     panel.yaxis.set_major_formatter(lambda value, _: measured(curve["metric"], value).replace("\u00a0", " "))
     panel.locator_params(axis="y", nbins=5)
+
+
+def reference_of(audit: Audit, metric: str) -> float:
+    """This metric of the true labels, mean over attributes; NaN where the report has none."""
+    rows = (audit.values.get("reference") or {}).get(metric, [])
+    values = [number(row["value"]) for row in rows if math.isfinite(number(row["value"]))]
+    return sum(values) / len(values) if values else math.nan
+
+
+def _ends(point: Mapping[str, Any], dense: Mapping[str, Any] | None) -> tuple[float, float]:
+    """The interval drawn around a point: its own, or that of its difference from dense."""
+    low, high = interval(point)
+    if math.isfinite(low):
+        return low, high
+    _, low, high = change_of(point, dense)
+    return mean(dense) + low, mean(dense) + high
 
 
 def _course(audit: Audit, curve: Mapping[str, Any], own: Sequence[Condition]) -> str:
@@ -136,91 +170,25 @@ def _course(audit: Audit, curve: Mapping[str, Any], own: Sequence[Condition]) ->
 
 def curves_table(audit: Audit) -> Table:
     """Every point of every curve."""
-    rows = [
-        (
-            curve["title"], audit.title_of(point["condition"]), measured(curve["metric"], mean(point)) if not point["reason"] else audit.reason(point["reason"]),
-            span(*interval(point), text=lambda x, name=curve["metric"]: measured(name, x)) or "\u2013",
-            ", ".join(measured(curve["metric"], seed["value"]) for seed in point["seeds"]) or "\u2013",
-        )
-        for curve in audit.values["curves"] for point in curve["points"]
-    ]  # fmt: skip
-    return Table(
-        ("Measure", "Models", "Mean", "Interval", "Single seeds"), (False, False, True, True, True), tuple(rows)
-    )
-
-
-def spread_charts(audit: Audit) -> list[Chart]:
-    """Boxes of bias amplification over attributes, one panel an identity, for each kind of level."""
-    gone = {(pair["attribute"], pair["identity"]) for pair in audit.values["pairs"] if pair["reason"]}
-    charts = []
-    for axis, levels in level_axes(audit).items():
-        own = [condition for condition in audit.compressed if condition.axis == axis]
-        table = {
-            identity: _values(audit, identity, own, gone)
-            for identity in audit.identities
-            if any(_values(audit, identity, own, gone)[0])
-        }
-        if table:
-            charts.append(_spread(axis, levels, own, dict(list(table.items())[:6])))
-    return charts
-
-
-def _values(audit: Audit, identity: str, own: Sequence[Condition], gone: set[tuple[str, str]]) -> list[list[float]]:
-    """Over the pairs defined everywhere: the dense means, then those of each condition."""
-    pairs = [p for p in audit.values["pairs"] if p["identity"] == identity and (p["attribute"], identity) not in gone]
-    of = lambda condition, side: [
-        mean(p[side]) for p in pairs if p["condition"] == condition and math.isfinite(mean(p[side]))
-    ]  # noqa: E731
-    return [of(own[0].id, "dense"), *(of(condition.id, "compressed") for condition in own)]
-
-
-def _spread(
-    axis: str, levels: Sequence[float], own: Sequence[Condition], table: Mapping[str, list[list[float]]]
-) -> Chart:
-    names = ["dense", *(f"{100 * c.level:.4g} %" if axis == "sparsity" else f"{c.level:g}" for c in own)]
-
-    def draw(figure: Any, narrow: bool) -> None:
-        columns = 1 if narrow else min(2, len(table))
-        panels = figure.subplots(math.ceil(len(table) / columns), columns, squeeze=False, sharey=True).ravel()
-        for panel, (identity, values) in zip(panels, table.items(), strict=False):
-            line = {"color": LIGHT["ink"], "linewidth": 0.9}
-            boxes = panel.boxplot(
-                values, tick_labels=names, whis=(0, 100), widths=0.55, patch_artist=True, medianprops={"color": LIGHT["ink"], "linewidth": 1.6},
-                whiskerprops=line, capprops=line, boxprops={"linewidth": 0.9, "edgecolor": LIGHT["ink"]},
-            )  # fmt: skip
-            for index, box in enumerate(boxes["boxes"]):
-                box.set_facecolor((LIGHT["dense"], 0.25) if index == 0 else LIGHT["shade"])
-            for place, column in enumerate(values, 1):
-                panel.plot(
-                    [place] * len(column),
-                    column,
-                    marker=".",
-                    markersize=3,
-                    color=LIGHT["sparse"],
-                    linestyle="none",
-                    zorder=3,
+    rows = []
+    for curve in audit.values["curves"]:
+        dense = next((point for point in curve["points"] if point["condition"] == audit.conditions[0].id), None)
+        for point in curve["points"]:
+            value = partial(measured, curve["metric"])
+            difference, low, high = change_of(point, dense)
+            rows.append(
+                (
+                    curve["title"],
+                    audit.title_of(point["condition"]),
+                    value(mean(point)) if not point["reason"] else audit.reason(point["reason"]),
+                    span(*interval(point), text=value) or DASH,
+                    DASH if point is dense else signed(difference),
+                    span(low, high) or DASH,
+                    ", ".join(value(seed["value"]) for seed in point["seeds"]) or DASH,
                 )
-            panel.axhline(0, color=LIGHT["muted"], linewidth=0.8)
-            panel.set_title(identity)
-            if len(names) > 7:
-                panel.tick_params(axis="x", rotation=45)
-        for panel in panels[len(table) :]:
-            panel.set_axis_off()
-
-    rows = math.ceil(len(table) / min(2, len(table)))
-    parts = [
-        f"{identity}: "
-        + ", ".join(
-            f"{name} {measured('ba', min(v))} to {measured('ba', max(v))}"
-            for name, v in zip(names, values, strict=True)
-            if v
-        )
-        for identity, values in table.items()
-    ]
-    alt = f"Smallest and largest bias amplification over attributes. {'; '.join(parts)}."
-    caption = (
-        "One box is all attributes that are defined in every condition: quartiles, median, whiskers to the ends; each dot an attribute. Above 0 "
-        "the predictions lean further towards a group than the labels do."
-    )
-    title = "Bias amplification over attributes"
-    return render_chart(f"spread-{axis}", title, alt, caption, (2.6 * rows, 2.3 * len(table)), draw)
+            )
+        labels = reference_of(audit, curve["metric"])
+        if math.isfinite(labels):
+            rows.append((curve["title"], "true labels", measured(curve["metric"], labels), DASH, DASH, DASH, DASH))
+    headings = ("Measure", "Models", "Mean", "Interval", "Minus dense", "Interval of the difference", "Single seeds")
+    return Table(headings, (False, False, True, True, True, True, True), tuple(rows))

@@ -11,7 +11,7 @@ from tamis.report.audit._content import Audit
 from tamis.report.audit._estimates import mean, number
 from tamis.report.audit._heat import flat, index_of, sentence
 
-MOST_HISTOGRAMS = 2_500_000  # characters of all packed histograms
+MOST_HISTOGRAMS = 1_000_000  # characters of all packed histograms
 
 
 def script_data(audit: Audit, images: Mapping[str, str]) -> dict[str, Any]:
@@ -33,9 +33,12 @@ def script_data(audit: Audit, images: Mapping[str, str]) -> dict[str, Any]:
         "pooled": pooled,
         "bins": bins,
         "histograms": histograms,
-        "approximate": f"from probabilities in {bins} steps{', ' + pooled + ' together' if pooled else ''}, without an interval",
+        "approximate": (
+            f"from probabilities in {bins} steps, {pooled + ' together, ' if pooled else ''}without an interval"
+        ),
         "absent": (
-            f"To keep the page small it holds no histogram of this pair ({left_out:,} pairs with smaller changes are left out)."
+            f"To keep the page small it holds no histogram of this pair "
+            f"({left_out:,} pairs with smaller changes are left out)."
             if left_out
             else "The report holds no histogram of this pair."
         ),
@@ -143,5 +146,6 @@ def groups_of(audit: Audit) -> Sequence[tuple[str, str]]:
     """Values and words of the gallery's filter for groups."""
     return [
         (f"{index},{member}", name if member else f"not {name}")
-        for index, name in enumerate(audit.identities) for member in (1, 0)
-    ]  # fmt: skip
+        for index, name in enumerate(audit.identities)
+        for member in (1, 0)
+    ]

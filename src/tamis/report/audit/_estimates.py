@@ -61,6 +61,22 @@ def interval(estimate: Mapping[str, Any]) -> tuple[float, float]:
     return number(found.get("lo")), number(found.get("hi"))
 
 
+def change_of(point: Mapping[str, Any] | None, dense: Mapping[str, Any] | None) -> tuple[float, float, float]:
+    """How far a point of a curve lies from the dense one and the ends of that difference's interval; NaN where unknown.
+
+    A report may count a drop as positive; here the difference is always compressed minus dense.  A change that is no
+    difference of the two means (a ratio, say) has no place on the curve and gives no interval.
+    """
+    difference = mean(point) - mean(dense)
+    change = (point or {}).get("change")
+    low, high = interval(change or {})
+    for sign in (1.0, -1.0):
+        if math.isfinite(low) and math.isclose(sign * mean(change), difference, abs_tol=1e-9):
+            low, high = sorted((sign * low, sign * high))
+            return difference, low, high
+    return difference, math.nan, math.nan
+
+
 def mean(estimate: Mapping[str, Any] | None) -> float:
     """The estimate's mean, NaN where undefined or absent."""
     return number((estimate or {}).get("mean"))

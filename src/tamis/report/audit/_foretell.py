@@ -13,10 +13,11 @@ from tamis.report._tables import Table
 from tamis.report.audit._content import Audit, Condition
 from tamis.report.audit._estimates import fixed, mean, number, p_value, signed
 from tamis.report.audit._heat import index_of
+from tamis.report.audit._text import LONGEST_IN_CHART, display
 
 CRITERIA = {
-    "cu": "correlation × uncertainty",
-    "ce": "correlation × error",
+    "cu": "correlation \u00d7 uncertainty",
+    "ce": "correlation \u00d7 error",
     "c": "correlation",
     "u": "uncertainty",
     "e": "error",
@@ -46,9 +47,13 @@ def foretelling_of(audit: Audit) -> Foretelling:
     evidence = [row for row in criteria["evidence"] if row["condition"] in {c.id for c in audit.compressed}]
     top = _ranking(audit, ranked[:TOP])
     return Foretelling(
-        _words(audit, evidence), top, _ranking(audit, ranked) if len(ranked) > TOP else None, _evidence(audit, evidence),
-        _samples(audit, criteria["samples"]), _chart(audit, ranked),
-    )  # fmt: skip
+        _words(audit, evidence),
+        top,
+        _ranking(audit, ranked) if len(ranked) > TOP else None,
+        _evidence(audit, evidence),
+        _samples(audit, criteria["samples"]),
+        _chart(audit, ranked),
+    )
 
 
 def _words(audit: Audit, evidence: Sequence[Mapping[str, Any]]) -> str:
@@ -58,9 +63,12 @@ def _words(audit: Audit, evidence: Sequence[Mapping[str, Any]]) -> str:
         return "No compressed model was measured here, so nothing says how far to trust this ranking."
     sure = [row for row in rows if number(row["p"]) < 0.05 and row["spearman"] > 0]
     if not sure:
-        return "In this audit it foretold nothing: its rank correlation with the measured changes is not sure for any of the models."
+        return (
+            "In this audit it foretold nothing: its rank correlation with the measured changes is not sure for any of "
+            "the models."
+        )
     found = ", ".join(
-        f"{titles[row['condition']]} (ρ\u00a0=\u00a0{fixed(row['spearman'], 2)}, {p_value(row['p'], 'p')})"
+        f"{titles[row['condition']]} (\u03c1\u00a0=\u00a0{fixed(row['spearman'], 2)}, {p_value(row['p'], 'p')})"
         for row in sure
     )
     rest = "; for the others it says nothing sure" if len(sure) < len(rows) else ""
@@ -75,8 +83,15 @@ def _ranking(audit: Audit, rows: Sequence[Mapping[str, Any]]) -> Table | None:
     headings = ["Rank", "Pair", "Score c·u", "Correlation c", "Uncertainty u", "Error", "Dense BA"]
     table = []
     for row in rows:
-        line = [str(row["rank"]), f"{row['attribute']} by {row['identity']}", fixed(row["score"]), fixed(row["correlation"]),
-                percent(number(row["uncertainty"])), percent(number(row["error"])), signed(row["dense_ba"])]  # fmt: skip
+        line = [
+            str(row["rank"]),
+            f"{row['attribute']} by {row['identity']}",
+            fixed(row["score"]),
+            fixed(row["correlation"]),
+            percent(number(row["uncertainty"])),
+            percent(number(row["error"])),
+            signed(row["dense_ba"]),
+        ]
         if last:
             pair = pairs.get((last.id, row["attribute"], row["identity"]))
             line.append(signed(mean(pair["change"])) if pair else DASH)
@@ -112,13 +127,16 @@ def _rho(audit: Audit, row: Mapping[str, Any] | None) -> str:
 def _samples(audit: Audit, rows: Sequence[Mapping[str, Any]]) -> Table | None:
     table = [
         (
-            audit.title_of(row["condition"]), row["attribute"] or "all attributes", f"{row['flips']:,}",
+            audit.title_of(row["condition"]),
+            row["attribute"] or "all attributes",
+            f"{row['flips']:,}",
             fixed(row["auroc"]) if not row["reason"] else audit.reason(row["reason"]),
-            percent(number(row["flagged"])), percent(number(row["base"])),
+            percent(number(row["flagged"])),
+            percent(number(row["base"])),
         )
         for row in rows
         if not row["attribute"] or len(audit.attributes) <= TOP
-    ]  # fmt: skip
+    ]
     headings = ("Models", "Attribute", "Changed predictions", "AUROC", "Flagged among changed", "Flagged overall")
     return Table(headings, (False, False, True, True, True, True), tuple(table)) if table else None
 
@@ -155,13 +173,17 @@ def _chart(audit: Audit, rows: Sequence[Mapping[str, Any]]) -> Chart | None:
                 linestyle="none",
                 alpha=0.85,
             )
-            panel.set_title(condition.title.replace("\u00a0", " "))
+            panel.set_title(display(condition.title, LONGEST_IN_CHART))
             panel.set_xlabel("score c·u of the dense model")
         panels.ravel()[0].set_ylabel("measured change")
 
     alt = "Score of the dense model against the measured change of bias amplification: " + "; ".join(
-        f"{condition.title}, {len(points)} pairs with changes from {signed(min(y for _, y in points))} to {signed(max(y for _, y in points))}"
+        f"{condition.title}, {len(points)} pairs with changes from {signed(min(y for _, y in points))} to "
+        f"{signed(max(y for _, y in points))}"
         for condition, points in series
     )
-    caption = "Each dot is a pair of attribute and identity. Dots that climb to the right mean that the dense model foretold the change."
+    caption = (
+        "Each dot is a pair of attribute and identity. Dots that climb to the right mean that the dense model foretold "
+        "the change."
+    )
     return render_chart("foretell", "What the dense model foretold", alt + ".", caption, (2.7, 2.4 * len(series)), draw)

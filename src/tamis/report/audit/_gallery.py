@@ -29,17 +29,30 @@ def gallery_of(audit: Audit) -> Gallery:
     parts = {part["condition"]: part for part in audit.values["exemplars"]}
     rows = [
         (
-            condition.title, line["attribute"], f"{line['count']:,}", percent(number(line["share"])), percent(number(line["to_negative"])),
-            _pair(line, "dense_uncertain", "dense_uncertain_base"), _pair(line, "dense_accuracy_on", "dense_accuracy_off"),
-            _pair(line, "compressed_accuracy_on", "compressed_accuracy_off"), _mix(line["groups"]),
+            condition.title,
+            line["attribute"],
+            f"{line['count']:,}",
+            percent(number(line["share"])),
+            percent(number(line["to_negative"])),
+            _pair(line, "dense_uncertain", "dense_uncertain_base"),
+            _pair(line, "dense_accuracy_on", "dense_accuracy_off"),
+            _pair(line, "compressed_accuracy_on", "compressed_accuracy_off"),
+            _mix(line["groups"]),
         )
         for condition in audit.compressed
         for line in parts.get(condition.id, {}).get("attributes", [])
-    ]  # fmt: skip
+    ]
     headings = (
-        "Models", "Attribute", "Changed", "Share", "From yes to no", "Dense uncertain: among changed, overall", "Dense right: on changed, elsewhere",
-        "Compressed right: on changed, elsewhere", "Group share: among changed, overall",
-    )  # fmt: skip
+        "Models",
+        "Attribute",
+        "Changed",
+        "Share",
+        "From yes to no",
+        "Dense uncertain: among changed, overall",
+        "Dense right: on changed, elsewhere",
+        "Compressed right: on changed, elsewhere",
+        "Group share: among changed, overall",
+    )
     summary = Table(headings, (False, False, True, True, True, True, True, True, False), tuple(rows)) if rows else None
     return Gallery(_words(audit, parts), summary, _still(audit, parts), _multilabel(audit, parts))
 
@@ -74,12 +87,17 @@ def _still(audit: Audit, parts: Mapping[str, Any]) -> Table | None:
     answer = {0: "no", 1: "yes", None: "unknown"}
     rows = tuple(
         (
-            row["id"], row["attribute"], answer[row["y"]], f"{'yes' if row['flip'] == '1>0' else 'no'} ({fixed(row['dense'], 2)})",
+            row["id"],
+            row["attribute"],
+            answer[row["y"]],
+            f"{'yes' if row['flip'] == '1>0' else 'no'} ({fixed(row['dense'], 2)})",
             f"{'no' if row['flip'] == '1>0' else 'yes'} ({fixed(row['compressed'], 2)})",
-            ", ".join(name if member else f"not {name}" for name, member in row["groups"].items() if member is not None),
+            ", ".join(
+                name if member else f"not {name}" for name, member in row["groups"].items() if member is not None
+            ),
         )
         for row in parts[last.id]["rows"][:STILL]
-    )  # fmt: skip
+    )
     return Table(("Sample", "Attribute", "Label", "Dense (p)", f"{last.title} (p)", "Groups"), (False,) * 6, rows)
 
 

@@ -119,8 +119,9 @@ def sentence(audit: Audit, pair: Mapping[str, Any]) -> str:
         base = f" Of the samples labelled {attribute}, {100 * share:.1f}\u00a0% are {group};"
     missing = f" {pair['missing']:,} samples without a label were left out." if pair.get("missing") else ""
     return (
-        f"Training data favours {group}.{base} among those predicted {attribute} the share is {_points(mean(pair['dense']))} for the dense and "
-        f"{_points(mean(pair['compressed']))} for the compressed models: a change of {signed(mean(pair['change']))}. {sure} "
+        f"Training data favours {group}.{base} among those predicted {attribute} the share is "
+        f"{_points(mean(pair['dense']))} for the dense and {_points(mean(pair['compressed']))} for the compressed "
+        f"models: a change of {signed(mean(pair['change']))}. {sure} "
         f"The largest possible amplification is {fixed(pair['headroom'])}.{missing}"
     )
 
@@ -138,12 +139,22 @@ def pairs_table(audit: Audit) -> Table:
     pairs = sorted(audit.values["pairs"], key=lambda p: (order.get(p["condition"], -1), -_last(mean(p["change"]))))
     rows = [
         (
-            f"{pair['attribute']} by {pair['identity']}", audit.title_of(pair["condition"]),
-            *((signed(mean(pair["dense"])), signed(mean(pair["compressed"])), signed(mean(pair["change"])), span(*interval(pair["change"])) or DASH,
-               p_value(pair["q"])) if not pair["reason"] else (DASH, DASH, audit.reason(pair["reason"]), DASH, DASH)),
+            f"{pair['attribute']} by {pair['identity']}",
+            audit.title_of(pair["condition"]),
+            *(
+                (
+                    signed(mean(pair["dense"])),
+                    signed(mean(pair["compressed"])),
+                    signed(mean(pair["change"])),
+                    span(*interval(pair["change"])) or DASH,
+                    p_value(pair["q"]),
+                )
+                if not pair["reason"]
+                else (DASH, DASH, audit.reason(pair["reason"]), DASH, DASH)
+            ),
         )
         for pair in pairs
-    ]  # fmt: skip
+    ]
     headings = ("Pair", "Models", "Dense", "Compressed", "Change", "Interval", "q")
     return Table(headings, (False, False, True, True, True, True, True), tuple(rows))
 

@@ -30,8 +30,8 @@ def read_images(source: str | os.PathLike[str], report: Any, *, blur: bool = Fal
     """Thumbnails of the report's exemplars: PNG files of at most 96 pixels a side, by the sample's id.
 
     Args:
-        source: a folder with files named by the ids (``00017.png``; png, jpg, jpeg, webp, bmp), or an ``.npz`` file with
-            the arrays ``images``, shape (N, H, W) or (N, H, W, 3), uint8, and ``ids``, shape (N,).
+        source: a folder with files named by the ids (``00017.png``; png, jpg, jpeg, webp, bmp), or an ``.npz`` file
+            with the arrays ``images``, shape (N, H, W) or (N, H, W, 3), uint8, and ``ids``, shape (N,).
         report: an AuditReport or the dict of its JSON; only pictures of its exemplars are read.
         blur: make the pictures unrecognisable, Gaussian with a radius of 6 % of the side.
 
@@ -77,7 +77,7 @@ def addresses(images: Mapping[str, bytes] | None) -> tuple[dict[str, str], int]:
 
 
 def _files(folder: Path, wanted: Iterable[str]) -> Iterator[tuple[str, Any]]:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     for name in wanted:
         if not _PLAIN.fullmatch(name):
@@ -94,7 +94,9 @@ def _files(folder: Path, wanted: Iterable[str]) -> Iterator[tuple[str, Any]]:
                         f"{path} has {picture.width} x {picture.height} pixels; expected at most {LARGEST:,}"
                     )
                 picture.draft("RGB", (2 * SIDE, 2 * SIDE))
-                yield name, picture.convert("RGB")
+                yield name, ImageOps.exif_transpose(picture).convert("RGB")
+        except FileError:
+            raise
         except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as problem:
             raise FileError(f"{path} cannot be read as an image ({problem}); replace or remove it") from None
 
@@ -121,6 +123,7 @@ def _png(picture: Any, blur: bool) -> bytes:
         picture.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR)
     if blur:
         picture = picture.filter(ImageFilter.GaussianBlur(max(1.0, BLUR * max(picture.size))))
+    picture.info.clear()  # place, time and camera stay behind
     stream = io.BytesIO()
     picture.save(stream, format="PNG", optimize=True)
     return stream.getvalue()

@@ -1,4 +1,4 @@
-"""What repairs it: calibrated thresholds, and asking a reference where a model is unsure, as curves of the trade-off."""
+"""What repairs it: calibrated thresholds, and asking a reference where a model is unsure, as trade-off curves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tamis.report._tables import Table
 from tamis.report.audit._content import Audit
 from tamis.report.audit._estimates import fixed, interval, mean, measured, span
 
-MOST_CHARTS = 4
+MOST_CHARTS = 3
 PANELS = (("accuracy", "Accuracy"), ("ba", "Bias amplification, mean"), ("tcb", "Threshold calibration bias"))
 STYLES = {
     ("override", "dense"): ("override, dense answers", "dense", "o", "-"),
@@ -39,7 +39,7 @@ class Measures:
 def measures_of(audit: Audit) -> Measures:
     """The section on countermeasures."""
     values = audit.values["countermeasures"]
-    charts = []
+    charts: list[Chart] = []
     for place, condition in enumerate(reversed(audit.compressed)):
         curves = [(kind, c) for kind in ("override", "cascade") for c in values[kind] if c["condition"] == condition.id]
         if curves and len(charts) < MOST_CHARTS:
@@ -100,7 +100,8 @@ def _style(kind: str, curve: Mapping[str, Any]) -> tuple[str, str, str, Any]:
 
 def _course(kind: str, curve: Mapping[str, Any]) -> str:
     parts = [
-        f"{measured('fraction', mean(p['fraction']))} asked: accuracy {measured('accuracy', mean(p['accuracy']))}, bias amplification {fixed(mean(p['ba']))}"
+        f"{measured('fraction', mean(p['fraction']))} asked: accuracy {measured('accuracy', mean(p['accuracy']))}, "
+        f"bias amplification {fixed(mean(p['ba']))}"
         for p in curve["points"]
     ]
     return f"{_style(kind, curve)[0]}: {'; '.join(parts)}."
@@ -109,23 +110,30 @@ def _course(kind: str, curve: Mapping[str, Any]) -> str:
 def _points(audit: Audit, values: Mapping[str, Any]) -> Table | None:
     rows = [
         (
-            audit.title_of(curve["condition"]), _style(kind, curve)[0], fixed(point["half_width"], 2), measured("fraction", mean(point["fraction"])),
+            audit.title_of(curve["condition"]),
+            _style(kind, curve)[0],
+            fixed(point["half_width"], 2),
+            measured("fraction", mean(point["fraction"])),
             *(_with_interval(audit, metric, point[metric]) for metric, _ in PANELS),
         )
-        for kind in ("override", "cascade") for curve in values[kind] for point in curve["points"]
-    ]  # fmt: skip
+        for kind in ("override", "cascade")
+        for curve in values[kind]
+        for point in curve["points"]
+    ]
     headings = ("Models", "Who answers", "Half-width h", "Asked about", *(name for _, name in PANELS))
     return Table(headings, (False, False, True, True, True, True, True), tuple(rows)) if rows else None
 
 
 def _calibration(audit: Audit, rows: Sequence[Mapping[str, Any]]) -> Table | None:
+    place = {condition.id: index for index, condition in enumerate(audit.conditions)}
     table = tuple(
         (
-            audit.title_of(row["condition"]), MODES.get(row["mode"], row["mode"]),
+            audit.title_of(row["condition"]),
+            MODES.get(row["mode"], row["mode"]),
             *(_with_interval(audit, metric, row[metric]) for metric in ("accuracy", "tcb", "ba", "ba_max")),
         )
-        for row in rows
-    )  # fmt: skip
+        for row in sorted(rows, key=lambda row: place.get(row["condition"], -1))
+    )
     headings = (
         "Models",
         "Thresholds",

@@ -94,6 +94,9 @@ def origins_of(audit: Audit) -> Origins:
     values = audit.values["provenance"]
     known = {key: values[key] for key in FACTS if key in values and key not in ("command", "notes")}
     source = (values.get("thresholds") or {}).get("source", "")
+    labels = known.get("labels")
+    if labels and isinstance(labels.get("missing"), Mapping):
+        known["labels"] = {**labels, "missing": {name: count for name, count in labels["missing"].items() if count}}
     listed = [("thresholds", THRESHOLDS.get(source, source or DASH))]
     for key, value in known.items():
         if value is None:
@@ -118,9 +121,12 @@ def origins_of(audit: Audit) -> Origins:
         *(f"{c['id']}: {note}" for c in audit.values["conditions"] for note in c["notes"]),
     ]
     return Origins(
-        values.get("command", ""), tuple(listed), tuple(dict.fromkeys(notes)),
-        Table(headings, (False, False, False, True, True, True, False), models), _thresholds(audit, values),
-    )  # fmt: skip
+        values.get("command", ""),
+        tuple(listed),
+        tuple(dict.fromkeys(notes)),
+        Table(headings, (False, False, False, True, True, True, False), models),
+        _thresholds(audit, values),
+    )
 
 
 def _level(row: Mapping[str, Any]) -> str:
@@ -134,11 +140,15 @@ def _text(value: Any) -> str:
 def _thresholds(audit: Audit, values: Mapping[str, Any]) -> Table | None:
     rows = tuple(
         (
-            audit.title_of(row["condition"]), _text(row["seed"]), row["attribute"],
+            audit.title_of(row["condition"]),
+            _text(row["seed"]),
+            row["attribute"],
             row["threshold"] if isinstance(row["threshold"], str) else fixed(row["threshold"], 4),
-            _text(row["wanted"]), _text(row["achieved"]), "yes" if row["tied"] else "no",
+            _text(row["wanted"]),
+            _text(row["achieved"]),
+            "yes" if row["tied"] else "no",
         )
         for row in (values.get("thresholds") or {}).get("values", [])
-    )  # fmt: skip
+    )
     headings = ("Models", "Seed", "Attribute", "Threshold (logit)", "Positives wanted", "Positives achieved", "Ties")
     return Table(headings, (False, True, False, True, True, True, False), rows) if rows else None

@@ -10,16 +10,19 @@ from typing import Any
 from tamis.errors import FileError, UsageError
 from tamis.report._html import render_template, require_extra
 from tamis.report.audit._content import SCHEMA, Audit, read_content
-from tamis.report.audit._curves import curve_charts, curves_table, spread_charts
+from tamis.report.audit._curves import curve_charts, curves_table
 from tamis.report.audit._data import groups_of, script_data
 from tamis.report.audit._foretell import foretelling_of
 from tamis.report.audit._gallery import gallery_of
+from tamis.report.audit._groups import groups_table
 from tamis.report.audit._heat import heat_of, pairs_table
 from tamis.report.audit._images import addresses
 from tamis.report.audit._measures import measures_of
 from tamis.report.audit._origins import origins_of, undefined_of
+from tamis.report.audit._rules import verdict_of
+from tamis.report.audit._spread import spread_charts
 from tamis.report.audit._text import script_json
-from tamis.report.audit._verdict import cards_of, glance_table, subject_of, verdict_of
+from tamis.report.audit._verdict import cards_of, glance_table, subject_of
 from tamis.storage import write_atomic
 
 ROOM = "tamis.report.audit"
@@ -51,8 +54,8 @@ def render_audit_report(report: Any, *, images: Mapping[str, bytes] | None = Non
             of samples are often faces.
 
     Raises:
-        UsageError: jinja2 or matplotlib is not installed, the report has another schema or lacks a part, or an image is no
-            PNG file.
+        UsageError: jinja2 or matplotlib is not installed, the report has another schema or lacks a part, or an image is
+            no PNG file.
     """
     require_extra()
     try:
@@ -62,8 +65,8 @@ def render_audit_report(report: Any, *, images: Mapping[str, bytes] | None = Non
         if isinstance(problem, UsageError):
             raise
         raise UsageError(
-            f"the report does not fit the schema {SCHEMA} ({type(problem).__name__}: {problem}); expected the object of "
-            "AuditReport.to_json(), unchanged"
+            f"the report does not fit the schema {SCHEMA} ({type(problem).__name__}: {problem}); expected the object "
+            "of AuditReport.to_json(), unchanged"
         ) from problem
     style = (TEMPLATES / "audit.css").read_text(encoding="utf-8")
     return render_template("audit.html.jinja", content, ROOM, more_style=style, script=_script())
@@ -94,6 +97,7 @@ def _content(audit: Audit, images: Mapping[str, bytes] | None) -> dict[str, Any]
         "foretelling": foretelling_of(audit),
         "gallery": gallery_of(audit),
         "groups": groups_of(audit),
+        "groups_table": groups_table(audit),
         "images": len(shown),
         "images_left_out": no_room,
         "measures": measures_of(audit),
@@ -105,4 +109,4 @@ def _content(audit: Audit, images: Mapping[str, bytes] | None) -> dict[str, Any]
 
 def _title(audit: Audit) -> str:
     series = list(dict.fromkeys(condition.series for condition in audit.compressed))
-    return f"Bias audit: {', '.join(series[:3])}{' and others' if len(series) > 3 else ''}" if series else "Bias audit"
+    return f"Bias audit: {'; '.join(series[:3])}{' and others' if len(series) > 3 else ''}" if series else "Bias audit"

@@ -13,6 +13,8 @@ from typing import Any
 
 LONGEST_NAME = 80
 LONGEST_TEXT = 1200
+LONGEST_IN_CHART = 34
+LONGEST_TICK = 18
 JOINERS = "\u200c\u200d"  # shape letters and emoji, and move nothing
 _SPACES = re.compile(r"\s+")
 _HOME = re.compile(r"(?:[A-Za-z]:)?[/\\](?:home|Users)[/\\][^\s/\\'\",;:]+(?![^\s/\\'\",;:])[/\\]?")
@@ -22,7 +24,8 @@ _PATH = re.compile(r"(?:(?<![\w.~])(?:[A-Za-z]:)?|(?<!\S)~)(?:[/\\][^\s/\\'\",;:
 def display(text: str, longest: int = LONGEST_NAME) -> str:
     """``text`` without control and format characters (those that reorder text are among them), cut to ``longest``.
 
-    White space becomes single spaces, a lone surrogate the replacement character, nothing at all "(empty)".
+    White space becomes single spaces, lone surrogates and noncharacters the replacement character, nothing at all
+    "(empty)".
 
     >>> display("Male\\u202e\\x00\\n"), display("\\ud800"), display("a" * 90, 8), display("")
     ('Male', '\ufffd', 'aaaaaaa…', '(empty)')
@@ -36,9 +39,14 @@ def _shown(character: str) -> str:
     if character.isspace():
         return " "
     kind = unicodedata.category(character)
-    if kind == "Cs":
+    if kind == "Cs" or _never_a_character(ord(character)):
         return "\ufffd"
     return "" if kind in ("Cc", "Cf") and character not in JOINERS else character
+
+
+def _never_a_character(code: int) -> bool:
+    """Unicode's noncharacters, some of which XML, and so a chart, must not hold."""
+    return code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
 
 
 def display_names(names: Iterable[str]) -> dict[str, str]:
