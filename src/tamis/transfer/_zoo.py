@@ -16,6 +16,7 @@ from tamis.nn import prunable_modules
 from tamis.transfer._zoo_read import SparseState, head_of, read_sparse_state
 from tamis.transfer._zoo_style import MIN_ZERO_FRACTION, Style
 
+STEMS = ("conv1.weight", "model.0.0.weight")  # the convolution that sees the images, in the networks of tamis
 _NO_HEAD = 10  # classes of the network that is built where the file has no classifier to count them
 
 
@@ -95,7 +96,9 @@ def find_architecture(state: SparseState, arch: str = "auto") -> dict[str, Any]:
     """
     if state.architecture and arch in ("auto", state.architecture.get("name")):
         return dict(state.architecture)
-    first = next((value for value in state.tensors.values() if value.dim() == 4), None)
+    # by name, not by place: safetensors files are sorted, and renamed keys move
+    stems = [state.tensors[name] for name in STEMS if name in state.tensors]
+    first = next((value for value in [*stems, *state.tensors.values()] if value.dim() == 4), None)
     head = state.tensors.get(f"{head_of(state.tensors)}.weight")
     sizes: dict[str, Any] = {
         "num_classes": _NO_HEAD if head is None else int(head.shape[0]),
