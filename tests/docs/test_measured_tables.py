@@ -131,7 +131,6 @@ def test_the_committed_sweeps_are_whole_tables():
         outcomes_of(rows)  # one recipe, transform and split in each cell
         assert all(row.sparsity_before == row.sparsity_after for row in rows)
         assert all(row.selection in ("last", "best_val") for row in rows)
-    assert {f"study_{method}" for method in METHODS} - quoted <= {"study_ltht"}
 
 
 def test_the_tables_of_the_study_of_sources_are_read_from_its_csvs(tmp_path):
