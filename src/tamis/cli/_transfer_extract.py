@@ -20,6 +20,8 @@ class TransferExtractCommand:
     """Checkpoint of any style, or a run folder of tamis."""
     data: str = ""
     """Folder of images, .npz file, or the name of a task."""
+    root: str = "data"
+    """Folder of the unpacked archives of known tasks."""
     cache: str = "runs/transfer/features"
     """Folder of cached features."""
     arch: str = "auto"
@@ -39,7 +41,7 @@ def run(arguments: list[str]) -> int:
         raise UsageError("give --model CHECKPOINT and --data FOLDER_OR_NPZ")
     from tamis.transfer import cached_features, input_transform, load_backbone, load_task
 
-    backbone, task = load_backbone(options.model, options.arch), load_task(options.data)
+    backbone, task = load_backbone(options.model, options.arch), load_task(options.data, root=options.root)
     transform = input_transform(
         task,
         backbone.architecture,
@@ -69,5 +71,6 @@ def run(arguments: list[str]) -> int:
     }
     done = "were in the cache" if features.cached else f"computed in {seconds:.1f} s"
     text = f"{task.name}: {task.n_train} training and {task.n_test} test images, {features.width} features, {done}"
+    text += f"\ncache  {options.cache}"
     show(result, text, options.json)
     return 0

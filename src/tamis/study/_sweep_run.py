@@ -143,7 +143,7 @@ def _job(cell: SweepCell, sha: str, home: Path) -> dict[str, Any]:
     recipe = replace(cell.recipe, cache=str(home / FEATURES))
     # another recipe or other weights get another folder, so that no cell goes on with what is not its own
     folder = home / CELLS / f"{cell.name}-{cell.recipe_hash[:6]}{sha[:6]}"
-    return {"name": cell.name, "recipe": dump_recipe(recipe), "folder": str(folder), "root": cell.root, "threads": 1}
+    return {"name": cell.name, "recipe": dump_recipe(recipe), "folder": str(folder), "threads": 1}
 
 
 def _append(table: Table, cell: SweepCell, rows: Sequence[Mapping[str, Any]], upstream: float) -> None:

@@ -53,6 +53,8 @@ class TransferRecipe:
     """Checkpoint of any style, or a run folder of tamis."""
     data: str = ""
     """Folder of images, .npz file, or the name of a task (tamis transfer tasks)."""
+    root: str = "data"
+    """Folder of the unpacked archives of known tasks."""
     how: Literal["linear", "full"] = "linear"
     """linear: a new head on frozen features; full: everything trains, zeros stay zero."""
     arch: str = "auto"
@@ -76,7 +78,9 @@ class TransferRecipe:
     repeats: int = 5
     """Turns of that measurement."""
     probe: ProbeOptions = ProbeOptions()
+    """Of linear: the classifier on frozen features."""
     finetune: FineTuneOptions = FineTuneOptions()  # noqa: RUF009 - frozen
+    """Of full: training of the whole network with its zeros fixed."""
 
     def __post_init__(self) -> None:
         if self.seed < 0 or self.size < 0:

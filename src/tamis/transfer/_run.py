@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -79,7 +80,7 @@ def run_transfer(
     if (backbone is None and not recipe.model) or (task is None and not recipe.data):
         raise UsageError("a transfer needs a backbone and data: give --model CHECKPOINT and --data FOLDER_OR_NPZ")
     network = backbone or load_backbone(recipe.model, recipe.arch, min_zero_fraction=recipe.min_zero_fraction)
-    task = task or load_task(recipe.data)
+    task = task or load_task(recipe.data, root=recipe.root)
     if recipe.metric != "task":
         task = replace(task, metric=recipe.metric)
     transform = transform or input_transform(
@@ -156,7 +157,7 @@ def _linear(
                 paper_best_test=options.paper_best_test,
             )
         )
-    for row in results[0].validation:
+    for row in (row for result in results for row in result.validation):
         log.append({"kind": "candidate", **row})
     model = copy.deepcopy(backbone.model)
     parent, _, leaf = backbone.head.rpartition(".")
@@ -204,7 +205,8 @@ def _full(
             )
     except Interrupted as stopped:
         raise Interrupted(
-            f"{stopped}; go on with: tamis transfer run {folder / 'recipe.toml'} --resume --out {folder}"
+            f"{stopped}; go on with: tamis transfer run {shlex.quote(str(folder / 'recipe.toml'))} --resume "
+            f"--out {shlex.quote(str(folder))}"
         ) from None
     outcomes = [
         {"selection": outcome.selection, "epoch": outcome.epoch + 1, **asdict(outcome.test)}
@@ -237,7 +239,7 @@ def _speed(recipe: TransferRecipe, backbone: Backbone, task: Task, transform: Tr
 def _identity(recipe: TransferRecipe, backbone: Backbone, task: Task, transform: Transform) -> str:
     """Digest of all that decides the numbers: a run is only resumed with the same."""
     # where files lie and what is measured beside them does not matter
-    plain = replace(recipe, model="", data="", cache="", speed=True, repeats=5)
+    plain = replace(recipe, model="", data="", root="", cache="", speed=True, repeats=5)
     parts = (dump_recipe(plain), backbone.state.sha256(), task.name, task.fingerprint, task.metric, transform.id)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -262,7 +264,10 @@ def _claim(folder: Path, identity: str, resume: bool, overwrite: bool) -> None:
             )
         return
     if found and not overwrite:
-        raise UsageError(f"{folder}: holds a run already ({', '.join(found)}); use --resume, or --out another folder")
+        raise UsageError(
+            f"{folder}: holds a run already ({', '.join(found)}); give --out another folder, --resume to go "
+            "on with a run that was stopped, or --overwrite to replace it"
+        )
     for name in found:
         target = folder / name
         shutil.rmtree(target) if target.is_dir() else target.unlink()
