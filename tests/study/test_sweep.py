@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import sys
@@ -244,3 +245,43 @@ def test_a_real_cell_runs_and_leaves_nothing_bulky(tmp_path, in_threads):
     [folder] = (tmp_path / "out/cells").iterdir()
     assert not {"checkpoints", "models", "outputs"} & {child.name for child in folder.iterdir()}
     assert len(run_sweep(sweep, tmp_path / "out", models=models).done) == 1
+
+
+def test_sparse_models_are_measured_against_dense_for_the_plot(tmp_path, in_threads, capsys):
+    import csv
+
+    import torch
+
+    from tamis.cli import main
+
+    models = tmp_path / "models"
+    models.mkdir()
+    torch.manual_seed(0)
+    model = create_model("resnet8_digits", num_classes=10, in_channels=1)
+    torch.save(model.state_dict(), models / "dense_0.pt")
+    with torch.no_grad():
+        for name, layer in model.named_modules():
+            if isinstance(layer, torch.nn.Conv2d) and name != "conv1":
+                layer.weight.mul_(torch.rand_like(layer.weight) < 0.1)
+    torch.save(model.state_dict(), models / "acdc_0.9.pt")
+    (tmp_path / "s.toml").write_text(
+        'name = "s"\ntasks = ["digits_parity"]\nkinds = ["linear", "full"]\nmethods = ["acdc"]\n'
+        'sparsity = [0.9, 0.95]\npath = "{method}_{sparsity:g}.pt"\n'
+        "[recipe]\nsize = 8\n[recipe.probe]\ngrid_step = 44\n[recipe.finetune]\nepochs = 1\nbatch_size = 256\n"
+    )
+    out = tmp_path / "out"
+    words = ["transfer", "sweep", str(tmp_path / "s.toml"), "--out", str(out), "--models", str(models), "--speed"]
+    assert main([*words, "--json"]) == 1  # acdc at 95 % does not exist
+    found = json.loads(capsys.readouterr().out)
+    assert {"speed of acdc 0.95, linear", "speed of acdc 0.95, full"} <= found["missing"].keys()
+    lines = [line for line in (out / "speeds.csv").read_text().splitlines() if line[0] != "#"]
+    rows = list(csv.DictReader(lines))
+    assert [(row["kind"], row["method"], row["sparsity"]) for row in rows] == [
+        ("linear", "acdc", "0.9"), ("full", "acdc", "0.9"),
+    ]  # fmt: skip
+    assert all(float(row["speed_up"]) > 0 and int(row["repeats"]) >= 5 for row in rows)
+    assert {row.arch for row in read_results(out / "results.csv")} == {row["arch"] for row in rows}
+    pytest.importorskip("matplotlib")
+    figures = ["transfer", "plot", str(out / "results.csv"), "--out", str(tmp_path / "f"), "--resamples", "100"]
+    assert main(figures) == 0  # speeds.csv beside the table is found
+    assert len(list((tmp_path / "f").glob("speed_*.svg"))) == 2

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from tamis.transfer._run_record import recipe_hash
     from tamis.transfer._schedule import rate_of_epoch
     from tamis.transfer._seeds import derived_seed
-    from tamis.transfer._speed import LayerKernel, PhaseSpeed, SpeedReport, measure_speed
+    from tamis.transfer._speed import PhaseSpeed, SpeedReport, measure_speed, speed_on_task
+    from tamis.transfer._speed_kernels import LayerKernel
     from tamis.transfer._statistics import Duel, Verdict, duel, duels, verdicts
     from tamis.transfer._support import RevivedError, check_kept, held_sparsity
     from tamis.transfer._task import Task
@@ -71,7 +72,8 @@ _MODULES = {
     "_run_record": ("recipe_hash",),
     "_schedule": ("rate_of_epoch",),
     "_seeds": ("derived_seed",),
-    "_speed": ("LayerKernel", "PhaseSpeed", "SpeedReport", "measure_speed"),
+    "_speed": ("PhaseSpeed", "SpeedReport", "measure_speed", "speed_on_task"),
+    "_speed_kernels": ("LayerKernel",),
     "_statistics": ("Duel", "Verdict", "duel", "duels", "verdicts"),
     "_support": ("RevivedError", "check_kept", "held_sparsity"),
     "_task": ("Task",),
@@ -182,6 +184,7 @@ __all__ = [
     "score_of",
     "signed_rank",
     "soft_threshold",
+    "speed_on_task",
     "task_name",
     "top1",
     "translate",

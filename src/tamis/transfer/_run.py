@@ -8,14 +8,11 @@ import json
 import os
 import shlex
 import shutil
-import sys
 import time
 import warnings
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from tamis.errors import FileError, UsageError
 from tamis.storage import write_atomic
@@ -29,7 +26,7 @@ from tamis.transfer._probe_sgd import SgdOptions, fit_sgd
 from tamis.transfer._recipe import TransferRecipe
 from tamis.transfer._run_record import Fitted, save_model, save_outputs, save_results, summarise
 from tamis.transfer._seeds import derived_seed
-from tamis.transfer._speed import SpeedReport, measure_speed
+from tamis.transfer._speed import speed_on_task
 from tamis.transfer._support import held_sparsity
 from tamis.transfer._task import Task
 from tamis.transfer._transforms import Transform
@@ -40,7 +37,6 @@ OWN_FILES = (
     "outputs",
 )  # fmt: skip
 METRICS = "metrics.jsonl"
-_SPEED_BATCH = 64
 
 
 def run_transfer(
@@ -100,7 +96,10 @@ def run_transfer(
         before = held_sparsity(network.model, network.masks, network.head)
         fit = _linear if recipe.how == "linear" else _full
         fitted = fit(recipe, network, task, transform, folder, log, identity)
-        speed = _speed(recipe, network, task, transform)
+        speed = None
+        if recipe.speed and network.masks:
+            full, optimizer = recipe.how == "full", recipe.finetune.optimizer
+            speed = speed_on_task(network, task, transform, optimizer=optimizer, full=full, repeats=recipe.repeats)
         if speed is not None:
             for row in speed.phases:
                 log.append({"kind": "speed", **asdict(row)})
@@ -215,25 +214,6 @@ def _full(
     chosen = {"lr": tuned.lr, "rates": tuned.rates, "history": list(tuned.history)}
     seconds = {"extract": 0.0, "fit": time.perf_counter() - start, "steps": tuned.train_seconds}
     return Fitted(tuned.model, outcomes, tuned.outcomes[0].logits, tuned.sparsity_after, seconds, chosen, ())
-
-
-def _speed(recipe: TransferRecipe, backbone: Backbone, task: Task, transform: Transform) -> SpeedReport | None:
-    """Dense against sparse on the first training images; None for a dense backbone or where it is not wanted."""
-    if not recipe.speed or not backbone.masks:
-        return None
-    rows = torch.arange(min(_SPEED_BATCH, task.n_train))
-    images, labels = transform.test(task.train.take(rows)), task.labels("train")[rows]
-    print(f"measuring dense and sparse in turns, {recipe.repeats} times", file=sys.stderr)
-    return measure_speed(
-        backbone.model,
-        backbone.masks,
-        images,
-        labels,
-        head=backbone.head,
-        optimizer=recipe.finetune.optimizer,
-        full=recipe.how == "full",
-        repeats=recipe.repeats,
-    )
 
 
 def _identity(recipe: TransferRecipe, backbone: Backbone, task: Task, transform: Transform) -> str:
