@@ -71,7 +71,10 @@ def _text(result: Mapping[str, Any]) -> str:
         lines.append(
             f"stem           max pool with {result['stem_pool']} padding; images were resized {result['interpolation']}"
         )
-    lines += [f"{name:<15}{value}" for name, value in result["provenance"].items() if name != "classes"]
+    stated = {"sparsity": "asked for"}  # the measured one stands above
+    lines += [
+        f"{stated.get(name, name):<15}{value}" for name, value in result["provenance"].items() if name != "classes"
+    ]
     width = max([len(row["layer"]) for row in result["layers"]] + [5])
     lines += ["", f"{'layer':<{width}}  {'shape':<16}{'sparsity':>9}{'active zeros':>14}  {'style':<14}mask from"]
     for row in result["layers"]:
