@@ -244,7 +244,9 @@ def test_the_recipe_hash_is_of_what_decides_the_accuracy(how, counts, does_not):
 
 def test_every_candidate_epoch_of_the_sgd_probe_is_logged(checkpoint, tmp_path):
     recipe = replace(LINEAR, probe=ProbeOptions(solver="sgd", epochs=3, validate=True))
-    moved(recipe, checkpoint, tmp_path / "run")
+    summary = moved(recipe, checkpoint, tmp_path / "run")
+    assert summary["chosen"]["epoch"] == summary["outcomes"][0]["epoch"] == 3
+    moved(recipe, checkpoint, tmp_path / "run", resume=True)  # begins anew; no row is there twice
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows if row["kind"] == "candidate"] == [0, 1, 2]
 

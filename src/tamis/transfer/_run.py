@@ -87,7 +87,8 @@ def run_transfer(
     write_atomic(folder / "recipe.toml", dump_recipe(recipe))
     write_atomic(folder / "env.json", json.dumps(describe_environment() | {"transfer": identity}, indent=2) + "\n")
     with (
-        MetricsLog(folder / METRICS, keep=_size(folder / METRICS)) as log,
+        # a linear probe begins anew, full fine-tuning goes on
+        MetricsLog(folder / METRICS, keep=_size(folder / METRICS) if recipe.how == "full" else 0) as log,
         warnings.catch_warnings(record=True) as caught,
     ):
         warnings.simplefilter("always")
@@ -161,9 +162,11 @@ def _linear(
     model = copy.deepcopy(backbone.model)
     parent, _, leaf = backbone.head.rpartition(".")
     setattr(model.get_submodule(parent), leaf, results[0].head())
+    # epochs count from 1 for people
+    chosen = [{k: (v + 1 if k == "epoch" else v) for k, v in result.chosen.items()} for result in results]
     outcomes = [
-        {"selection": r.selection, **{k: (v + 1 if k == "epoch" else v) for k, v in r.chosen.items()}, **asdict(r.test)}
-        for r in results
+        {"selection": result.selection, **own, **asdict(result.test)}
+        for result, own in zip(results, chosen, strict=True)
     ]
     seconds = {"extract": extracted - start, "fit": time.perf_counter() - extracted}
     return Fitted(
@@ -172,7 +175,7 @@ def _linear(
         results[0].logits,
         held_sparsity(model, backbone.masks, backbone.head),
         seconds,
-        {"features_cached": features.cached, **results[0].chosen},
+        {"features_cached": features.cached, **chosen[0]},
         results[0].warnings,
     )
 
