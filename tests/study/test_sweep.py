@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import subprocess
 import sys
 import time
@@ -130,6 +131,27 @@ def test_a_killed_sweep_resumes_to_the_same_table(tmp_path, in_threads):
     strip = lambda rows: {key[:8]: value for key, value in rows.items()}  # noqa: E731 - the weights' digests differ
     assert strip(values(killed)) == strip(values(whole))
     assert len(read_results(table)) == 8
+
+
+def test_ctrl_c_waits_for_the_running_cell_and_the_same_command_goes_on(tmp_path, in_threads):
+    script = [sys.executable, str(Path(__file__).with_name("sweep_work.py")), str(tmp_path)]
+    table = tmp_path / "out" / "results.csv"
+    with subprocess.Popen(script, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while not table.exists() or len(table.read_text().splitlines()) < 2:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode != 0
+    assert "Interrupted: stopped with" in said
+    assert "the same command goes on" in said
+    done = read_results(table)
+    assert 1 <= len(done) < 8
+    assert len(calls(tmp_path)) == len(done)  # what had begun was waited for
+    run(tmp_path)
+    assert len(read_results(table)) == len(calls(tmp_path)) == 8
 
 
 def test_a_cell_that_kills_its_process_fails_alone(tmp_path):

@@ -70,16 +70,19 @@ def channels_chart(layers: Sequence[Mapping[str, Any]]) -> Chart | None:
 
     def draw(figure: Any, narrow: bool) -> None:
         upper, lower = figure.subplots(2, 1, sharex=True)
-        upper.bar(places, [row["zero_filter_fraction"] for row in layers], 0.7, color=LIGHT["sparse"], label="filters")
-        inputs = [row["zero_input_fraction"] for row in layers]
-        upper.plot(places, inputs, "o", color=LIGHT["dense"], markersize=4, label="input channels")
+        for shift, what, colour in ((-0.2, "filter", LIGHT["sparse"]), (0.2, "input", LIGHT["dense"])):
+            shares = [row[f"zero_{what}_fraction"] for row in layers]
+            label = {"filter": "filters", "input": "input channels"}[what]
+            upper.bar([place + shift for place in places], shares, 0.4, color=colour, label=label)
         upper.set_title("Share that is all zero")
-        upper.legend(loc="upper left", ncols=2)
-        upper.set_ylim(-0.04, 1.04)
+        upper.set_ylim(
+            0, 1.45 * max(0.02, *(row[f"zero_{what}_fraction"] for row in layers for what in ("filter", "input")))
+        )
+        upper.legend(loc="upper right", ncols=2)
         lower.vlines(places, low, high, color=LIGHT["muted"], linewidth=2)
         lower.plot(places, middle, "s", color=LIGHT["sparse"], markersize=4)
         lower.set_title("Live share of a filter's weights: least, median, most")
-        lower.set_ylim(-0.04, 1.04)
+        lower.set_ylim(0, None)
         lower.set_xlabel("convolution, in the order of the network")
         lower.locator_params(axis="x", integer=True)
         for panel in (upper, lower):
