@@ -85,6 +85,28 @@ def test_another_recipe_or_other_weights_are_other_cells(tmp_path, in_threads):
     assert len(calls(tmp_path)) == 20
 
 
+def test_what_counts_as_sparse_counts_when_a_sweep_asks_what_is_done(tmp_path, in_threads):
+    import torch
+
+    models = tmp_path / "models"
+    models.mkdir()
+    model = create_model("resnet8_digits", num_classes=10, in_channels=1)
+    with torch.no_grad():
+        model.layer1[0].conv1.weight.flatten()[::5] = 0  # a fifth, which this sweep takes for an accident
+    torch.save(model.state_dict(), models / "dense.pt")
+    sweep = TransferSweep(
+        name="real", tasks=("digits_parity",), models=(UpstreamModel("dense.pt", "dense", arch="resnet8_digits"),),
+        recipe={"probe": {"grid_step": 44}, "size": 8, "min_zero_fraction": 0.5},
+    )  # fmt: skip
+    assert not run_sweep(sweep, tmp_path / "out", models=models).missing
+
+    def never(job):
+        raise AssertionError("the cell is done")
+
+    found = run_sweep(sweep, tmp_path / "out", models=models, work=never)
+    assert not found.missing
+
+
 def test_a_missing_model_is_named_and_the_others_run(tmp_path, in_threads):
     sweep = sweep_of(tmp_path / "models", sparsity=(0.8, 0.9))
     found = run(tmp_path, sweep)

@@ -265,6 +265,27 @@ def test_a_folder_is_named_as_its_task_and_archives_are_looked_for_under_root(
     assert "attic" in capsys.readouterr().err
 
 
+def test_a_style_of_ones_own_serves_inspect_extract_and_run(digits_network, tmp_path, capsys):
+    pytest.importorskip("sklearn")
+    weights = torch.load(digits_network, weights_only=True)
+    torch.save({f"lab/{name}": value for name, value in weights.items()}, tmp_path / "lab.pth")
+    (tmp_path / "lab.toml").write_text(
+        """name = "lab"\nsigns = ['lab/.+']\n[[rules]]\npattern = 'lab/(.+)'\nname = "<1>"\n"""
+    )
+    lab, style = str(tmp_path / "lab.pth"), ["--style", str(tmp_path / "lab.toml")]
+    common = ["--model", lab, "--data", "digits_parity", "--cache", str(tmp_path / "cache")]
+    quick = ["--probe.grid-step", "44", "--no-speed", "--no-report", "--out", str(tmp_path / "run"), "--json"]
+    assert main(["transfer", "run", *common, *quick]) == 2  # without the style its names fit no network
+    assert "--style" in capsys.readouterr().err
+    assert main(["transfer", "inspect", lab, *style]) == 0
+    assert main(["transfer", "extract", *common, *style]) == 0
+    capsys.readouterr()
+    assert main(["transfer", "run", *common, *style, *quick]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["backbone"]["styles"] == ["lab"]
+    assert summary["chosen"]["features_cached"] is True
+
+
 def test_bad_usage_has_exit_code_2(capsys, tmp_path):
     assert main(["transfer", "run"]) == 2
     assert "--model" in capsys.readouterr().err

@@ -26,6 +26,10 @@ class TransferExtractCommand:
     """Folder of cached features."""
     arch: str = "auto"
     """Network of the checkpoint."""
+    min_zero_fraction: float = 0.01
+    """Share of exact zeros from which a layer without a mask counts as sparse."""
+    style: str = ""
+    """A .toml file with a checkpoint style of your own, which is tried too."""
     size: int = 0
     """Side of the images in pixels; 0: that of the backbone."""
     norm: Literal["imagenet", "task"] = "imagenet"
@@ -39,9 +43,12 @@ def run(arguments: list[str]) -> int:
     options = parse(TransferExtractCommand, arguments, "tamis transfer extract")
     if not options.model or not options.data:
         raise UsageError("give --model CHECKPOINT and --data FOLDER_OR_NPZ")
-    from tamis.transfer import cached_features, input_transform, load_backbone, load_task
+    from tamis.transfer import cached_features, input_transform, load_backbone, load_task, styles_with
 
-    backbone, task = load_backbone(options.model, options.arch), load_task(options.data, root=options.root)
+    backbone = load_backbone(
+        options.model, options.arch, min_zero_fraction=options.min_zero_fraction, styles=styles_with(options.style)
+    )
+    task = load_task(options.data, root=options.root)
     transform = input_transform(
         task,
         backbone.architecture,

@@ -33,10 +33,11 @@ def run(arguments: list[str]) -> int:
     """Exit code 0."""
     options = parse(TransferInspectCommand, arguments, "tamis transfer inspect")
     from tamis.errors import UsageError
-    from tamis.transfer import find_architecture, list_styles, read_sparse_state, read_style
+    from tamis.transfer import find_architecture, read_sparse_state, styles_with
 
-    styles = [*list_styles(), *([read_style(options.style)] if options.style else [])]
-    state = read_sparse_state(options.checkpoint, min_zero_fraction=options.min_zero_fraction, styles=styles)
+    state = read_sparse_state(
+        options.checkpoint, min_zero_fraction=options.min_zero_fraction, styles=styles_with(options.style)
+    )
     try:
         fits, problem = str(find_architecture(state, options.arch)["name"]), ""
     except UsageError as error:

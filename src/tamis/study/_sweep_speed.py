@@ -15,7 +15,7 @@ from tamis.bench import describe_machine, write_csv
 from tamis.errors import TamisError, UsageError
 from tamis.study._sweep import TransferSweep
 from tamis.study._sweep_cells import SweepCell, sweep_cells, sweep_models
-from tamis.transfer import Task, input_transform, load_backbone, load_task, speed_on_task
+from tamis.transfer import Task, input_transform, load_backbone, load_task, speed_on_task, styles_with
 
 SPEEDS = "speeds.csv"
 
@@ -70,7 +70,9 @@ def measure_sweep_speed(
 
 def _row(cell: SweepCell, task: Task, repeats: int) -> dict[str, Any]:
     model, recipe = cell.model, cell.recipe
-    backbone = load_backbone(model.path, model.arch, min_zero_fraction=recipe.min_zero_fraction)
+    backbone = load_backbone(
+        model.path, model.arch, min_zero_fraction=recipe.min_zero_fraction, styles=styles_with(recipe.style)
+    )
     if not backbone.masks:
         raise UsageError(f"{model.path}: is dense, though the sweep says {model.sparsity:g} of its weights are zero")
     transform = input_transform(

@@ -44,7 +44,15 @@ if TYPE_CHECKING:
     from tamis.transfer._zoo import Backbone, find_architecture, head_name, load_backbone, replace_head
     from tamis.transfer._zoo_infer import MIN_ZERO_FRACTION, Support, explicit_support, infer_support, soft_threshold
     from tamis.transfer._zoo_read import LayerRow, SparseState, read_sparse_state
-    from tamis.transfer._zoo_style import KeyRule, Style, list_styles, read_style, register_style, unregister_style
+    from tamis.transfer._zoo_style import (
+        KeyRule,
+        Style,
+        list_styles,
+        read_style,
+        register_style,
+        styles_with,
+        unregister_style,
+    )
     from tamis.transfer._zoo_translate import Translation, translate
 
 # module -> its public names
@@ -83,7 +91,15 @@ _MODULES = {
     "_zoo": ("Backbone", "find_architecture", "head_name", "load_backbone", "replace_head"),
     "_zoo_infer": ("MIN_ZERO_FRACTION", "Support", "explicit_support", "infer_support", "soft_threshold"),
     "_zoo_read": ("LayerRow", "SparseState", "read_sparse_state"),
-    "_zoo_style": ("KeyRule", "Style", "list_styles", "read_style", "register_style", "unregister_style"),
+    "_zoo_style": (
+        "KeyRule",
+        "Style",
+        "list_styles",
+        "read_style",
+        "register_style",
+        "styles_with",
+        "unregister_style",
+    ),
     "_zoo_translate": ("Translation", "translate"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
@@ -185,6 +201,7 @@ __all__ = [
     "signed_rank",
     "soft_threshold",
     "speed_on_task",
+    "styles_with",
     "task_name",
     "top1",
     "translate",

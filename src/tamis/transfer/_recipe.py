@@ -71,6 +71,8 @@ class TransferRecipe:
     """Mean and deviation that images are normalised with; backbones for grey images always take the task's."""
     min_zero_fraction: float = MIN_ZERO_FRACTION
     """Share of exact zeros from which a layer without a mask counts as sparse."""
+    style: str = ""
+    """A .toml file with a checkpoint style of your own, which is tried too."""
     cache: str = ""
     """Folder of cached features; "features" beside the run folder if not given, "none" for no cache."""
     speed: bool = True

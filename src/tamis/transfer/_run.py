@@ -31,6 +31,7 @@ from tamis.transfer._support import held_sparsity
 from tamis.transfer._task import Task
 from tamis.transfer._transforms import Transform
 from tamis.transfer._zoo import Backbone, load_backbone
+from tamis.transfer._zoo_style import styles_with
 
 OWN_FILES = (
     "recipe.toml", "env.json", "metrics.jsonl", "results.csv", "summary.json", "report.html", "checkpoints", "models",
@@ -75,7 +76,12 @@ def run_transfer(
     folder, start = Path(run_folder), time.perf_counter()
     if (backbone is None and not recipe.model) or (task is None and not recipe.data):
         raise UsageError("a transfer needs a backbone and data: give --model CHECKPOINT and --data FOLDER_OR_NPZ")
-    network = backbone or load_backbone(recipe.model, recipe.arch, min_zero_fraction=recipe.min_zero_fraction)
+    network = backbone or load_backbone(
+        recipe.model,
+        recipe.arch,
+        min_zero_fraction=recipe.min_zero_fraction,
+        styles=styles_with(recipe.style),
+    )
     task = task or load_task(recipe.data, root=recipe.root)
     if recipe.metric != "task":
         task = replace(task, metric=recipe.metric)
@@ -222,7 +228,7 @@ def _full(
 def _identity(recipe: TransferRecipe, backbone: Backbone, task: Task, transform: Transform) -> str:
     """Digest of all that decides the numbers: a run is only resumed with the same."""
     # where files lie and what is measured beside them does not matter
-    plain = replace(recipe, model="", data="", root="", cache="", speed=True, repeats=5)
+    plain = replace(recipe, model="", data="", root="", style="", cache="", speed=True, repeats=5)
     parts = (dump_recipe(plain), backbone.state.sha256(), task.name, task.fingerprint, task.metric, transform.id)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

@@ -43,7 +43,9 @@ def recipe_hash(recipe: TransferRecipe) -> str:
 
     Options of the other kind do not count: another rate of full fine-tuning leaves linear probes as they are.
     """
-    plain = replace(recipe, model="", data="", root="", arch="auto", method="", cache="", speed=True, repeats=5, seed=0)
+    plain = replace(
+        recipe, model="", data="", root="", style="", arch="auto", method="", cache="", speed=True, repeats=5, seed=0
+    )
     if recipe.how == "linear":
         plain = replace(plain, finetune=FineTuneOptions())
     else:
