@@ -25,6 +25,7 @@ from tamis.transfer import (
     fine_tune,
     load_backbone,
     measure_speed,
+    paper_options,
     paper_recipe,
     read_results,
     recipe_hash,
@@ -155,6 +156,15 @@ def test_the_paper_mode_trains_sgd_and_labels_what_was_chosen_on_test(checkpoint
     summary = moved(recipe, checkpoint, tmp_path / "run")
     assert [row["selection"] for row in summary["outcomes"]] == ["last", "paper_best_test"]
     assert "not for statistics" in write_report(tmp_path / "run").read_text()
+
+
+def test_nothing_of_ones_own_stays_among_the_papers_constants():
+    mine = FineTuneOptions(epochs=3, clip_norm=1.0, ema_decay=0.9, label_smoothing=0.1, rates=(0.1,), packed="never")
+    recipe = replace(TransferRecipe(), finetune=mine, probe=ProbeOptions(epochs=2, bn_refresh=1), norm="task")
+    found = paper_recipe(recipe, "cars")
+    assert found.finetune == replace(paper_options("cars"), packed="never")
+    assert found.probe == replace(ProbeOptions(), solver="sgd", paper_best_test=True)
+    assert (found.norm, paper_recipe(replace(recipe, how="full"), "cars").norm) == ("imagenet", "task")
 
 
 def test_the_page_of_the_upstream_run_lists_its_transfers(checkpoint, tmp_path):

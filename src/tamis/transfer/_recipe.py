@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from tamis.errors import UsageError
-from tamis.train import Optimizer
-from tamis.transfer._finetune_options import PAPER_RATES, FineTuneOptions
+from tamis.transfer._finetune_options import FineTuneOptions, paper_options
 from tamis.transfer._schedule import Shape
 from tamis.transfer._zoo_style import MIN_ZERO_FRACTION
 
@@ -98,15 +97,9 @@ def paper_recipe(recipe: TransferRecipe, task: str) -> TransferRecipe:
 
     Linear: ImageNet's statistics, lr .01.  Full: the task's statistics, lr .001, on aircraft and cars .01.
     """
-    full = replace(
-        recipe.finetune,
-        optimizer=Optimizer(lr=PAPER_RATES.get(task, 0.001)),
-        epochs=150,
-        batch_size=64,
-        schedule="paper",
-        rates=(),
-        paper_best_test=True,
-    )
-    probe = replace(recipe.probe, solver="sgd", epochs=150, batch_size=64, lr=0.01, schedule="paper")
+    own = recipe.finetune
+    # where a step runs and what is held out or stored are no constants of the study
+    full = replace(paper_options(task), validate=own.validate, packed=own.packed, checkpoint_every=own.checkpoint_every)
+    probe = replace(recipe.probe, solver="sgd", epochs=150, batch_size=64, lr=0.01, schedule="paper", bn_refresh=0)
     norm: Literal["imagenet", "task"] = "task" if recipe.how == "full" else "imagenet"
     return replace(recipe, norm=norm, probe=replace(probe, paper_best_test=True), finetune=full)
