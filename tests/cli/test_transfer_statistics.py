@@ -80,7 +80,8 @@ def test_upstream_accuracies_from_a_file_give_the_correlation_and_its_drops(tmp_
         (["sweep", "--seeds", "-1"], "--seeds -1"),
         (["tasks", "nothing"], "digits_mirrored"),
         (["stat"], "did you mean 'stats'"),
-        ([], "unknown command"),
+        (["nonsense"], "got 'nonsense'; expected one of run, inspect"),
+        ([], "tamis transfer: got no part of the command; expected one of run, inspect"),
     ],
 )
 def test_bad_usage_is_one_line_and_exit_code_2(tmp_path, capsys, words, message):

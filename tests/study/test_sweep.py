@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import signal
 import subprocess
 import sys
 import time
@@ -83,6 +85,28 @@ def test_another_recipe_or_other_weights_are_other_cells(tmp_path, in_threads):
     assert len(calls(tmp_path)) == 20
 
 
+def test_what_counts_as_sparse_counts_when_a_sweep_asks_what_is_done(tmp_path, in_threads):
+    import torch
+
+    models = tmp_path / "models"
+    models.mkdir()
+    model = create_model("resnet8_digits", num_classes=10, in_channels=1)
+    with torch.no_grad():
+        model.layer1[0].conv1.weight.flatten()[::5] = 0  # a fifth, which this sweep takes for an accident
+    torch.save(model.state_dict(), models / "dense.pt")
+    sweep = TransferSweep(
+        name="real", tasks=("digits_parity",), models=(UpstreamModel("dense.pt", "dense", arch="resnet8_digits"),),
+        recipe={"probe": {"grid_step": 44}, "size": 8, "min_zero_fraction": 0.5},
+    )  # fmt: skip
+    assert not run_sweep(sweep, tmp_path / "out", models=models).missing
+
+    def never(job):
+        raise AssertionError("the cell is done")
+
+    found = run_sweep(sweep, tmp_path / "out", models=models, work=never)
+    assert not found.missing
+
+
 def test_a_missing_model_is_named_and_the_others_run(tmp_path, in_threads):
     sweep = sweep_of(tmp_path / "models", sparsity=(0.8, 0.9))
     found = run(tmp_path, sweep)
@@ -129,6 +153,27 @@ def test_a_killed_sweep_resumes_to_the_same_table(tmp_path, in_threads):
     strip = lambda rows: {key[:8]: value for key, value in rows.items()}  # noqa: E731 - the weights' digests differ
     assert strip(values(killed)) == strip(values(whole))
     assert len(read_results(table)) == 8
+
+
+def test_ctrl_c_waits_for_the_running_cell_and_the_same_command_goes_on(tmp_path, in_threads):
+    script = [sys.executable, str(Path(__file__).with_name("sweep_work.py")), str(tmp_path)]
+    table = tmp_path / "out" / "results.csv"
+    with subprocess.Popen(script, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while not table.exists() or len(table.read_text().splitlines()) < 2:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode != 0
+    assert "Interrupted: stopped with" in said
+    assert "the same command goes on" in said
+    done = read_results(table)
+    assert 1 <= len(done) < 8
+    assert len(calls(tmp_path)) == len(done)  # what had begun was waited for
+    run(tmp_path)
+    assert len(read_results(table)) == len(calls(tmp_path)) == 8
 
 
 def test_a_cell_that_kills_its_process_fails_alone(tmp_path):
@@ -216,6 +261,7 @@ def test_the_sweeps_that_come_with_tamis_can_be_built(name, tmp_path):
     cells = sweep_cells(sweep, models, tmp_path)
     assert len(models) == 1 + len(sweep.methods) * len(sweep.sparsity)
     assert len({cell.name for cell in cells}) == len(cells)
+    assert name == "transfer_digits" or "ltht" in sweep.methods  # tickets from pretrained weights, as in the paper
 
 
 def test_unknown_keys_of_a_sweep_file_are_named():
@@ -243,3 +289,43 @@ def test_a_real_cell_runs_and_leaves_nothing_bulky(tmp_path, in_threads):
     [folder] = (tmp_path / "out/cells").iterdir()
     assert not {"checkpoints", "models", "outputs"} & {child.name for child in folder.iterdir()}
     assert len(run_sweep(sweep, tmp_path / "out", models=models).done) == 1
+
+
+def test_sparse_models_are_measured_against_dense_for_the_plot(tmp_path, in_threads, capsys):
+    import csv
+
+    import torch
+
+    from tamis.cli import main
+
+    models = tmp_path / "models"
+    models.mkdir()
+    torch.manual_seed(0)
+    model = create_model("resnet8_digits", num_classes=10, in_channels=1)
+    torch.save(model.state_dict(), models / "dense_0.pt")
+    with torch.no_grad():
+        for name, layer in model.named_modules():
+            if isinstance(layer, torch.nn.Conv2d) and name != "conv1":
+                layer.weight.mul_(torch.rand_like(layer.weight) < 0.1)
+    torch.save(model.state_dict(), models / "acdc_0.9.pt")
+    (tmp_path / "s.toml").write_text(
+        'name = "s"\ntasks = ["digits_parity"]\nkinds = ["linear", "full"]\nmethods = ["acdc"]\n'
+        'sparsity = [0.9, 0.95]\npath = "{method}_{sparsity:g}.pt"\n'
+        "[recipe]\nsize = 8\n[recipe.probe]\ngrid_step = 44\n[recipe.finetune]\nepochs = 1\nbatch_size = 256\n"
+    )
+    out = tmp_path / "out"
+    words = ["transfer", "sweep", str(tmp_path / "s.toml"), "--out", str(out), "--models", str(models), "--speed"]
+    assert main([*words, "--json"]) == 1  # acdc at 95 % does not exist
+    found = json.loads(capsys.readouterr().out)
+    assert {"speed of acdc 0.95, linear", "speed of acdc 0.95, full"} <= found["missing"].keys()
+    lines = [line for line in (out / "speeds.csv").read_text().splitlines() if line[0] != "#"]
+    rows = list(csv.DictReader(lines))
+    assert [(row["kind"], row["method"], row["sparsity"]) for row in rows] == [
+        ("linear", "acdc", "0.9"), ("full", "acdc", "0.9"),
+    ]  # fmt: skip
+    assert all(float(row["speed_up"]) > 0 and int(row["repeats"]) >= 5 for row in rows)
+    assert {row.arch for row in read_results(out / "results.csv")} == {row["arch"] for row in rows}
+    pytest.importorskip("matplotlib")
+    figures = ["transfer", "plot", str(out / "results.csv"), "--out", str(tmp_path / "f"), "--resamples", "100"]
+    assert main(figures) == 0  # speeds.csv beside the table is found
+    assert len(list((tmp_path / "f").glob("speed_*.svg"))) == 2

@@ -95,3 +95,5 @@ def test_the_best_of_linear_and_full_is_named_per_task():
     rows = made_up({("acdc", 0.8): {"a": [0.5], "b": [0.7]}})
     rows += made_up({("acdc", 0.8): {"a": [0.6], "b": [0.6]}}, kind="full")
     assert best_of_kinds(outcomes_of(rows), "net") == {("acdc", 0.8): {"a": (0.6, "full"), "b": (0.7, "linear")}}
+    rows = made_up({("acdc", 0.8): {"a": [0.5]}}) + made_up({("acdc", 0.8): {"a": [0.5]}}, kind="full")
+    assert best_of_kinds(outcomes_of(rows), "net") == {("acdc", 0.8): {"a": (0.5, "full")}}  # equal is not worse

@@ -1,9 +1,11 @@
 """Whole transfers: the run folder, the commands, the page, and the defects of earlier code, one test each."""
 
+import itertools
 import json
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,12 +20,15 @@ from tamis.transfer import (
     FineTuneOptions,
     ProbeOptions,
     TransferRecipe,
+    _speed,
     extract_features,
     fine_tune,
     load_backbone,
     measure_speed,
+    paper_options,
     paper_recipe,
     read_results,
+    recipe_hash,
     run_transfer,
 )
 from tamis.transfer._finetune_state import FineTuning
@@ -116,13 +121,26 @@ def test_a_stopped_run_resumes_to_the_same_result(checkpoint, tmp_path, monkeypa
         moved(FULL, checkpoint, tmp_path / "cut")
     with pytest.raises(UsageError, match="another recipe, checkpoint or task"):
         moved(replace(FULL, seed=1), checkpoint, tmp_path / "cut", resume=True)
-    with pytest.raises(FileError, match="has not ended"):
-        write_report(tmp_path / "cut")
+    page = write_report(tmp_path / "cut").read_text()
+    assert "This transfer has not ended" in page
+    assert "1 of 2 epochs have ended" in page
+    assert f"--resume --out {tmp_path / 'cut'}" in page
     again = moved(FULL, checkpoint, tmp_path / "cut", resume=True)
     assert again["outcomes"] == whole["outcomes"]
     assert len(again["chosen"]["history"]) == 2
     with pytest.raises(UsageError, match="no transfer that could go on"):
         moved(FULL, checkpoint, tmp_path / "nothing", resume=True)
+
+
+def test_an_unfinished_transfer_has_a_page_and_a_damaged_one_is_refused(checkpoint, tmp_path):
+    moved(LINEAR, checkpoint, tmp_path / "run")
+    (tmp_path / "run" / "summary.json").unlink()
+    page = write_report(tmp_path / "run").read_text()
+    assert "tiny, linear (frozen body)" in page
+    assert "has not ended" in page
+    (tmp_path / "run" / "metrics.jsonl").write_text('{"kind": "epoch", "epoch": "x"}\n')
+    with pytest.raises(FileError, match="damaged"):
+        write_report(tmp_path / "run")
 
 
 def signal_self():
@@ -138,6 +156,15 @@ def test_the_paper_mode_trains_sgd_and_labels_what_was_chosen_on_test(checkpoint
     summary = moved(recipe, checkpoint, tmp_path / "run")
     assert [row["selection"] for row in summary["outcomes"]] == ["last", "paper_best_test"]
     assert "not for statistics" in write_report(tmp_path / "run").read_text()
+
+
+def test_nothing_of_ones_own_stays_among_the_papers_constants():
+    mine = FineTuneOptions(epochs=3, clip_norm=1.0, ema_decay=0.9, label_smoothing=0.1, rates=(0.1,), packed="never")
+    recipe = replace(TransferRecipe(), finetune=mine, probe=ProbeOptions(epochs=2, bn_refresh=1), norm="task")
+    found = paper_recipe(recipe, "cars")
+    assert found.finetune == replace(paper_options("cars"), packed="never")
+    assert found.probe == replace(ProbeOptions(), solver="sgd", paper_best_test=True)
+    assert (found.norm, paper_recipe(replace(recipe, how="full"), "cars").norm) == ("imagenet", "task")
 
 
 def test_the_page_of_the_upstream_run_lists_its_transfers(checkpoint, tmp_path):
@@ -211,11 +238,75 @@ def test_extract_then_run_uses_the_cache(digits_network, tmp_path, capsys):
     assert "holds a run already" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("how", "counts", "does_not"),
+    [
+        ("linear", {"probe": ProbeOptions(grid_step=2)}, {"finetune": FineTuneOptions(epochs=3)}),
+        ("full", {"finetune": FineTuneOptions(epochs=3)}, {"probe": ProbeOptions(grid_step=2)}),
+    ],
+)
+def test_the_recipe_hash_is_of_what_decides_the_accuracy(how, counts, does_not):
+    base = TransferRecipe(how=how)
+    assert recipe_hash(replace(base, **counts)) != recipe_hash(base)
+    same = {"root": "elsewhere", "model": "x", "seed": 3, "cache": "none", **does_not}
+    assert recipe_hash(replace(base, **same)) == recipe_hash(base)
+
+
+def test_every_candidate_epoch_of_the_sgd_probe_is_logged(checkpoint, tmp_path):
+    recipe = replace(LINEAR, probe=ProbeOptions(solver="sgd", epochs=3, validate=True))
+    summary = moved(recipe, checkpoint, tmp_path / "run")
+    assert summary["chosen"]["epoch"] == summary["outcomes"][0]["epoch"] == 3
+    moved(recipe, checkpoint, tmp_path / "run", resume=True)  # begins anew; no row is there twice
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows if row["kind"] == "candidate"] == [0, 1, 2]
+
+
+def test_a_folder_is_named_as_its_task_and_archives_are_looked_for_under_root(
+    digits_network, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    labels = np.arange(40) % 2
+    np.savez(tmp_path / "my photos.v1.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    quick = ["--probe.grid-step", "22", "--no-speed", "--no-report", "--cache", "none"]
+    assert main(["transfer", "run", "--model", digits_network, "--data", "my photos.v1.npz", *quick]) == 0
+    assert (tmp_path / "runs" / "transfer" / "my_photos.v1-linear" / "summary.json").is_file()
+    assert main(["transfer", "run", "--model", digits_network, "--data", "pets", "--root", "attic", *quick]) == 2
+    assert "attic" in capsys.readouterr().err
+
+
+def test_a_style_of_ones_own_serves_inspect_extract_and_run(digits_network, tmp_path, capsys):
+    pytest.importorskip("sklearn")
+    weights = torch.load(digits_network, weights_only=True)
+    torch.save({f"lab/{name}": value for name, value in weights.items()}, tmp_path / "lab.pth")
+    (tmp_path / "lab.toml").write_text(
+        """name = "lab"\nsigns = ['lab/.+']\n[[rules]]\npattern = 'lab/(.+)'\nname = "<1>"\n"""
+    )
+    lab, style = str(tmp_path / "lab.pth"), ["--style", str(tmp_path / "lab.toml")]
+    common = ["--model", lab, "--data", "digits_parity", "--cache", str(tmp_path / "cache")]
+    quick = ["--probe.grid-step", "44", "--no-speed", "--no-report", "--out", str(tmp_path / "run"), "--json"]
+    assert main(["transfer", "run", *common, *quick]) == 2  # without the style its names fit no network
+    assert "--style" in capsys.readouterr().err
+    assert main(["transfer", "inspect", lab, *style]) == 0
+    assert main(["transfer", "extract", *common, *style]) == 0
+    capsys.readouterr()
+    assert main(["transfer", "run", *common, *style, *quick]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["backbone"]["styles"] == ["lab"]
+    assert summary["chosen"]["features_cached"] is True
+
+
 def test_bad_usage_has_exit_code_2(capsys, tmp_path):
     assert main(["transfer", "run"]) == 2
     assert "--model" in capsys.readouterr().err
     assert main(["transfer", "run", "--model", str(tmp_path / "no.pth"), "--data", "digits_parity", "--no-report"]) == 2
     assert "no such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("part", ["run", "inspect", "extract", "tasks", "sweep", "stats", "plot"])
+def test_help_shows_no_remark_for_linters(part, capsys):
+    assert main(["transfer", part, "--help"]) == 0
+    assert "noqa" not in capsys.readouterr().out
 
 
 def test_help_of_the_commands_does_not_import_torch():
@@ -287,15 +378,21 @@ def test_defect_two_runs_had_one_name(checkpoint, tmp_path):
     assert first["recipe_hash"] == second["recipe_hash"]  # a seed is no other recipe
 
 
-def test_defect_a_timer_was_never_assigned():
+def test_defect_a_timer_was_never_assigned(monkeypatch):
+    # clocks that move one millisecond whenever they are read: each phase takes one of wall and one of CPU time
+    wall, cpu = itertools.count(), itertools.count()
+    clocks = SimpleNamespace(perf_counter=lambda: next(wall) / 1000, process_time=lambda: next(cpu) / 1000)
+    monkeypatch.setattr(_speed, "time", clocks)
     model, masks = tiny_network()
     images, labels = torch.randn(6, 3, 8, 8), torch.randint(3, (6,))
     found = measure_speed(model, masks, images, labels)
     names = [row.phase for row in found.phases]
     assert names == ["extract", "head", "forward", "backward", "mask", "step", "linear", "full"]
-    assert all(row.dense_wall_ms >= 0 and row.sparse_wall_ms > 0 and row.repeats == 5 for row in found.phases)
-    parts = [found.phase(name) for name in ("forward", "backward", "mask", "step")]
-    assert found.phase("full").sparse_wall_ms == pytest.approx(sum(row.sparse_wall_ms for row in parts), rel=0.5)
+    for row in found.phases:
+        parts = 4 if row.phase == "full" else 1
+        times = (row.dense_wall_ms, row.sparse_wall_ms, row.dense_cpu_ms, row.sparse_cpu_ms)
+        assert times == pytest.approx((parts,) * 4)
+        assert row.repeats == 5
     assert found.phase("mask").speedup is None
     assert [(row.layer, row.kernel) for row in found.layers] == [("conv1", "dense, masked"), ("conv2", "sparse")]
     assert "216 weights" in found.layers[0].why

@@ -265,6 +265,22 @@ def test_a_module_of_ones_own_takes_a_checkpoint(tmp_path):
     assert torch.equal(other.layer1[0].conv1.weight, model.layer1[0].conv1.weight)
 
 
+def test_the_head_of_ones_own_module_is_not_counted_whatever_its_name(tmp_path):
+    class Own(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.verdict = torch.nn.Conv2d(3, 8, 3), torch.nn.Linear(8, 5)
+
+    model = Own()
+    with torch.no_grad():
+        for weight in (model.conv.weight, model.verdict.weight):
+            weight.flatten()[::2] = 0
+    backbone = load_backbone(save(model.state_dict(), tmp_path / "own.pth"), Own())
+    assert [row.layer for row in backbone.state.layers] == ["conv"]
+    assert backbone.state.sparsity == 0.5
+    assert list(backbone.masks) == ["conv"]
+
+
 # ---- rules ---------------------------------------------------------------------------------------------------------
 
 

@@ -20,10 +20,16 @@ class TransferExtractCommand:
     """Checkpoint of any style, or a run folder of tamis."""
     data: str = ""
     """Folder of images, .npz file, or the name of a task."""
+    root: str = "data"
+    """Folder of the unpacked archives of known tasks."""
     cache: str = "runs/transfer/features"
     """Folder of cached features."""
     arch: str = "auto"
     """Network of the checkpoint."""
+    min_zero_fraction: float = 0.01
+    """Share of exact zeros from which a layer without a mask counts as sparse."""
+    style: str = ""
+    """A .toml file with a checkpoint style of your own, which is tried too."""
     size: int = 0
     """Side of the images in pixels; 0: that of the backbone."""
     norm: Literal["imagenet", "task"] = "imagenet"
@@ -37,9 +43,12 @@ def run(arguments: list[str]) -> int:
     options = parse(TransferExtractCommand, arguments, "tamis transfer extract")
     if not options.model or not options.data:
         raise UsageError("give --model CHECKPOINT and --data FOLDER_OR_NPZ")
-    from tamis.transfer import cached_features, input_transform, load_backbone, load_task
+    from tamis.transfer import cached_features, input_transform, load_backbone, load_task, styles_with
 
-    backbone, task = load_backbone(options.model, options.arch), load_task(options.data)
+    backbone = load_backbone(
+        options.model, options.arch, min_zero_fraction=options.min_zero_fraction, styles=styles_with(options.style)
+    )
+    task = load_task(options.data, root=options.root)
     transform = input_transform(
         task,
         backbone.architecture,
@@ -69,5 +78,6 @@ def run(arguments: list[str]) -> int:
     }
     done = "were in the cache" if features.cached else f"computed in {seconds:.1f} s"
     text = f"{task.name}: {task.n_train} training and {task.n_test} test images, {features.width} features, {done}"
+    text += f"\ncache  {options.cache}"
     show(result, text, options.json)
     return 0

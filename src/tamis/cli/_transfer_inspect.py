@@ -33,10 +33,11 @@ def run(arguments: list[str]) -> int:
     """Exit code 0."""
     options = parse(TransferInspectCommand, arguments, "tamis transfer inspect")
     from tamis.errors import UsageError
-    from tamis.transfer import find_architecture, list_styles, read_sparse_state, read_style
+    from tamis.transfer import find_architecture, read_sparse_state, styles_with
 
-    styles = [*list_styles(), *([read_style(options.style)] if options.style else [])]
-    state = read_sparse_state(options.checkpoint, min_zero_fraction=options.min_zero_fraction, styles=styles)
+    state = read_sparse_state(
+        options.checkpoint, min_zero_fraction=options.min_zero_fraction, styles=styles_with(options.style)
+    )
     try:
         fits, problem = str(find_architecture(state, options.arch)["name"]), ""
     except UsageError as error:
@@ -71,7 +72,10 @@ def _text(result: Mapping[str, Any]) -> str:
         lines.append(
             f"stem           max pool with {result['stem_pool']} padding; images were resized {result['interpolation']}"
         )
-    lines += [f"{name:<15}{value}" for name, value in result["provenance"].items() if name != "classes"]
+    stated = {"sparsity": "asked for"}  # the measured one stands above
+    lines += [
+        f"{stated.get(name, name):<15}{value}" for name, value in result["provenance"].items() if name != "classes"
+    ]
     width = max([len(row["layer"]) for row in result["layers"]] + [5])
     lines += ["", f"{'layer':<{width}}  {'shape':<16}{'sparsity':>9}{'active zeros':>14}  {'style':<14}mask from"]
     for row in result["layers"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -31,7 +32,8 @@ class PlotCommand:
     upstream: str = ""
     """A .csv file with columns method, sparsity, top1, instead of the table's column upstream."""
     speeds: str = ""
-    """A .csv file with columns arch, kind, method, sparsity, speed_up: measured against dense in one run."""
+    """A .csv file with columns arch, kind, method, sparsity, speed_up: measured against dense in one run; without it
+    speeds.csv beside the table, if there is one."""
     resamples: int = 10000
     """Of each bootstrap interval."""
     json: bool = False
@@ -46,7 +48,9 @@ def run(arguments: list[str]) -> int:
     from tamis.study import write_transfer_figures
 
     require_extra()
-    speeds = _speeds(options.speeds) if options.speeds else None
+    beside = Path(options.table).parent / "speeds.csv"
+    source = options.speeds or (str(beside) if beside.is_file() else "")
+    speeds = _speeds(source) if source else None
     written = [str(path) for path in write_transfer_figures(statistics_from(options), options.out, speeds)]
     show({"files": written}, "\n".join(written) or "nothing to draw: no sparse model has all its cells", options.json)
     return 0
@@ -54,7 +58,6 @@ def run(arguments: list[str]) -> int:
 
 def _speeds(path: str) -> dict[Any, float]:
     import csv
-    from pathlib import Path
 
     try:
         lines = [line for line in Path(path).read_text(encoding="utf-8").splitlines() if not line.startswith("#")]

@@ -52,10 +52,14 @@ def run(arguments: list[str]) -> int:
     recipe = options.recipe
     if options.resume and options.overwrite:
         raise UsageError("--resume continues the run in the folder, --overwrite replaces it: choose one")
-    task_name = Path(recipe.data).stem or "task"
+    if not recipe.model or not recipe.data:
+        raise UsageError("a transfer needs a backbone and data: give --model CHECKPOINT and --data FOLDER_OR_NPZ")
+    from tamis.transfer import task_name
+
+    name = task_name(recipe.data)
     if options.paper:
-        recipe = paper_recipe(recipe, task_name)
-    folder = Path(options.out or f"runs/transfer/{task_name}-{recipe.how}")
+        recipe = paper_recipe(recipe, name)
+    folder = Path(options.out or f"runs/transfer/{name}-{recipe.how}")
     summary = run_with_report(recipe, folder, options.report, resume=options.resume, overwrite=options.overwrite)
     show(summary, transfer_text(summary), options.json)
     return 0

@@ -39,6 +39,8 @@ class SweepCommand:
     """Processes of this machine, each with one thread."""
     cluster: str = ""
     """Address of a Dask scheduler that runs the cells instead, such as tcp://10.0.0.1:8786 (needs tamis[cluster])."""
+    speed: bool = False
+    """When the cells are done, time every sparse model against its dense copy, in turns, into speeds.csv."""
     json: bool = False
     """Print one JSON object."""
 
@@ -67,7 +69,15 @@ def run(arguments: list[str]) -> int:
     )
     result = {"table": str(found.table), "done": len(found.done), "missing": found.missing}
     text = f"{len(found.done)} cells done, {len(found.missing)} missing\nresults   {found.table}"
+    missing = dict(found.missing)
+    if options.speed:
+        from tamis.study import measure_sweep_speed
+
+        file, unmeasured = measure_sweep_speed(sweep, found.table.parent, root=options.root, models=options.models)
+        missing |= {f"speed of {name}": reason for name, reason in unmeasured.items()}
+        result |= {"speeds": str(file or ""), "missing": missing}
+        text += f"\nspeeds    {file or 'none: no sparse model could be measured'}"
     show(result, text, options.json)
-    for name, reason in found.missing.items():
+    for name, reason in missing.items():
         print(f"missing {name}: {reason}", file=sys.stderr)
-    return 1 if found.missing else 0
+    return 1 if missing else 0

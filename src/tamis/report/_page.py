@@ -33,8 +33,8 @@ from tamis.storage import write_atomic
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
     """Render the run in ``run_folder`` to ``report.html`` inside it and return that file's path.
 
-    Works for finished and unfinished runs of any method, and for finished transfers; equal folders give equal pages,
-    byte for byte.
+    Works for finished and unfinished runs of any method, and for transfers; equal folders give equal pages, byte for
+    byte.
 
     Raises UsageError if jinja2 or matplotlib is not installed, FileError if the folder is no run folder, if a file in
     it is damaged (the message names file and line), or if the page cannot be written; an older page is then left as

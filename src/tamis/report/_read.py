@@ -106,6 +106,14 @@ def _metrics(path: Path, remarks: list[str]) -> list[Fields]:
     return rows
 
 
+def metrics_of(path: Path, remarks: list[str]) -> list[Mapping[str, Any]]:
+    """The rows of a metrics.jsonl, each with its ``kind``; remarks where there are none or the last is half-written.
+
+    FileError for a damaged row.
+    """
+    return [fields.values for fields in _metrics(path, remarks)]
+
+
 def _records(rows: list[Fields], kind: str) -> tuple[Mapping[str, Any], ...]:
     """The rows of one kind as they were written, without the kind."""
     found = [fields.values for fields in rows if fields.values["kind"] == kind]

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tamis.errors import FileError
-from tamis.report._format import DASH, SPACE, milliseconds, percent, plain
+from tamis.report._format import percent, plain
 from tamis.report._html import render_template
-from tamis.report._read import json_object, recipe_of, text_of
+from tamis.report._read import json_object, metrics_of, recipe_of, text_of
 from tamis.report._sections import busy_warning, facts
-from tamis.report._svg import LIGHT, Chart, render_chart
-from tamis.report._tables import Table
-
-PHASES = {
-    "extract": "features",
-    "head": "head alone",
-    "forward": "forward",
-    "backward": "backward",
-    "mask": "masking",
-    "step": "optimizer",
-    "full": "whole step",
-}
-SELECTIONS = {
-    "last": "after the last epoch",
-    "best_val": "chosen on validation",
-    "paper_best_test": "best on test, not for statistics",
-}
+from tamis.report._transfer_charts import channels_chart, course_chart, speed_chart
+from tamis.report._transfer_tables import (
+    channels_table,
+    epochs_table,
+    kernels_table,
+    layers_table,
+    outcomes_table,
+    speed_table,
+)
 
 
 def is_transfer(folder: Path) -> bool:
@@ -40,17 +32,14 @@ def is_transfer(folder: Path) -> bool:
 
 
 def render_transfer(folder: Path) -> str:
-    """The page of the transfer run in ``folder`` as HTML text.
+    """The page of the transfer run in ``folder`` as HTML text; of one that has not ended, what there is so far.
 
     Raises:
-        FileError: the transfer has not ended, a file is damaged, or the summary lacks something.
+        FileError: a file is damaged, or the summary lacks something.
     """
     summary = json_object(folder / "summary.json")
     if summary is None:
-        raise FileError(
-            f"{folder}: this transfer has not ended; go on with tamis transfer run {folder}/recipe.toml --resume"
-        )
-    env = json_object(folder / "env.json") or {}
+        return _render_unfinished(folder)
     remarks: list[str] = []
     try:
         content = {**_content(summary), "title": f"{summary['task']}, {_kind(summary)}"}
@@ -58,14 +47,50 @@ def render_transfer(folder: Path) -> str:
         raise FileError(
             f"{folder / 'summary.json'}: not the summary of a transfer ({problem!r}); the file is damaged."
         ) from None
-    content |= {
+    content |= _common(folder, summary.get("versions", {}), remarks)
+    return render_template("transfer.html.jinja", content)
+
+
+def _render_unfinished(folder: Path) -> str:
+    remarks: list[str] = []
+    content = _common(folder, None, remarks)
+    recipe = recipe_of(folder / "recipe.toml", content["recipe_text"])
+    rows: dict[str, list[Mapping[str, Any]]] = {}
+    for row in metrics_of(folder / "metrics.jsonl", remarks):
+        rows.setdefault(str(row["kind"]), []).append(row)
+    how = str(recipe.get("how", ""))
+    try:
+        task = rows["task"][-1] if "task" in rows else {"name": recipe.get("data", "a task")}
+        # an epoch that a resumed run repeated counts once
+        epochs = sorted({int(row["epoch"]): row for row in rows.get("epoch", [])}.items())
+        history = [row for _, row in epochs]
+        wanted = recipe.get("finetune", {}).get("epochs") if how == "full" else None
+        course = course_chart({"chosen": {"history": history}})
+        content |= {
+            "title": f"{task['name']}, {_kind(recipe)}",
+            "lead": f"{len(history)} of {wanted} epochs have ended" if wanted else "No result yet",
+            "epochs": epochs_table(history),
+            "charts": {} if course is None else {course.key: course},
+            "command": f"tamis transfer run {shlex.quote(str(folder / 'recipe.toml'))} --resume "
+            f"--out {shlex.quote(str(folder))}",
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        raise FileError(
+            f"{folder}: recipe.toml or metrics.jsonl are not those of a transfer ({problem!r}); a file is damaged."
+        ) from None
+    return render_template("transfer_unfinished.html.jinja", content)
+
+
+def _common(folder: Path, versions: Any, remarks: list[str]) -> dict[str, Any]:
+    """What both pages show of the folder beside the numbers."""
+    env = json_object(folder / "env.json") or {}
+    return {
         "run_name": folder.resolve().name,
         "recipe_text": text_of(folder / "recipe.toml", remarks),
-        "provenance": facts({**env, "versions": summary.get("versions", {})}),
+        "provenance": facts(env if versions is None else {**env, "versions": versions}),
         "busy": busy_warning(env),
         "remarks": remarks,
     }
-    return render_template("transfer.html.jinja", content)
 
 
 def transfer_rows(folder: Path) -> list[dict[str, Any]]:
@@ -106,17 +131,17 @@ def _kind(summary: Mapping[str, Any]) -> str:
 
 def _content(summary: Mapping[str, Any]) -> dict[str, Any]:
     backbone, channels = summary["backbone"], summary["channels"]
-    charts = [_speed_chart(summary), _course_chart(summary)]
+    charts = [speed_chart(summary), course_chart(summary), channels_chart(channels["layers"])]
     return {
         "summary": summary,
         "kind": _kind(summary),
         "lead": _lead(summary),
         "cards": _cards(summary),
-        "outcomes": _outcomes(summary),
-        "speed": _speed_table(summary),
-        "kernels": _kernels_table(summary),
-        "layers": _layers(backbone["layers"]),
-        "channels": _channels_table(channels["layers"]),
+        "outcomes": outcomes_table(summary),
+        "speed": speed_table(summary),
+        "kernels": kernels_table(summary),
+        "layers": layers_table(backbone["layers"]),
+        "channels": channels_table(channels["layers"]),
         "channel_text": f"{percent(channels['zero_filter_fraction'])} of the filters and "
         f"{percent(channels['zero_input_fraction'])} of the input channels are all zero (means weighted by the number "
         f"of weights); {channels['removable_channels']:,} of {channels['channels']:,} output channels could be removed "
@@ -156,7 +181,7 @@ def _cards(summary: Mapping[str, Any]) -> list[dict[str, str]]:
         },
     ]
     row = _phase(summary, "full" if summary["how"] == "full" else "extract")
-    if row is not None:
+    if row is not None and row["cpu_speedup"] is not None:
         what = "a training step" if summary["how"] == "full" else "extracting features"
         cards.append(
             {
@@ -172,157 +197,3 @@ def _cards(summary: Mapping[str, Any]) -> list[dict[str, str]]:
 def _phase(summary: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
     speed = summary["speed"]
     return next((row for row in speed["phases"] if row["phase"] == name), None) if speed else None
-
-
-def _outcomes(summary: Mapping[str, Any]) -> Table:
-    rows = tuple(
-        (
-            SELECTIONS.get(row["selection"], row["selection"]),
-            percent(float(row["top1"]), 2),
-            percent(float(row["mean_per_class"]), 2),
-            str(row.get("epoch", DASH)),
-            plain(float(row["C"])) if "C" in row else DASH,
-        )
-        for row in summary["outcomes"]
-    )
-    headings = ("Which", "Top-1", "Mean per class", "Epoch", "C")
-    return Table(headings, (False, True, True, True, True), rows)
-
-
-def _speed_table(summary: Mapping[str, Any]) -> Table | None:
-    if not summary["speed"]:
-        return None
-    rows = tuple(
-        (
-            PHASES[row["phase"]],
-            milliseconds(row["dense_cpu_ms"]),
-            milliseconds(row["sparse_cpu_ms"]),
-            _ratio(row["cpu_speedup"]),
-            milliseconds(row["dense_wall_ms"]),
-            milliseconds(row["sparse_wall_ms"]),
-            f"{_ratio(row['speedup'])} ({_ratio(row['speedup_low'])} to {_ratio(row['speedup_high'])})"
-            if row["speedup"] is not None
-            else DASH,
-        )
-        for row in summary["speed"]["phases"]
-        if row["phase"] in PHASES
-    )
-    headings = ("Phase", "Dense, CPU", "Sparse, CPU", "Ratio", "Dense, wall", "Sparse, wall", "Ratio (range)")
-    return Table(headings, (False, *(True for _ in headings[1:])), rows)
-
-
-def _kernels_table(summary: Mapping[str, Any]) -> Table | None:
-    if not summary["speed"]:
-        return None
-    rows = tuple(
-        (
-            row["layer"],
-            percent(float(row["sparsity"]), 1),
-            row["kernel"],
-            milliseconds(_number(row["dense_ms"])),
-            milliseconds(_number(row["sparse_ms"])),
-            row["why"],
-        )
-        for row in summary["speed"]["layers"]
-    )
-    headings = ("Layer", "Sparsity", "Kernel", "Dense kernel", "Sparse kernel", "Why")
-    return Table(headings, (False, True, False, True, True, False), rows)
-
-
-def _layers(layers: Sequence[Mapping[str, Any]]) -> Table:
-    rows = tuple(
-        (
-            row["layer"],
-            " \u00d7 ".join(map(str, row["shape"])),
-            percent(float(row["sparsity"]), 2),
-            f"{row['live']:,}",
-            f"{row['total']:,}",
-            f"{row['active_zeros']:,}",
-            row["style"],
-            row["source"],
-        )
-        for row in layers
-    )
-    headings = ("Layer", "Shape", "Sparsity", "Live", "Total", "Zeros that live", "Stored as", "Mask from")
-    return Table(headings, (False, False, True, True, True, True, False, False), rows)
-
-
-def _channels_table(layers: Sequence[Mapping[str, Any]]) -> Table:
-    rows = tuple(
-        (
-            row["layer"],
-            f"{row['zero_filters']:,} of {row['filters']:,}",
-            percent(float(row["zero_filter_fraction"])),
-            f"{row['zero_inputs']:,} of {row['inputs']:,}",
-            f"{row['nonzeros_min']:,}",
-            plain(float(row["nonzeros_median"])),
-            f"{row['nonzeros_max']:,}",
-            str(row["removable"]),
-        )
-        for row in layers
-    )
-    headings = (
-        "Convolution",
-        "Zero filters",
-        "Share",
-        "Zero inputs",
-        "Fewest non-zeros",
-        "Median",
-        "Most",
-        "Removable",
-    )
-    return Table(headings, (False, *(True for _ in headings[1:])), rows)
-
-
-def _speed_chart(summary: Mapping[str, Any]) -> Chart | None:
-    if not summary["speed"]:
-        return None
-    full = summary["how"] == "full"
-    names = ("forward", "backward", "step") if full else ("extract", "head")
-    rows = [row for row in summary["speed"]["phases"] if row["phase"] in names]
-
-    def draw(figure: Any, narrow: bool) -> None:
-        panel = figure.subplots()
-        for place, (who, colour) in enumerate((("dense", LIGHT["dense"]), ("sparse", LIGHT["sparse"]))):
-            positions = [number + 0.4 * place for number in range(len(rows))]
-            panel.barh(positions, [row[f"{who}_cpu_ms"] for row in rows], 0.36, color=colour, label=who)
-        panel.set_yticks([number + 0.2 for number in range(len(rows))], [PHASES[row["phase"]] for row in rows])
-        panel.invert_yaxis()
-        panel.grid(visible=False, axis="y")
-        panel.grid(visible=True, axis="x")
-        panel.set_xlabel("median CPU time of one batch, ms")
-        panel.legend(loc="lower right", ncols=2)
-
-    told = "; ".join(
-        f"{PHASES[row['phase']]}: dense {plain(row['dense_cpu_ms'])} ms, sparse {plain(row['sparse_cpu_ms'])} ms"
-        for row in rows
-    )
-    caption = "Both networks took turns in one process on the same batch."
-    return render_chart("speed", "Time of one batch", f"CPU time. {told}.", caption, (2.6, 2.8), draw)
-
-
-def _course_chart(summary: Mapping[str, Any]) -> Chart | None:
-    """Training loss over the epochs of a full fine-tuning."""
-    history = summary["chosen"].get("history", [])
-    losses = [float(row["train_loss"]) for row in history]
-    if len(losses) < 2:
-        return None
-    epochs = [int(row["epoch"]) + 1 for row in history]
-
-    def draw(figure: Any, narrow: bool) -> None:
-        panel = figure.subplots()
-        panel.plot(epochs, losses, color=LIGHT["sparse"], marker="s", markersize=3.6)
-        panel.set_title("Training loss, nats")
-        panel.set_xlabel("epoch")
-        panel.locator_params(axis="x", integer=True)
-
-    alt = f"Training loss over {len(losses)} epochs, from {plain(losses[0])} to {plain(losses[-1])} nats."
-    return render_chart("course", "Training loss", alt, "", (2.6, 2.8), draw)
-
-
-def _number(value: Any) -> float:
-    return math.nan if value is None else float(value)
-
-
-def _ratio(value: Any) -> str:
-    return DASH if value is None else f"{plain(float(value))}{SPACE}\u00d7"

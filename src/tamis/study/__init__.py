@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tamis.study._sweep import TransferSweep, UpstreamModel, load_sweep
     from tamis.study._sweep_cells import SweepCell, sweep_cells, sweep_models
     from tamis.study._sweep_run import SweepResults, run_sweep
+    from tamis.study._sweep_speed import measure_sweep_speed
     from tamis.study._transfer_figures import transfer_figures, write_transfer_figures
     from tamis.study._transfer_tables import (
         TransferStatistics,
@@ -56,6 +57,7 @@ _MODULES = {
     "_sweep": ("TransferSweep", "UpstreamModel", "load_sweep"),
     "_sweep_cells": ("SweepCell", "sweep_cells", "sweep_models"),
     "_sweep_run": ("SweepResults", "run_sweep"),
+    "_sweep_speed": ("measure_sweep_speed",),
     "_transfer_figures": ("transfer_figures", "write_transfer_figures"),
     "_transfer_tables": ("TransferStatistics", "statistics_records", "transfer_statistics"),
     "_transfer_text": ("statistics_text",),
@@ -96,6 +98,7 @@ __all__ = [
     "load_bias_study",
     "load_study",
     "load_sweep",
+    "measure_sweep_speed",
     "paired_difference",
     "read_bias_rows",
     "read_published",

@@ -106,7 +106,7 @@ class TransferSweep:
                 ) from None
         if len({(model.method, model.sparsity) for model in self.models}) < len(self.models):
             raise UsageError("models: expected each method and sparsity once")
-        for key in ("model", "data", "how", "seed", "method", "arch", "cache"):
+        for key in ("model", "data", "root", "how", "seed", "method", "arch", "cache"):
             if key in self.recipe:
                 raise UsageError(f"recipe.{key} belongs to the sweep itself")
 

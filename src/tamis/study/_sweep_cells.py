@@ -26,14 +26,12 @@ class SweepCell:
         model: the upstream model, its path complete.
         task: the name that its rows have.
         recipe: everything that the transfer needs.
-        root: folder of the archives of known tasks.
     """
 
     name: str
     model: UpstreamModel
     task: str
     recipe: TransferRecipe
-    root: str
 
     @property
     def recipe_hash(self) -> str:
@@ -98,7 +96,7 @@ def sweep_cells(sweep: TransferSweep, models: Iterable[UpstreamModel], root: Pat
     for kind in sweep.kinds:
         for place, seed in enumerate(sweep.seeds):
             for name, source in sources.items():
-                recipe = replace(base, how=kind, data=source, speed=False, seed=seed)
+                recipe = replace(base, how=kind, data=source, root=str(root), speed=False, seed=seed)
                 if sweep.paper:
                     recipe = paper_recipe(recipe, name)
                 if place and kind == "linear" and recipe.probe.solver == "lbfgs":
@@ -106,7 +104,7 @@ def sweep_cells(sweep: TransferSweep, models: Iterable[UpstreamModel], root: Pat
                 for model in models:
                     label = f"{cell_name(model.method, model.sparsity, seed).rpartition('_')[0]}-{name}-{kind}-s{seed}"
                     own = replace(recipe, model=model.path, arch=model.arch, method=model.method)
-                    cells.append(SweepCell(label, model, name, own, str(root)))
+                    cells.append(SweepCell(label, model, name, own))
     return tuple(cells)
 
 

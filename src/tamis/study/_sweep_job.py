@@ -24,7 +24,7 @@ def run_sweep_job(job: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Run one transfer, or go on with it in its folder, and return its rows.
 
     Args:
-        job: ``recipe`` (TOML text), ``folder``, ``root`` and ``threads``; paths as the process sees them.
+        job: ``recipe`` (TOML text), ``folder`` and ``threads``; paths as the process sees them.
 
     Returns:
         Rows of the results table, as dicts.
@@ -41,7 +41,7 @@ def run_sweep_job(job: Mapping[str, Any]) -> list[dict[str, Any]]:
         torch.set_num_threads(job["threads"])
         try:
             resume = any((folder / "checkpoints").glob("*"))
-            task = _task(recipe.data, job["root"])
+            task = _task(recipe.data, recipe.root)
             run_transfer(recipe, folder, resume=resume, overwrite=not resume, task=task)
         finally:
             torch.set_num_threads(before)

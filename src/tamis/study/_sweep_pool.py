@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -127,6 +128,8 @@ def _round(
             if stopped:  # the second time at once
                 raise
             stopped = True
+            if running:
+                print(f"waiting for {len(running)} cells that are running; Ctrl-C again stops at once", file=sys.stderr)
     if stopped:
         raise KeyboardInterrupt
     return broken

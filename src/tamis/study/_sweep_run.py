@@ -18,7 +18,7 @@ from tamis.study._sweep_cells import UPSTREAM, SweepCell, sweep_cells, sweep_mod
 from tamis.study._sweep_job import run_sweep_job
 from tamis.study._sweep_pool import cluster_executor, local_executor, run_jobs
 from tamis.train import Interrupted, dump_recipe
-from tamis.transfer import Row, Table, read_sparse_state
+from tamis.transfer import Row, Table, TransferRecipe, read_sparse_state, styles_with
 
 TABLE, CELLS, FEATURES = "results.csv", "cells", "features"
 
@@ -76,8 +76,8 @@ def run_sweep(
             study, upstream = upstream_study(sweep)
             run_study(study, upstream, home / UPSTREAM, workers=workers)
         found = sweep_models(sweep, home, Path(models).resolve())
-        shas, absent = _checkpoints(found)
         cells = sweep_cells(sweep, found, Path(root).resolve())
+        shas, absent = _checkpoints(found, cells[0].recipe)
         missing = {cell.name: absent[cell.model] for cell in cells if cell.model in absent}
         present = [cell for cell in cells if cell.model in shas]
         stored = {
@@ -122,12 +122,16 @@ def run_sweep(
     return SweepResults(home / TABLE, tuple(names), missing)
 
 
-def _checkpoints(models: Sequence[UpstreamModel]) -> tuple[dict[UpstreamModel, str], dict[UpstreamModel, str]]:
+def _checkpoints(
+    models: Sequence[UpstreamModel], recipe: TransferRecipe
+) -> tuple[dict[UpstreamModel, str], dict[UpstreamModel, str]]:
     """Digest of the weights of each model that can be read, and the reason for each that cannot."""
     shas, absent = {}, {}
+    styles = styles_with(recipe.style)
     for model in models:
         try:
-            shas[model] = read_sparse_state(model.path).sha256()
+            state = read_sparse_state(model.path, min_zero_fraction=recipe.min_zero_fraction, styles=styles)
+            shas[model] = state.sha256()
         except TamisError as error:
             absent[model] = f"no upstream model: {' '.join(str(error).split())}"
     return shas, absent
@@ -143,7 +147,7 @@ def _job(cell: SweepCell, sha: str, home: Path) -> dict[str, Any]:
     recipe = replace(cell.recipe, cache=str(home / FEATURES))
     # another recipe or other weights get another folder, so that no cell goes on with what is not its own
     folder = home / CELLS / f"{cell.name}-{cell.recipe_hash[:6]}{sha[:6]}"
-    return {"name": cell.name, "recipe": dump_recipe(recipe), "folder": str(folder), "root": cell.root, "threads": 1}
+    return {"name": cell.name, "recipe": dump_recipe(recipe), "folder": str(folder), "threads": 1}
 
 
 def _append(table: Table, cell: SweepCell, rows: Sequence[Mapping[str, Any]], upstream: float) -> None:

@@ -105,7 +105,7 @@ def _duels_text(pairs: Sequence[Record], arch: str, kind: str) -> str:
 
 
 def _model(record: Mapping[str, Any]) -> str:
-    return f"{record['method']} {100 * record['sparsity']:g} %"
+    return f"{record['method']} {100 * record['sparsity']:g} %" if record["sparsity"] else str(record["method"])
 
 
 def _interval(interval: Interval) -> str:

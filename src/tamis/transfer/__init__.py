@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from tamis.transfer._run_record import recipe_hash
     from tamis.transfer._schedule import rate_of_epoch
     from tamis.transfer._seeds import derived_seed
-    from tamis.transfer._speed import LayerKernel, PhaseSpeed, SpeedReport, measure_speed
+    from tamis.transfer._speed import PhaseSpeed, SpeedReport, measure_speed, speed_on_task
+    from tamis.transfer._speed_kernels import LayerKernel
     from tamis.transfer._statistics import Duel, Verdict, duel, duels, verdicts
     from tamis.transfer._support import RevivedError, check_kept, held_sparsity
     from tamis.transfer._task import Task
@@ -43,7 +44,15 @@ if TYPE_CHECKING:
     from tamis.transfer._zoo import Backbone, find_architecture, head_name, load_backbone, replace_head
     from tamis.transfer._zoo_infer import MIN_ZERO_FRACTION, Support, explicit_support, infer_support, soft_threshold
     from tamis.transfer._zoo_read import LayerRow, SparseState, read_sparse_state
-    from tamis.transfer._zoo_style import KeyRule, Style, list_styles, read_style, register_style, unregister_style
+    from tamis.transfer._zoo_style import (
+        KeyRule,
+        Style,
+        list_styles,
+        read_style,
+        register_style,
+        styles_with,
+        unregister_style,
+    )
     from tamis.transfer._zoo_translate import Translation, translate
 
 # module -> its public names
@@ -71,7 +80,8 @@ _MODULES = {
     "_run_record": ("recipe_hash",),
     "_schedule": ("rate_of_epoch",),
     "_seeds": ("derived_seed",),
-    "_speed": ("LayerKernel", "PhaseSpeed", "SpeedReport", "measure_speed"),
+    "_speed": ("PhaseSpeed", "SpeedReport", "measure_speed", "speed_on_task"),
+    "_speed_kernels": ("LayerKernel",),
     "_statistics": ("Duel", "Verdict", "duel", "duels", "verdicts"),
     "_support": ("RevivedError", "check_kept", "held_sparsity"),
     "_task": ("Task",),
@@ -81,7 +91,15 @@ _MODULES = {
     "_zoo": ("Backbone", "find_architecture", "head_name", "load_backbone", "replace_head"),
     "_zoo_infer": ("MIN_ZERO_FRACTION", "Support", "explicit_support", "infer_support", "soft_threshold"),
     "_zoo_read": ("LayerRow", "SparseState", "read_sparse_state"),
-    "_zoo_style": ("KeyRule", "Style", "list_styles", "read_style", "register_style", "unregister_style"),
+    "_zoo_style": (
+        "KeyRule",
+        "Style",
+        "list_styles",
+        "read_style",
+        "register_style",
+        "styles_with",
+        "unregister_style",
+    ),
     "_zoo_translate": ("Translation", "translate"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
@@ -182,6 +200,8 @@ __all__ = [
     "score_of",
     "signed_rank",
     "soft_threshold",
+    "speed_on_task",
+    "styles_with",
     "task_name",
     "top1",
     "translate",

@@ -191,7 +191,7 @@ def score_of(outcomes: Outcomes, model: Model) -> Score:
 def best_of_kinds(outcomes: Outcomes, arch: str) -> Mapping[tuple[str, float], Mapping[str, tuple[float, str]]]:
     """By (method, sparsity) and task, the larger of the mean accuracies of linear and full, and which it is.
 
-    Only models and tasks that have both.
+    Only models and tasks that have both; ``full`` where they are equal.
     """
     found: dict[tuple[str, float], dict[str, tuple[float, str]]] = {}
     for model in outcomes.models:
@@ -200,7 +200,10 @@ def best_of_kinds(outcomes: Outcomes, arch: str) -> Mapping[tuple[str, float], M
             continue
         common = sorted(outcomes.values[model].keys() & outcomes.values[other].keys())
         found[model.method, model.sparsity] = {
-            task: max((outcomes.mean(other, task), "full"), (outcomes.mean(model, task), "linear")) for task in common
+            task: max(
+                (outcomes.mean(other, task), "full"), (outcomes.mean(model, task), "linear"), key=lambda pair: pair[0]
+            )
+            for task in common
         }
     return found
 

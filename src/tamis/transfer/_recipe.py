@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from tamis.errors import UsageError
-from tamis.train import Optimizer
-from tamis.transfer._finetune_options import PAPER_RATES, FineTuneOptions
+from tamis.transfer._finetune_options import FineTuneOptions, paper_options
 from tamis.transfer._schedule import Shape
 from tamis.transfer._zoo_style import MIN_ZERO_FRACTION
 
@@ -53,6 +52,8 @@ class TransferRecipe:
     """Checkpoint of any style, or a run folder of tamis."""
     data: str = ""
     """Folder of images, .npz file, or the name of a task (tamis transfer tasks)."""
+    root: str = "data"
+    """Folder of the unpacked archives of known tasks."""
     how: Literal["linear", "full"] = "linear"
     """linear: a new head on frozen features; full: everything trains, zeros stay zero."""
     arch: str = "auto"
@@ -69,6 +70,8 @@ class TransferRecipe:
     """Mean and deviation that images are normalised with; backbones for grey images always take the task's."""
     min_zero_fraction: float = MIN_ZERO_FRACTION
     """Share of exact zeros from which a layer without a mask counts as sparse."""
+    style: str = ""
+    """A .toml file with a checkpoint style of your own, which is tried too."""
     cache: str = ""
     """Folder of cached features; "features" beside the run folder if not given, "none" for no cache."""
     speed: bool = True
@@ -76,7 +79,9 @@ class TransferRecipe:
     repeats: int = 5
     """Turns of that measurement."""
     probe: ProbeOptions = ProbeOptions()
+    """Of linear: the classifier on frozen features."""
     finetune: FineTuneOptions = FineTuneOptions()  # noqa: RUF009 - frozen
+    """Of full: training of the whole network with its zeros fixed."""
 
     def __post_init__(self) -> None:
         if self.seed < 0 or self.size < 0:
@@ -92,15 +97,9 @@ def paper_recipe(recipe: TransferRecipe, task: str) -> TransferRecipe:
 
     Linear: ImageNet's statistics, lr .01.  Full: the task's statistics, lr .001, on aircraft and cars .01.
     """
-    full = replace(
-        recipe.finetune,
-        optimizer=Optimizer(lr=PAPER_RATES.get(task, 0.001)),
-        epochs=150,
-        batch_size=64,
-        schedule="paper",
-        rates=(),
-        paper_best_test=True,
-    )
-    probe = replace(recipe.probe, solver="sgd", epochs=150, batch_size=64, lr=0.01, schedule="paper")
+    own = recipe.finetune
+    # where a step runs and what is held out or stored are no constants of the study
+    full = replace(paper_options(task), validate=own.validate, packed=own.packed, checkpoint_every=own.checkpoint_every)
+    probe = replace(recipe.probe, solver="sgd", epochs=150, batch_size=64, lr=0.01, schedule="paper", bn_refresh=0)
     norm: Literal["imagenet", "task"] = "task" if recipe.how == "full" else "imagenet"
     return replace(recipe, norm=norm, probe=replace(probe, paper_best_test=True), finetune=full)

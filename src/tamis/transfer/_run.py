@@ -6,15 +6,13 @@ import copy
 import hashlib
 import json
 import os
+import shlex
 import shutil
-import sys
 import time
 import warnings
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from tamis.errors import FileError, UsageError
 from tamis.storage import write_atomic
@@ -28,18 +26,18 @@ from tamis.transfer._probe_sgd import SgdOptions, fit_sgd
 from tamis.transfer._recipe import TransferRecipe
 from tamis.transfer._run_record import Fitted, save_model, save_outputs, save_results, summarise
 from tamis.transfer._seeds import derived_seed
-from tamis.transfer._speed import SpeedReport, measure_speed
+from tamis.transfer._speed import speed_on_task
 from tamis.transfer._support import held_sparsity
 from tamis.transfer._task import Task
 from tamis.transfer._transforms import Transform
 from tamis.transfer._zoo import Backbone, load_backbone
+from tamis.transfer._zoo_style import styles_with
 
 OWN_FILES = (
     "recipe.toml", "env.json", "metrics.jsonl", "results.csv", "summary.json", "report.html", "checkpoints", "models",
     "outputs",
 )  # fmt: skip
 METRICS = "metrics.jsonl"
-_SPEED_BATCH = 64
 
 
 def run_transfer(
@@ -78,8 +76,13 @@ def run_transfer(
     folder, start = Path(run_folder), time.perf_counter()
     if (backbone is None and not recipe.model) or (task is None and not recipe.data):
         raise UsageError("a transfer needs a backbone and data: give --model CHECKPOINT and --data FOLDER_OR_NPZ")
-    network = backbone or load_backbone(recipe.model, recipe.arch, min_zero_fraction=recipe.min_zero_fraction)
-    task = task or load_task(recipe.data)
+    network = backbone or load_backbone(
+        recipe.model,
+        recipe.arch,
+        min_zero_fraction=recipe.min_zero_fraction,
+        styles=styles_with(recipe.style),
+    )
+    task = task or load_task(recipe.data, root=recipe.root)
     if recipe.metric != "task":
         task = replace(task, metric=recipe.metric)
     transform = transform or input_transform(
@@ -90,7 +93,8 @@ def run_transfer(
     write_atomic(folder / "recipe.toml", dump_recipe(recipe))
     write_atomic(folder / "env.json", json.dumps(describe_environment() | {"transfer": identity}, indent=2) + "\n")
     with (
-        MetricsLog(folder / METRICS, keep=_size(folder / METRICS)) as log,
+        # a linear probe begins anew, full fine-tuning goes on
+        MetricsLog(folder / METRICS, keep=_size(folder / METRICS) if recipe.how == "full" else 0) as log,
         warnings.catch_warnings(record=True) as caught,
     ):
         warnings.simplefilter("always")
@@ -99,7 +103,10 @@ def run_transfer(
         before = held_sparsity(network.model, network.masks, network.head)
         fit = _linear if recipe.how == "linear" else _full
         fitted = fit(recipe, network, task, transform, folder, log, identity)
-        speed = _speed(recipe, network, task, transform)
+        speed = None
+        if recipe.speed and network.masks:
+            full, optimizer = recipe.how == "full", recipe.finetune.optimizer
+            speed = speed_on_task(network, task, transform, optimizer=optimizer, full=full, repeats=recipe.repeats)
         if speed is not None:
             for row in speed.phases:
                 log.append({"kind": "speed", **asdict(row)})
@@ -156,14 +163,16 @@ def _linear(
                 paper_best_test=options.paper_best_test,
             )
         )
-    for row in results[0].validation:
+    for row in (row for result in results for row in result.validation):
         log.append({"kind": "candidate", **row})
     model = copy.deepcopy(backbone.model)
     parent, _, leaf = backbone.head.rpartition(".")
     setattr(model.get_submodule(parent), leaf, results[0].head())
+    # epochs count from 1 for people
+    chosen = [{k: (v + 1 if k == "epoch" else v) for k, v in result.chosen.items()} for result in results]
     outcomes = [
-        {"selection": r.selection, **{k: (v + 1 if k == "epoch" else v) for k, v in r.chosen.items()}, **asdict(r.test)}
-        for r in results
+        {"selection": result.selection, **own, **asdict(result.test)}
+        for result, own in zip(results, chosen, strict=True)
     ]
     seconds = {"extract": extracted - start, "fit": time.perf_counter() - extracted}
     return Fitted(
@@ -172,7 +181,7 @@ def _linear(
         results[0].logits,
         held_sparsity(model, backbone.masks, backbone.head),
         seconds,
-        {"features_cached": features.cached, **results[0].chosen},
+        {"features_cached": features.cached, **chosen[0]},
         results[0].warnings,
     )
 
@@ -204,7 +213,8 @@ def _full(
             )
     except Interrupted as stopped:
         raise Interrupted(
-            f"{stopped}; go on with: tamis transfer run {folder / 'recipe.toml'} --resume --out {folder}"
+            f"{stopped}; go on with: tamis transfer run {shlex.quote(str(folder / 'recipe.toml'))} --resume "
+            f"--out {shlex.quote(str(folder))}"
         ) from None
     outcomes = [
         {"selection": outcome.selection, "epoch": outcome.epoch + 1, **asdict(outcome.test)}
@@ -215,29 +225,10 @@ def _full(
     return Fitted(tuned.model, outcomes, tuned.outcomes[0].logits, tuned.sparsity_after, seconds, chosen, ())
 
 
-def _speed(recipe: TransferRecipe, backbone: Backbone, task: Task, transform: Transform) -> SpeedReport | None:
-    """Dense against sparse on the first training images; None for a dense backbone or where it is not wanted."""
-    if not recipe.speed or not backbone.masks:
-        return None
-    rows = torch.arange(min(_SPEED_BATCH, task.n_train))
-    images, labels = transform.test(task.train.take(rows)), task.labels("train")[rows]
-    print(f"measuring dense and sparse in turns, {recipe.repeats} times", file=sys.stderr)
-    return measure_speed(
-        backbone.model,
-        backbone.masks,
-        images,
-        labels,
-        head=backbone.head,
-        optimizer=recipe.finetune.optimizer,
-        full=recipe.how == "full",
-        repeats=recipe.repeats,
-    )
-
-
 def _identity(recipe: TransferRecipe, backbone: Backbone, task: Task, transform: Transform) -> str:
     """Digest of all that decides the numbers: a run is only resumed with the same."""
     # where files lie and what is measured beside them does not matter
-    plain = replace(recipe, model="", data="", cache="", speed=True, repeats=5)
+    plain = replace(recipe, model="", data="", root="", style="", cache="", speed=True, repeats=5)
     parts = (dump_recipe(plain), backbone.state.sha256(), task.name, task.fingerprint, task.metric, transform.id)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -262,7 +253,10 @@ def _claim(folder: Path, identity: str, resume: bool, overwrite: bool) -> None:
             )
         return
     if found and not overwrite:
-        raise UsageError(f"{folder}: holds a run already ({', '.join(found)}); use --resume, or --out another folder")
+        raise UsageError(
+            f"{folder}: holds a run already ({', '.join(found)}); give --out another folder, --resume to go "
+            "on with a run that was stopped, or --overwrite to replace it"
+        )
     for name in found:
         target = folder / name
         shutil.rmtree(target) if target.is_dir() else target.unlink()

@@ -16,7 +16,8 @@ import tamis
 from tamis.storage import write_atomic
 from tamis.train import describe_environment, dump_recipe, export_model
 from tamis.transfer._channels import channel_statistics
-from tamis.transfer._recipe import TransferRecipe
+from tamis.transfer._finetune_options import FineTuneOptions
+from tamis.transfer._recipe import ProbeOptions, TransferRecipe
 from tamis.transfer._results import Row, Table
 from tamis.transfer._speed import SpeedReport
 from tamis.transfer._task import Task
@@ -38,8 +39,17 @@ class Fitted:
 
 
 def recipe_hash(recipe: TransferRecipe) -> str:
-    """sha256 of the choices apart from model, task and seed: the column ``recipe_hash`` of the results."""
-    plain = replace(recipe, model="", data="", arch="auto", method="", cache="", speed=True, repeats=5, seed=0)
+    """sha256 of the choices apart from model, task and seed: the column ``recipe_hash`` of the results.
+
+    Options of the other kind do not count: another rate of full fine-tuning leaves linear probes as they are.
+    """
+    plain = replace(
+        recipe, model="", data="", root="", style="", arch="auto", method="", cache="", speed=True, repeats=5, seed=0
+    )
+    if recipe.how == "linear":
+        plain = replace(plain, finetune=FineTuneOptions())
+    else:
+        plain = replace(plain, probe=ProbeOptions())
     return hashlib.sha256(dump_recipe(plain).encode()).hexdigest()
 
 

@@ -1,6 +1,7 @@
 """Dense against sparse, phase by phase: both take turns in one process, so that a busy machine slows both.
 
-Phases: ``extract`` (frozen body in eval mode), ``head`` (a step of the classifier alone, on features), ``forward``,
+Phases: ``extract`` (frozen body in eval mode), ``head`` (the classifier alone
+forward and backward, on features), ``forward``,
 ``backward``, ``mask`` (zeroing gradients of pruned weights) and ``step`` (optimizer, with the hooks that zero weights).
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,14 +20,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tamis.errors import UsageError
-from tamis.kernels import choices
-from tamis.nn import can_pack, densify, is_packed, prunable_modules, sparsify, worth_packing
+from tamis.nn import densify, sparsify, worth_packing
 from tamis.train import Optimizer
 from tamis.transfer._finetune_options import FineTuneOptions
 from tamis.transfer._finetune_state import FineTuning
-from tamis.transfer._zoo import head_name
+from tamis.transfer._speed_kernels import LayerKernel, layer_kernels
+from tamis.transfer._task import Task
+from tamis.transfer._transforms import Transform
+from tamis.transfer._zoo import Backbone, head_name
 
 TRAINING = ("forward", "backward", "mask", "step")
+_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -47,18 +52,6 @@ class PhaseSpeed:
     speedup_high: float | None
     cpu_speedup: float | None
     repeats: int
-
-
-@dataclass(frozen=True)
-class LayerKernel:
-    """Which kernel a layer ran on and why; times are what the chooser measured for one call, forward and backward."""
-
-    layer: str
-    sparsity: float
-    kernel: str
-    why: str
-    dense_ms: float | None
-    sparse_ms: float | None
 
 
 @dataclass(frozen=True)
@@ -157,6 +150,25 @@ def measure_speed(
     return SpeedReport(tuple(phases), tuple(layers), len(labels), torch.get_num_threads())
 
 
+def speed_on_task(
+    backbone: Backbone, task: Task, transform: Transform, *, optimizer: Optimizer, full: bool, repeats: int = 5
+) -> SpeedReport:
+    """:func:`measure_speed` of a backbone on the first 64 training images of a task, or all if there are fewer."""
+    rows = torch.arange(min(_BATCH, task.n_train))
+    images, labels = transform.test(task.train.take(rows)), task.labels("train")[rows]
+    print(f"measuring dense and sparse in turns, {repeats} times", file=sys.stderr)
+    return measure_speed(
+        backbone.model,
+        backbone.masks,
+        images,
+        labels,
+        head=backbone.head,
+        optimizer=optimizer,
+        full=full,
+        repeats=repeats,
+    )
+
+
 def _contestant(model: nn.Module, masks: Mapping[str, Tensor], head: str, optimizer: Optimizer) -> _Contestant:
     body = densify(copy.deepcopy(model))
     parent, _, leaf = head.rpartition(".")
@@ -219,53 +231,3 @@ def _row(name: str, parts: Sequence[str], dense: _Contestant, sparse: _Contestan
 
 def _median_ms(seconds: list[float]) -> float:
     return round(1e3 * statistics.median(seconds), 4)
-
-
-def layer_kernels(model: nn.Module, masks: Mapping[str, Tensor], head: str, batch_size: int) -> list[LayerKernel]:
-    """One row for each convolution and linear layer but the head: its kernel, and why it is that one."""
-    rows = []
-    for name, layer in prunable_modules(model).items():
-        if name == head:
-            continue
-        mask = masks.get(name)
-        sparsity = 0.0 if mask is None else 1.0 - int(mask.sum()) / mask.numel()
-        if mask is None:
-            rows.append(LayerKernel(name, 0.0, "dense", "the layer is dense", None, None))
-        elif not is_packed(layer):
-            rows.append(LayerKernel(name, sparsity, "dense, masked", _why_masked(layer, mask), None, None))
-        else:
-            rows.append(_packed_row(name, sparsity, choices.table_of(layer.pattern, batch_size)))
-    return rows
-
-
-def _why_masked(layer: nn.Module, mask: Tensor) -> str:
-    if not can_pack(layer):
-        return "no float32 CPU layer that can be packed"
-    if mask.numel() < 4096:
-        return f"only {mask.numel()} weights: calling the sparse kernel costs more than the layer"
-    if 2 * int(mask.sum()) > mask.numel():
-        return "fewer than half of the weights are zero"
-    return "no weight lives" if not bool(mask.any()) else "packing was switched off or the optimizer mixes weights"
-
-
-def _packed_row(name: str, sparsity: float, decisions: list[dict[str, Any]]) -> LayerKernel:
-    if not decisions:
-        return LayerKernel(
-            name, sparsity, "sparse", f"kernels are not chosen by measurement ({choices.mode})", None, None
-        )
-    uses, dense_ms, sparse_ms = [], 0.0, 0.0
-    for direction in ("forward", "grad_input", "grad_weight"):
-        own = [row for row in decisions if row["direction"] == direction]
-        if own:
-            uses.append(f"{direction} {own[0]['use']}")
-            dense_ms += statistics.mean(row["dense_ms"] for row in own)
-            sparse_ms += statistics.mean(row["sparse_ms"] for row in own)
-    kinds = {use.split()[1] for use in uses}
-    return LayerKernel(
-        name,
-        sparsity,
-        kinds.pop() if len(kinds) == 1 else ", ".join(uses),
-        "measured faster at first use",
-        round(dense_ms, 4),
-        round(sparse_ms, 4),
-    )

@@ -60,7 +60,8 @@ def load_backbone(
             ``arch``; the message names the keys.  Only the head may differ or be absent.
         UsageError: several networks fit (name one), or ``arch`` is unknown.
     """
-    state = read_sparse_state(source, min_zero_fraction=min_zero_fraction, styles=styles)
+    own_head = head_name(arch) if isinstance(arch, nn.Module) else ""
+    state = read_sparse_state(source, min_zero_fraction=min_zero_fraction, styles=styles, head=own_head)
     if isinstance(arch, nn.Module):
         model, architecture = arch, {}
     else:

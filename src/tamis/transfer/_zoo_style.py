@@ -171,6 +171,11 @@ def unregister_style(name: str) -> None:
     del _STYLES[name]
 
 
+def styles_with(path: str) -> list[Style]:
+    """All registered styles, and that of a file where ``path`` is not empty (:func:`read_style`)."""
+    return [*list_styles(), *([read_style(path)] if path else [])]
+
+
 def read_style(path: str | os.PathLike[str]) -> Style:
     """A style from a TOML file with the fields of :class:`Style`, ``[[rules]]`` in order.
 
