@@ -77,22 +77,24 @@ def arrays_of(table: DataTable, options: SieveOptions) -> TableArrays:
     return TableArrays(sources, y, classes, a, groups, features)
 
 
-def number_of_clean(text: str) -> int | float | str | None:
-    """``n_clean`` of FLEA for ``SieveOptions.clean``.
+def number_of_clean(text: str, sources: int) -> int | float | str | None:
+    """``n_clean`` of FLEA for ``SieveOptions.clean`` and that many sources.
 
     Raises:
-        UsageError: it is no number and no name of a rule.
+        UsageError: it is no number that fits and no name of a rule.
     """
     if text == "auto":
         return text
     if text == "majority":
         return None
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    raise UsageError(f"--clean {text!r}: expected auto, majority, a number of sources, or a fraction such as 0.8")
+    wanted = f"expected auto, majority, 1 to {sources} (the number of sources), or a fraction of them such as 0.8"
+    try:
+        number = int(text) if text.strip().lstrip("+-").isdecimal() else float(text)
+        if not (1 <= number <= sources if isinstance(number, int) else 0 < number <= 1):
+            raise ValueError
+    except ValueError:
+        raise UsageError(f"--clean {text!r}: {wanted}") from None
+    return number
 
 
 def _check_groups(

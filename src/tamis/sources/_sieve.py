@@ -39,7 +39,7 @@ def sieve_table(table: DataTable, options: SieveOptions) -> Sieved:
     """
     part = arrays_of(table, options)
     selector = FLEA(
-        n_clean=number_of_clean(options.clean),
+        n_clean=number_of_clean(options.clean, len(np.unique(part.sources))),
         disparity=options.disparity,
         include_sensitive=True,
         n_jobs=options.n_jobs,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from tamis.errors import UsageError
 from tamis.sources._flea import FLEA
 from tamis.sources._roles import SieveOptions, arrays_of, number_of_clean
@@ -35,7 +37,7 @@ def stress_table(
         raise UsageError("a stress test needs --sensitive COLUMN: most adversaries manipulate the groups")
     part = arrays_of(table, options)
     selector = FLEA(
-        n_clean=number_of_clean(options.clean),
+        n_clean=number_of_clean(options.clean, len(np.unique(part.sources))),
         disparity=options.disparity,
         include_sensitive=True,
         n_jobs=options.n_jobs,
