@@ -109,10 +109,12 @@ class Labels:
             train: labels of the training samples with at least these columns, kept beside them as ``train_labels``.
         """
         stream = io.BytesIO()
-        extra: dict[str, Any] = {} if self.cluster is None else {"cluster": self.cluster}
+        arrays: dict[str, Any] = {"labels": self.values, "ids": self.ids, "names": np.array(self.names)}
+        if self.cluster is not None:
+            arrays["cluster"] = self.cluster
         if train is not None:
-            extra["train_labels"] = train.columns(self.names).values
-        np.savez_compressed(stream, labels=self.values, ids=self.ids, names=np.array(self.names), **extra)
+            arrays["train_labels"] = train.columns(self.names).values
+        np.savez_compressed(stream, **arrays)
         return write_atomic(path, stream.getvalue())
 
     @classmethod

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 import torch
 from torch import Tensor
 
+from tamis.arrays import array_names, read_arrays
 from tamis.data import ImageData, read_npz
-from tamis.data._arrays import array_names, read_arrays
 from tamis.data._folder import _SUFFIXES
 from tamis.data._npz import Layout
 from tamis.errors import FileError, UsageError
