@@ -7,7 +7,7 @@ and variance agree up to rounding.
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -48,16 +48,13 @@ def merge_rows(X: Floats, cells: NDArray[np.int64]) -> Merged:
 
 def merge_natively(X: Floats, cells: NDArray[np.int64]) -> Merged:
     """By a hash table (csrc/source_packing.h); the interpreter lock is released meanwhile."""
-    multipliers = _multipliers(X.shape[1]).view(np.int64)
-    found = torch.ops.tamis.merge_rows(
-        *(torch.from_numpy(_writable(array)) for array in (X, np.asarray(cells, np.int64), multipliers))
-    )
-    return Merged(*(tensor.numpy() for tensor in found))
+    given = (_writable(X), _writable(np.ascontiguousarray(cells, np.int64)), _multipliers(X.shape[1]).view(np.int64))
+    return Merged(*(tensor.numpy() for tensor in torch.ops.tamis.merge_rows(*map(torch.from_numpy, given))))
 
 
-def _writable(array: NDArray[np.generic]) -> NDArray[np.generic]:
-    """The array, or a copy where it is read-only, about which torch would warn, or not contiguous."""
-    return np.require(array, requirements=["C", "W"])
+def _writable(array: NDArray[Any]) -> NDArray[Any]:
+    """The array, or a copy where it is read-only, about which torch would warn."""
+    return array if array.flags.writeable else array.copy()
 
 
 def merge_with_numpy(X: Floats, cells: NDArray[np.int64]) -> Merged:

@@ -72,8 +72,8 @@ def pack_source(X: Floats, y: NDArray[np.int64], a: NDArray[np.int64] | None = N
     """
     merged = merge_rows(X, 2 * y + (0 if a is None else a))
     variance = merged.statistics[2]
-    if not (np.isfinite(variance).all() and np.isfinite(merged.rows).all()):
-        worst = int(np.flatnonzero(~np.isfinite(variance) | ~np.isfinite(merged.rows).all(axis=0))[0])
+    if not np.isfinite(variance).all():  # which it is not where a row is not either
+        worst = int(np.flatnonzero(~np.isfinite(variance))[0])
         raise UsageError(
             f"column {worst} of X holds numbers too large for a variance; scale it (values up to 1e150 fit)"
         )
