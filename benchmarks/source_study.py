@@ -58,7 +58,6 @@ def selections(rows: list[Row], published: dict[Any, Any]) -> list[Row]:
             "kept": " ".join(map(str, sorted(row["kept"]))),
             "bad_frac": round(row["bad_frac"], 3),
             **{name: "" if value is None else round(value, 3) for name, value in shares.items()},
-            "cpu_s": round(row["cpu_s"], 4),
             "not_converged": row.get("not_converged", ""),
             "as_published": "" if theirs is None else int(abs(theirs[2] - row["bad_frac"]) <= EQUAL),
         }

@@ -1,13 +1,15 @@
-// Comparing data sources as an operation of torch: checks, then csrc/source_pairs.h.
+// Packing and comparing data sources as operations of torch: checks, then csrc/source_packing.h and csrc/source_pairs.h.
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/headeronly/core/ScalarType.h>
 
+#include <algorithm>
 #include <cmath>
 #include <tuple>
 #include <vector>
 
 #include "pattern.h"
+#include "source_packing.h"
 #include "source_pairs.h"
 #include "torch_images.h"
 
@@ -90,11 +92,37 @@ std::tuple<Tensor, Tensor> compare_pairs(const Tensor& rows, const Tensor& count
   return {values, failed};
 }
 
+std::tuple<Tensor, Tensor, Tensor> merge_rows(const Tensor& x, const Tensor& cells, const Tensor& multipliers) {
+  check(x, ScalarType::Double, 2, "x");
+  check(cells, ScalarType::Long, 1, "cells");
+  check(multipliers, ScalarType::Long, 1, "multipliers");
+  const int64_t rows = x.size(0), columns = x.size(1);
+  STD_TORCH_CHECK(rows > 0 && columns > 0 && columns < (int64_t(1) << 16) && rows < (int64_t(1) << 40) / columns,
+                  "tamis: rows or columns out of range");
+  STD_TORCH_CHECK(cells.numel() == rows && multipliers.numel() == columns,
+                  "tamis: one cell for each row and one multiplier for each column are needed");
+  const int64_t* const cell = integers(cells);
+  for (int64_t r = 0; r < rows; ++r) STD_TORCH_CHECK(cell[r] >= 0 && cell[r] < 4, "tamis: a cell is none of 0 to 3");
+  const RawRows raw{doubles(x), cell, reinterpret_cast<const uint64_t*>(integers(multipliers)), rows, columns};
+  const UniqueRows unique = unique_rows(raw);
+  const int64_t count = int64_t(unique.first.size());
+  Tensor merged = torch::stable::new_empty(x, {count, columns}), counts = torch::stable::new_empty(x, {count, 4}),
+         statistics = torch::stable::new_empty(x, {3, columns});
+  std::copy(unique.counts.begin(), unique.counts.end(), static_cast<double*>(counts.mutable_data_ptr()));
+  centre_rows(raw, unique, static_cast<double*>(merged.mutable_data_ptr()),
+              static_cast<double*>(statistics.mutable_data_ptr()));
+  return {merged, counts, statistics};
+}
+
 }  // namespace
 
 STABLE_TORCH_LIBRARY_FRAGMENT(tamis, m) {
   m.def(
       "source_pairs(Tensor rows, Tensor counts, Tensor row_ptr, Tensor statistics, Tensor pairs, int[] what, float gtol, "
       "int max_iter, bool threads) -> (Tensor, Tensor)");
+  m.def("merge_rows(Tensor x, Tensor cells, Tensor multipliers) -> (Tensor, Tensor, Tensor)");
 }
-STABLE_TORCH_LIBRARY_IMPL(tamis, CPU, m) { m.impl("source_pairs", TORCH_BOX(&compare_pairs)); }
+STABLE_TORCH_LIBRARY_IMPL(tamis, CPU, m) {
+  m.impl("source_pairs", TORCH_BOX(&compare_pairs));
+  m.impl("merge_rows", TORCH_BOX(&merge_rows));
+}

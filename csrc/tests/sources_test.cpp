@@ -9,6 +9,7 @@
 #include "bfgs.h"
 #include "check.h"
 #include "rows.h"
+#include "source_packing.h"
 #include "source_pairs.h"
 
 using namespace tamis;
@@ -215,12 +216,44 @@ void pairs(const Level& level, Random& random) {
   CHECK(std::isnan(second[0]) && second[1] == first[1] && std::isnan(second[2]), "%s: only what is wanted", level.name);
 }
 
+// Merging against comparing every row with every other; all hashes equal, so that rows meet in the table, every third time.
+void merging(Random& random, int number) {
+  const int64_t rows = random.between(1, 70), columns = random.between(1, 5);
+  std::vector<double> x(size_t(rows * columns));
+  std::vector<int64_t> cells;
+  std::vector<uint64_t> multipliers;
+  for (double& v : x) v = number % 2 ? double(random.below(2)) : random.value();
+  for (int64_t r = 0; r < rows; ++r) cells.push_back(random.below(4));
+  for (int64_t c = 0; c < columns; ++c) multipliers.push_back(number % 3 ? 0x9e3779b97f4a7c15u * uint64_t(2 * c + 1) : 0);
+  const RawRows raw{x.data(), cells.data(), multipliers.data(), rows, columns};
+  const UniqueRows found = unique_rows(raw);
+  std::vector<double> counts(found.counts.size(), 0.0);
+  for (int64_t r = 0; r < rows; ++r) {
+    int matches = 0;
+    for (size_t u = 0; u < found.first.size(); ++u)
+      if (!std::memcmp(&x[size_t(found.first[u] * columns)], &x[size_t(r * columns)], size_t(columns) * sizeof(double)))
+        ++matches, counts[u * 4 + size_t(cells[size_t(r)])] += 1;
+    CHECK(matches == 1, "merging %d: row %lld stands %d times among the unique ones", number, (long long)r, matches);
+  }
+  CHECK(counts == found.counts, "merging %d: counts", number);
+  std::vector<double> centred(found.first.size() * size_t(columns), NAN), statistics(size_t(3 * columns), NAN);
+  centre_rows(raw, found, centred.data(), statistics.data());
+  for (int64_t c = 0; c < columns; ++c) {
+    double mean = 0, square = 0;
+    for (int64_t r = 0; r < rows; ++r) mean += x[size_t(r * columns + c)] / double(rows);
+    for (int64_t r = 0; r < rows; ++r) square += std::pow(x[size_t(r * columns + c)] - mean, 2) / double(rows);
+    CHECK(near(statistics[size_t(c)], mean, 1e-12) && near(statistics[size_t(2 * columns + c)], square, 1e-12),
+          "merging %d: mean or variance of column %lld", number, (long long)c);
+    CHECK(centred[size_t(c)] == x[size_t(found.first[0] * columns + c)] - statistics[size_t(c)], "merging %d: centre", number);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const Level& level = tamis_test::row_of_command_line(argc, argv);
   Random random(5);
-  for (int number = 0; number < 60; ++number) logistic(level, random, number), gram(level, random, number);
+  for (int number = 0; number < 60; ++number) logistic(level, random, number), gram(level, random, number), merging(random, number);
   one_row(level);
   solvers();
   pairs(level, random);

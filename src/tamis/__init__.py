@@ -54,6 +54,8 @@ _PUBLIC = {
     "SparseConv2d": "tamis.nn",
     "sparsify": "tamis.nn",
     "densify": "tamis.nn",
+    "FLEA": "tamis.sources",
+    "FLEAClassifier": "tamis.sources",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]

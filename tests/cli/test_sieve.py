@@ -71,7 +71,7 @@ def test_without_a_sensitive_column_it_says_what_is_missing(data, capsys):
         (["loans.csv", *COLUMNS, "--json", "loans.csv"], "must name different files"),
         (["loans.csv", *COLUMNS, "--report", "page.pdf"], "ends in .html"),
         (["loans.csv", *COLUMNS, "--jobs", "0"], "--jobs 0"),
-        (["loans.csv", *COLUMNS, "--clean", "77"], "n_clean=77: expected 1 to 5"),
+        (["loans.csv", *COLUMNS, "--clean", "77"], "--clean '77': expected auto, majority, 1 to 5"),
     ],
 )
 def test_what_does_not_fit_is_one_line_and_leaves_nothing_behind(data, capsys, arguments, message):

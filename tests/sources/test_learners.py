@@ -313,9 +313,38 @@ def with_groups(kind: type[BaseEstimator]) -> type[BaseEstimator]:
     return made
 
 
+class PostprocessedWithGroups(PostprocessedClassifier):
+    """Postprocessing by a group that far digits of the first column decide, and that is written into that column.
+
+    The checks of scikit-learn bring neither groups nor a column that holds them.
+    """
+
+    def _with_groups(self, X):
+        try:
+            values = np.array(X)
+            values = values if values.dtype.kind == "c" else values.astype(np.float64)
+        except (TypeError, ValueError):
+            return X, None  # to be refused as it is, as all below
+        if values.dtype.kind == "c" or values.ndim != 2 or not values.size or not np.isfinite(values).all():
+            return X, None
+        a = np.floor(np.abs(values[:, 0]) * 10001).astype(int) % 2
+        values[:, 0] = a
+        return (type(X)(values, columns=X.columns, index=X.index) if hasattr(X, "iloc") else values), a
+
+    def fit(self, X, y):
+        X, a = self._with_groups(X)
+        return super().fit(X, y, sensitive_features=a)
+
+    def decision_function(self, X):
+        return super().decision_function(self._with_groups(X)[0])
+
+
 @parametrize_with_checks(
     [
         UnawareClassifier(),
+        with_groups(DROClassifier)(steps=200, random_state=0),
+        PostprocessedWithGroups(),
+        PostprocessedWithGroups(paper_compat=True),
         with_groups(RegularisedClassifier)(),
         with_groups(AdversarialClassifier)(steps=200),
         with_groups(HTERMClassifier)(),

@@ -187,7 +187,9 @@ class TestRefusals:
             ({"sensitive": "school"}, "--sensitive 'school' must have two values, got 3: 'basic', 'college'"),
             ({"sensitive": "repaid"}, "must be different columns"),
             ({"clean": "most"}, "--clean 'most': expected auto, majority"),
-            ({"clean": "9"}, "n_clean=9: expected 1 to 6"),
+            ({"clean": "9"}, "--clean '9': expected auto, majority, 1 to 6"),
+            ({"clean": "0"}, "--clean '0': expected"),
+            ({"clean": "1.5"}, "or a fraction of them such as 0.8"),
             ({"drop": ["name"]}, "column 'name' is no column"),
         ],
     )

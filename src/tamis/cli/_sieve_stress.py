@@ -136,10 +136,22 @@ def _text(found: Any) -> str:
     if found.rejected_before:
         names = ", ".join(map(str, found.rejected_before))
         lines.append(f"rejected without any manipulation, left alone and not counted: {names}")
+    sources, before = len(found.sources), len(found.rejected_before)
+    hopeless = [share for share in shares if 2 * (before + _n_bad(found, share)) >= sources]
+    if hopeless:
+        listed = ", ".join(f"{100 * share:g} %" for share in hopeless)
+        lines.append(
+            f"at {listed} bad, half of the sources or more are manipulated or were rejected before: nothing can tell "
+            "which side is right, so read nothing into these columns"
+        )
     skipped = {item.adversary for item in found.results if item.skipped}
     if skipped:
         lines.append(f"not possible in some trials, for want of rows that they need: {', '.join(sorted(skipped))}")
     return "\n".join(lines)
+
+
+def _n_bad(found: Any, share: float) -> int:
+    return next(item.n_bad for item in found.results if item.share == share)
 
 
 def _cell(item: Any) -> str:

@@ -18,7 +18,7 @@ def _load() -> str | None:
     if spec is None or spec.origin is None:
         return "the native extension was not built (no C++ compiler at installation?)"
     torch.ops.load_library(spec.origin)
-    if not all(hasattr(torch.ops.tamis, name) for name in ("source_pairs", "conv_gradients")):  # the newest ones
+    if not all(hasattr(torch.ops.tamis, name) for name in ("merge_rows", "conv_gradients")):  # the newest ones
         return "the native extension is older than the Python files; install again"
     wanted = os.environ.get("TAMIS_ISA")
     if wanted and torch.ops.tamis.isa() != wanted:

@@ -19,7 +19,8 @@ from tamis.sources._postprocessed import PostprocessedClassifier
 from tamis.sources._protocol import Split, bad_sources, split_sources
 from tamis.sources._regularised import RegularisedClassifier
 from tamis.sources._resampled import ResampledClassifier, independent_rows
-from tamis.sources._sieve import Sieved, SieveOptions, sieve_table
+from tamis.sources._roles import SieveOptions
+from tamis.sources._sieve import Sieved, sieve_table
 from tamis.sources._source import Source, as_source, pooled
 from tamis.sources._stress import Stress, StressResult, stress_sources
 from tamis.sources._stress_table import stress_table

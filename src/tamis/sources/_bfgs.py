@@ -7,8 +7,8 @@ from collections.abc import Generator
 import numpy as np
 
 from tamis.sources._line_search import more_thuente
+from tamis.sources._merging import Floats
 from tamis.sources._newton import Point, Solution
-from tamis.sources._packing import Floats
 
 
 def bfgs(start: Floats, tolerance: float, max_iter: int) -> Generator[Floats, Point, Solution]:

@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from tamis.errors import UsageError
 from tamis.sources import _arguments
-from tamis.sources._packing import CELLS, SourceSummary, pack_source
+from tamis.sources._merging import CELLS
+from tamis.sources._packing import SourceSummary, pack_source
 from tamis.sources._pair import Wanted
 from tamis.sources._rounds import estimate_in_rounds, orient
 from tamis.sources._terms import Answer, Question, Term, answer

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tamis.sources._packing import Floats
+from tamis.sources._merging import Floats
 
 LONGEST_STEP = 25.0
 MOST_ITERATIONS = 60

@@ -7,17 +7,12 @@ cost no digits.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tamis.errors import UsageError
-
-Floats = NDArray[np.float64]
-
-# Columns of ``PackedSource.counts`` and entries of ``SourceSummary.cells``: 2 * y + a.
-CELLS = 4
+from tamis.sources._merging import Floats, merge_rows
 
 
 @dataclass(frozen=True)
@@ -75,46 +70,15 @@ def pack_source(X: Floats, y: NDArray[np.int64], a: NDArray[np.int64] | None = N
     Raises:
         UsageError: the numbers are so large that their variance is not finite.
     """
-    X = np.ascontiguousarray(X, dtype=np.float64) + 0.0  # a negative zero becomes zero
-    n = len(X)
-    first, inverse = _unique_rows(X)
-    cell = 2 * y + (0 if a is None else a)
-    counts = np.bincount(CELLS * inverse + cell, minlength=CELLS * len(first)).reshape(-1, CELLS)
-    rows, repeats = X[first], counts.sum(axis=1).astype(np.float64)
-    low, high = rows.min(axis=0), rows.max(axis=0)
-    with np.errstate(over="ignore", invalid="ignore"):
-        centre = np.where(low == high, low, repeats @ rows / n)
-        rows = rows - centre
-        mean = repeats @ rows / n
-        variance = np.maximum(repeats @ (rows * rows) / n - mean * mean, 0.0)
-    if not (np.isfinite(variance).all() and np.isfinite(rows).all()):
-        worst = int(np.flatnonzero(~np.isfinite(variance))[0]) if not np.isfinite(variance).all() else 0
+    merged = merge_rows(X, 2 * y + (0 if a is None else a))
+    variance = merged.statistics[2]
+    if not np.isfinite(variance).all():  # which it is not where a row is not either
+        worst = int(np.flatnonzero(~np.isfinite(variance))[0])
         raise UsageError(
             f"column {worst} of X holds numbers too large for a variance; scale it (values up to 1e150 fit)"
         )
-    summary = SourceSummary(n, counts.sum(axis=0), centre, mean, variance)
-    return PackedSource(rows, counts.astype(np.float64), summary)
-
-
-@cache
-def _multipliers(columns: int) -> NDArray[np.uint64]:
-    """Random odd numbers, the same ones always."""
-    return np.random.default_rng(0).integers(0, 2**63, columns, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-
-
-def _unique_rows(X: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First places of the unique rows, in an order that depends on their content only, and which of them each row is.
-
-    Rows are sorted by a 64-bit hash, several times faster than by their bytes; should two rows share one, by bytes.
-    """
-    bits = X.view(np.uint64)
-    # Short numbers have zeros in their low bits, where multiplication mixes nothing: the high bits are copied there.
-    keys = (bits ^ (bits >> np.uint64(32))) @ _multipliers(X.shape[1])
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    if not (bits[first[inverse]] == bits).all():
-        as_bytes = X.view(np.dtype((np.void, X.dtype.itemsize * X.shape[1]))).reshape(len(X))
-        _, first, inverse = np.unique(as_bytes, return_index=True, return_inverse=True)
-    return first, inverse.reshape(len(X))
+    cells = merged.counts.sum(axis=0).astype(np.int64)
+    return PackedSource(merged.rows, merged.counts, SourceSummary(len(X), cells, *merged.statistics))
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from tamis.sources._bfgs import bfgs
+from tamis.sources._merging import Floats
 from tamis.sources._newton import Point, Solution, newton
-from tamis.sources._packing import Floats, PairScaler, SourceSummary, pair_scaler
+from tamis.sources._packing import PairScaler, SourceSummary, pair_scaler
 from tamis.sources._terms import Answer, Question, Term
 
 TOLERANCE = 1e-6  # of the gradient, for the convex objectives that are means

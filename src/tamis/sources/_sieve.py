@@ -4,54 +4,19 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tamis.errors import UsageError
-from tamis.sources._encode import Features, binary_column, encode_features, named_column
 from tamis.sources._explain import SourceAccount, explain_sources, in_words
 from tamis.sources._flea import FLEA
 from tamis.sources._matrices import COMPONENTS
+from tamis.sources._roles import SieveOptions, TableArrays, arrays_of, number_of_clean
 from tamis.sources._table import DataTable
 
 RECORD_FORMAT = 1
-
-
-@dataclass(frozen=True)
-class SieveOptions:
-    """Which columns play which part, and how to choose.
-
-    Attributes:
-        source: column with the source of each row.
-        target: column to predict, two values.
-        sensitive: column with the group of each row, two values; empty compares by discrepancy only.
-        clean: ``"auto"``, ``"majority"``, or a number or fraction of sources to keep (see ``n_clean`` of FLEA).
-        positive: value of the target that counts as 1; empty for the second of two.
-        group: value of the sensitive column that counts as 1; empty for the second of two.
-        drop: columns that are no features, such as identifiers.
-        categorical: columns of numbers that are names.
-        missing: ``"refuse"`` or ``"fill"`` (see ``encode_features``).
-        disparity: ``"signed"`` or ``"published"``.
-        n_jobs: processes for the pairs.
-        progress: show a bar on standard error.
-    """
-
-    source: str
-    target: str
-    sensitive: str = ""
-    clean: str = "auto"
-    positive: str = ""
-    group: str = ""
-    drop: Sequence[str] = ()
-    categorical: Sequence[str] = ()
-    missing: Literal["refuse", "fill"] = "refuse"
-    disparity: Literal["signed", "published"] = "signed"
-    n_jobs: int | None = None
-    progress: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,18 +37,9 @@ def sieve_table(table: DataTable, options: SieveOptions) -> Sieved:
     Raises:
         UsageError: a column is missing or does not fit; every message names it and says what to do.
     """
-    sources = named_column(table, options.source, "--source")
-    y, classes = binary_column(table, options.target, "--target", options.positive)
-    a, groups = None, None
-    if options.sensitive:
-        a, groups = binary_column(table, options.sensitive, "--sensitive", options.group)
-    roles = [name for name in (options.source, options.target, options.sensitive) if name]
-    if len(set(roles)) < len(roles):
-        raise UsageError(f"--source, --target and --sensitive must be different columns, got {', '.join(roles)}")
-    _check_groups(sources, a, groups, options)
-    features = encode_features(table, [*roles, *options.drop], options.categorical, options.missing)
+    part = arrays_of(table, options)
     selector = FLEA(
-        n_clean=_n_clean(options.clean),
+        n_clean=number_of_clean(options.clean, len(np.unique(part.sources))),
         disparity=options.disparity,
         include_sensitive=True,
         n_jobs=options.n_jobs,
@@ -91,7 +47,7 @@ def sieve_table(table: DataTable, options: SieveOptions) -> Sieved:
     )
     with warnings.catch_warnings(record=True) as noted:
         warnings.simplefilter("always")
-        selector.fit(features.values, y, sensitive_features=a, sources=sources)
+        selector.fit(part.features.values, part.y, sensitive_features=part.a, sources=part.sources)
     notes = [str(note.message) for note in noted if note.category is UserWarning]
     if len(selector.sources_) == 1:
         notes.append(f"column {options.source!r} names a single source: there is nothing to compare, and all is kept")
@@ -99,38 +55,9 @@ def sieve_table(table: DataTable, options: SieveOptions) -> Sieved:
         if note.category is not UserWarning:
             warnings.warn_explicit(note.message, note.category, note.filename, note.lineno)
     accounts = explain_sources(selector)
-    kept = selector.row_mask(sources)
-    record = _record(table, options, selector, accounts, features, kept, (classes, groups), notes)
+    kept = selector.row_mask(part.sources)
+    record = _record(table, options, selector, accounts, part, kept, notes)
     return Sieved(selector, accounts, kept, record)
-
-
-def _n_clean(text: str) -> int | float | str | None:
-    if text == "auto":
-        return text
-    if text == "majority":
-        return None
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    raise UsageError(f"--clean {text!r}: expected auto, majority, a number of sources, or a fraction such as 0.8")
-
-
-def _check_groups(
-    sources: NDArray[Any], a: NDArray[np.int64] | None, groups: tuple[str, str] | None, options: SieveOptions
-) -> None:
-    """Refuse sources without rows of one group while the columns' own names are at hand."""
-    if a is None or groups is None:
-        return
-    names, which = np.unique(sources, return_inverse=True)
-    ones, sizes = np.bincount(which, weights=a), np.bincount(which)
-    for place in np.flatnonzero((ones == 0) | (ones == sizes)).tolist() if len(names) > 1 else ():
-        raise UsageError(
-            f"source {str(names[place])!r} ({int(sizes[place])} rows) has no row with {options.sensitive} = "
-            f"{groups[int(ones[place] == 0)]!r}, so its groups cannot be compared; remove its rows, or sieve without "
-            "--sensitive"
-        )
 
 
 def _record(
@@ -138,12 +65,11 @@ def _record(
     options: SieveOptions,
     selector: FLEA,
     accounts: list[SourceAccount],
-    features: Features,
+    part: TableArrays,
     kept: NDArray[np.bool_],
-    values: tuple[tuple[str, str], tuple[str, str] | None],
     notes: list[str],
 ) -> dict[str, Any]:
-    classes, groups = values
+    classes, groups, features = part.classes, part.groups, part.features
     matrices = {"distance": selector.distances_}
     matrices |= {
         name: getattr(selector, f"{name}_") for name in COMPONENTS if getattr(selector, f"{name}_") is not None

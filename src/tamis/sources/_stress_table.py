@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from tamis.errors import UsageError
-from tamis.sources._encode import binary_column, encode_features, named_column
 from tamis.sources._flea import FLEA
-from tamis.sources._sieve import SieveOptions, _check_groups, _n_clean
+from tamis.sources._roles import SieveOptions, arrays_of, number_of_clean
 from tamis.sources._stress import ATTACKS, SHARES, Stress, stress_sources
 from tamis.sources._table import DataTable
 
@@ -34,26 +35,19 @@ def stress_table(
     """
     if not options.sensitive:
         raise UsageError("a stress test needs --sensitive COLUMN: most adversaries manipulate the groups")
-    roles = (options.source, options.target, options.sensitive)
-    if len(set(roles)) < len(roles):
-        raise UsageError(f"--source, --target and --sensitive must be different columns, got {', '.join(roles)}")
-    sources = named_column(table, options.source, "--source")
-    y, _ = binary_column(table, options.target, "--target", options.positive)
-    a, groups = binary_column(table, options.sensitive, "--sensitive", options.group)
-    _check_groups(sources, a, groups, options)
-    features = encode_features(table, [*roles, *options.drop], options.categorical, options.missing)
+    part = arrays_of(table, options)
     selector = FLEA(
-        n_clean=_n_clean(options.clean),
+        n_clean=number_of_clean(options.clean, len(np.unique(part.sources))),
         disparity=options.disparity,
         include_sensitive=True,
         n_jobs=options.n_jobs,
         on_empty_group="max",  # an adversary may leave a source without one of the groups
     )
     return stress_sources(
-        features.values,
-        y,
-        sensitive_features=a,
-        sources=sources,
+        part.features.values,
+        part.y,
+        sensitive_features=part.a,
+        sources=part.sources,
         adversaries=adversaries,
         shares=shares,
         trials=trials,

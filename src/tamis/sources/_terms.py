@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tamis.sources._packing import Floats, PackedSource
+from tamis.sources._merging import Floats
+from tamis.sources._packing import PackedSource
 
 CLIP = 20.0  # logits of the published disparity are clipped here, with gradient 0 outside
 ZERO_LOGIT = 1e-9  # a logit this close to 0 counts as 0, so that rounding decides no prediction

@@ -8,7 +8,6 @@ methods has the same numbers.
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -46,7 +45,7 @@ def source_cell_rows(cell: SourceCell, data: TabularData) -> list[dict[str, Any]
     Returns:
         Rows with ``method``, ``learner``, the measures of :func:`tamis.sources.fairness_measures` on the clean test
         part, ``bad_frac`` (share of bad sources among the kept ones; None where the method selects none), ``kept``
-        (positions of the kept sources), for FLEA ``bad_frac_`` of each component alone, and ``cpu_s`` of the selection.
+        (positions of the kept sources) and for FLEA ``bad_frac_`` of each component alone.
     """
     # Published learners stop unconverged on unscaled columns; that is part of what is reproduced.
     with warnings.catch_warnings():
@@ -123,10 +122,8 @@ class _Experiment:
 
     def _konstantinov(self) -> None:
         pool, numbers = self._together()
-        start = time.process_time()
         model = KonstantinovClassifier(_Nothing(), n_bad=self.cell.n_bad).fit(pool.X, pool.y, sources=numbers)
-        extra = {"cpu_s": time.process_time() - start}
-        self._pooled_method("konstantinov2020", np.flatnonzero(model.support_).tolist(), extra)
+        self._pooled_method("konstantinov2020", np.flatnonzero(model.support_).tolist(), {})
 
     def _flea(self) -> None:
         """Both disparities start from the same state of the generator; it goes on from the published one."""
@@ -140,13 +137,12 @@ class _Experiment:
     def _select(self, disparity: str) -> tuple[list[int], dict[str, Any]]:
         pool, numbers = self._together()
         keep = self.cell.n_sources - self.cell.n_bad
-        start = time.process_time()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the number of clean sources is known here, however small
             sieve = FLEA(n_clean=keep, disparity=disparity).fit(
                 pool.X, pool.y, sensitive_features=pool.a, sources=numbers
             )
-        extra: dict[str, Any] = {"cpu_s": time.process_time() - start, "not_converged": sieve.n_not_converged_}
+        extra: dict[str, Any] = {"not_converged": sieve.n_not_converged_}
         for name in COMPONENTS:
             scores = np.sort(getattr(sieve, f"{name}_"), axis=1)[:, keep - 1]
             extra[f"bad_frac_{name}"] = self._bad_share(np.argsort(scores, kind="stable")[:keep].tolist())
