@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from tests.audit.worlds import ATTRIBUTES, world
 
 import tamis
 from tamis.audit import Labels, Outputs, predict
+from tamis.audit._track_record import track_record
 from tamis.errors import UsageError
 
 
@@ -256,3 +259,67 @@ def shape(thing):
     if isinstance(thing, dict):
         return {key: str(sorted(shape(value)) if isinstance(value, dict) else "") for key, value in thing.items()}
     return {}
+
+
+def test_hits_are_the_surely_risen_pairs_among_the_quarter_ranked_highest(report):
+    evidence = report.content["criteria"]["evidence"]
+    ranked = [(r["attribute"], r["identity"]) for r in report.content["criteria"]["attributes"]]
+    lost = {(row["attribute"], row["identity"]) for row in report.content["lost"]}
+    checked = 0
+    for row in (row for row in evidence if row["criterion"] == "cu"):
+        rose = {
+            (pair["attribute"], pair["identity"])
+            for pair in report.content["pairs"]
+            if pair["condition"] == row["condition"] and not pair["reason"] and pair["change"]["interval"]["lo"] > 0
+        }
+        kept = [pair for pair in ranked if pair not in lost]
+        assert row["n"] == len(kept)
+        assert row["top"] == max(1, round(len(kept) / 4))
+        assert row["risen"] == sum(pair in rose for pair in kept)
+        assert row["top_risen"] == sum(pair in rose for pair in kept[: row["top"]])
+        checked += row["risen"]
+    assert checked > 0  # otherwise all of this holds of nothing
+
+
+def test_the_track_record_of_the_criteria_is_what_the_committed_study_measured():
+    path = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "bias_tinted_digits_conditions.csv"
+    with path.open(newline="", encoding="utf-8") as file:
+        study = {
+            row["condition"]: row
+            for row in csv.DictReader(line for line in file if not line.startswith("#"))
+            if row["setup"] == "joint"
+        }
+    record = track_record()["rows"]
+    assert {row["condition"] for row in record} == study.keys()
+    names = {"n": "pairs", "auroc": "sample_auroc", "flagged": "sample_flagged", "base": "sample_base"}
+    for row in record:
+        for name, value in row.items():
+            if name != "condition":
+                column = names.get(name, name.replace("spearman", "rho"))
+                assert value == pytest.approx(float(study[row["condition"]][column]), abs=5.1e-4), (row, name)
+
+
+def test_names_that_look_like_two_joined_do_not_mix_pairs(given):
+    """Joined by " x ", an undefined pair (a, b x c) would take the defined pair (a x b, c) out of the means."""
+    new = ("a", "a x b", "Rare", "c", "b x c")
+
+    def renamed(labels):
+        return Labels(labels.values, labels.ids, new, labels.cluster)
+
+    def model(one):
+        return replace(one, names=new[:3])
+
+    found = tamis.audit(
+        dense=[model(one) for one in given["dense"]],
+        compressed=[model(one) for one in given["compressed"]],
+        labels=renamed(given["labels"]),
+        train_labels=renamed(given["train_labels"]),
+        groups=new[3:],
+        attributes=new[:3],
+    ).content
+    plain = tamis.audit(**given).content
+    undefined = {(pair["attribute"], pair["identity"]) for pair in found["pairs"] if pair["reason"]}
+    assert ("a", "b x c") in undefined
+    assert ("a x b", "c") not in undefined
+    assert found["means"] == plain["means"]
+    assert len(found["lost"]) == len(plain["lost"])

@@ -35,7 +35,7 @@ def dispatch(command: str, about: str, parts: Parts, arguments: Sequence[str], o
         return importlib.import_module(parts[otherwise][0]).run(given)
     close = difflib.get_close_matches(given[0], parts, n=1) if given else []
     hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(parts)}"
-    raise UsageError(f"tamis {command}: got {given[0]!r}; {hint}" if given else f"tamis {command}: {hint}")
+    raise UsageError(f"got {given[0]!r}; {hint}" if given else hint)
 
 
 def _help(command: str, about: str, parts: Parts) -> str:
