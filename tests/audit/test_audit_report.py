@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score
 from tests.audit.worlds import ATTRIBUTES, world
 
 import tamis
@@ -323,3 +323,41 @@ def test_names_that_look_like_two_joined_do_not_mix_pairs(given):
     assert ("a x b", "c") not in undefined
     assert found["means"] == plain["means"]
     assert len(found["lost"]) == len(plain["lost"])
+
+
+def test_losses_by_group_are_scikit_learns_and_their_change_is_the_excess_loss(given, report):
+    y = given["labels"].values.astype(bool)
+    rows = [
+        r for r in report.content["group_values"] if r["condition"] == "gmp@sparsity=0.98" and r["identity"] == "Male"
+    ]
+    assert len(rows) == 2 * len(ATTRIBUTES)
+    compressed = [m for m in given["compressed"] if m.level == 0.98]
+    found = {}
+    for row in rows:
+        k, inside = ATTRIBUTES.index(row["attribute"]), y[:, 3] == bool(row["group"])
+        sides = [
+            [log_loss(y[inside, k], 1 / (1 + np.exp(-m.logits[inside, k].astype(float)))) for m in models]
+            for models in (given["dense"], compressed)
+        ]
+        assert row["loss"]["mean"] == pytest.approx(np.mean(sides[1]))
+        assert row["excess_loss"]["mean"] == pytest.approx(np.mean(sides[1]) - np.mean(sides[0]))
+        found[k, row["group"]] = row["excess_loss"]["mean"]
+    for k in range(len(ATTRIBUTES)):
+        losses = [
+            np.mean([np.logaddexp(0, np.where(y[:, k], -m.logits[:, k], m.logits[:, k])) for m in models], axis=0)
+            for models in (given["dense"], compressed)
+        ]
+        by_group, disparity = tamis.audit.excess_loss_disparity(*losses, y[:, 3].astype(int))
+        assert by_group == pytest.approx({0: found[k, 0], 1: found[k, 1]}, rel=1e-5)
+        assert disparity.value == pytest.approx(abs(found[k, 1] - found[k, 0]), rel=1e-4, abs=1e-7)
+    assert all(r["excess_loss"] is None for r in report.content["group_values"] if r["condition"] == "dense")
+
+
+def test_a_loss_of_a_certain_and_wrong_answer_is_large_and_finite():
+    ids = np.arange(4)
+    labels = Labels(np.array([[0, 0], [1, 1], [0, 1], [1, 0]]), ids, ("t", "g"))
+    logits = np.array([[2000.0], [-2000.0], [-2000.0], [2000.0]])
+    dense, wrong = Outputs(-logits * 0, ids, ("t",), "net", "dense"), Outputs(logits, ids, ("t",), "net", "gmp", 0.9)
+    content = tamis.audit(dense=[dense], compressed=[wrong], labels=labels, train_labels=labels, groups=["g"]).content
+    losses = {r["group"]: r["loss"]["mean"] for r in content["group_values"] if r["condition"] != "dense"}
+    assert losses == {0: 1000.0, 1: 1000.0}

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tamis.audit._comparison import Comparison
 from tamis.audit._countermeasures import Curve
 from tamis.audit._criteria import SampleEvidence
-from tamis.audit._estimates import estimate, interval_json, number
+from tamis.audit._estimates import Estimate, estimate, interval_json, number
 from tamis.audit._evidence import Evidence, pair_key
 from tamis.audit._group_metrics import RATES, group_report
 from tamis.audit._inputs import Inputs
 from tamis.audit._interdependence import interdependence
 from tamis.audit._intervals import bh_adjust
-from tamis.audit._measure import BINS, METRICS
+from tamis.audit._measure import BINS, METRICS, Measured
 from tamis.audit._models import DENSE
 from tamis.audit._pair_changes import PairChange
-from tamis.audit._reasons import REASONS
+from tamis.audit._reasons import REASONS, Value, undefined
 
 SCHEMA = "tamis.audit/1"
 
@@ -60,12 +61,13 @@ def attribute_rows(evidence: Evidence) -> list[dict[str, Any]]:
 
 
 def group_rows(evidence: Evidence) -> list[dict[str, Any]]:
-    """The key ``group_values``: rates within both groups of every pair, and psi."""
+    """The key ``group_values``: rates and losses within both groups of every pair, and what they lost."""
     inputs = evidence.inputs
     rows = []
     for measured in evidence.measured:
         condition = measured.condition
         changes = evidence.changes.get(condition.id)
+        comparison = evidence.comparisons.get(condition.id)
         psi = {} if changes is None else {(pair.attribute, pair.identity): pair.psi for pair in changes.pairs}
         for k, attribute in enumerate(inputs.attributes):
             for g, identity in enumerate(inputs.identities):
@@ -76,11 +78,27 @@ def group_rows(evidence: Evidence) -> list[dict[str, Any]]:
                         for rate in RATES
                     }
                     change = psi[k, g][group].as_json() if (k, g) in psi else None
+                    loss = estimate(condition.seeds, group_losses(measured, k, g, group)).as_json()
                     rows.append({
                         "condition": condition.id, "attribute": attribute, "identity": identity, "group": group,
-                        "n": reports[0].n[group], **rates, "psi": change,
+                        "n": reports[0].n[group], **rates, "loss": loss, "psi": change,
+                        "excess_loss": None if comparison is None else excess_loss(comparison, k, g, group).as_json(),
                     })  # fmt: skip
     return rows
+
+
+def group_losses(measured: Measured, k: int, g: int, group: int) -> list[Value]:
+    """Mean logistic loss of each run within one group of a pair; reason empty_group."""
+    n = int(measured.tables[0, k, g, group].sum())
+    sums = measured.losses[:, k, g, group]
+    return [Value(float(total) / n) if n else undefined("empty_group") for total in sums]
+
+
+def excess_loss(comparison: Comparison, k: int, g: int, group: int) -> Estimate:
+    """Mean change of the loss of one group, compressed less dense (Tran et al. 2022), with a seed interval."""
+    sides = (comparison.dense, comparison.compressed)
+    dense, compressed = (group_losses(side, k, g, group) for side in sides)
+    return comparison.change(dense, compressed)
 
 
 def pair_rows(evidence: Evidence) -> list[dict[str, Any]]:
