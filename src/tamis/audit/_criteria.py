@@ -108,7 +108,7 @@ def rank_evidence(
     top = max(1, round(len(kept) / 4)) if kept else 0
     rows = []
     for name in CRITERIA:
-        first = sorted(kept, key=lambda risk, name=name: (-risk.criterion(name), risk.attribute, risk.identity))[:top]
+        first = _highest(kept, name)[:top]
         hits, risen = (sum((risk.attribute, risk.identity) in rose for risk in side) for side in (first, kept))
         rho, p = spearman(np.array([risk.criterion(name) for risk in kept]), change)
         rows.append({
@@ -116,6 +116,11 @@ def rank_evidence(
             "n": len(kept), "top": top, "top_risen": hits, "risen": risen, "reason": rho.reason,
         })  # fmt: skip
     return rows
+
+
+def _highest(risks: Sequence[AttributeRisk], name: str) -> list[AttributeRisk]:
+    """Highest criterion before lower; ties by attribute and identity."""
+    return sorted(risks, key=lambda risk: (-risk.criterion(name), risk.attribute, risk.identity))
 
 
 def _surely_rose(change: Estimate) -> bool:
