@@ -16,6 +16,7 @@ COMPARED = {
     "ba_calibrated": "BA calib.", "flip_share": "flips",
 }  # fmt: skip
 NONE = "No network of this set-up is among the committed runs yet."
+RECORD = ("record_cu", "record_u", "record_hits", "record_all")
 NAMES = {"dense": "dense", "gmp_ri": "GMP-RI", "gmp_pt": "GMP-PT", "bits": "rounded"}
 
 
@@ -23,9 +24,8 @@ def bias_substitutions(results: Path = RESULTS, study: str = "bias_tinted_digits
     """By name the Markdown tables of the page; a sentence where a CSV is not committed."""
     names = ("joint", "evidence", "asking", "planted", "single", "earlier")
     if not (results / f"{study}.csv").is_file():
-        return {
-            f"bias_{name}": "No bias study is committed yet. Run `tamis study bias` on your machine." for name in names
-        }
+        none = "No bias study is committed yet. Run `tamis study bias` on your machine."
+        return {**{f"bias_{name}": none for name in names}, **dict.fromkeys(RECORD, "(not measured yet)")}
     from tamis.study import BiasNumbers, read_bias_rows
     from tamis.study._bias_tables import (
         curve_table,
@@ -48,7 +48,23 @@ def bias_substitutions(results: Path = RESULTS, study: str = "bias_tinted_digits
         "bias_single": single_table(numbers.networks),
     }
     shown = {name: markdown(table) if table.rows else NONE for name, table in tables.items()}
-    return {**shown, "bias_earlier": earlier_table(numbers.networks)}
+    return {**shown, "bias_earlier": earlier_table(numbers.networks), **_record(numbers.conditions)}
+
+
+def _record(conditions: list[dict[str, Any]]) -> dict[str, str]:
+    """Ranges over the levels of networks pruned while they trained: what the criteria were worth (audit_metrics.md)."""
+    rows = [row for row in conditions if row["setup"] == "joint" and row["condition"].startswith("gmp_ri@")]
+
+    def span(name: str, digits: int) -> str:
+        found = [row[name] for row in rows]
+        return f"{min(found):.{digits}f} to {max(found):.{digits}f}"
+
+    return {
+        "record_cu": span("rho_cu", 2),
+        "record_u": span("rho_u", 2),
+        "record_hits": span("top_risen_cu", 0),
+        "record_all": span("risen", 0),
+    }
 
 
 def earlier_table(networks: list[dict[str, Any]], earlier: Path = EARLIER) -> str:

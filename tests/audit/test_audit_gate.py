@@ -82,7 +82,7 @@ def test_a_rule_of_severity_warning_never_fails(report):
     assert report.check(Policy((rule,))).state == "warn"
     gate = report.check(Policy((rule,), warnings_as_errors=True))
     assert (gate.exit_code, gate.state) == (1, "fail")
-    assert "warnings count as errors" in gate.verdict()["words"]
+    assert "counted as failed" in gate.verdict()["words"]
 
 
 def test_worst_takes_the_extreme_and_each_takes_all(report):

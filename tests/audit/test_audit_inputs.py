@@ -124,6 +124,10 @@ def test_damaged_and_foreign_files_are_named(tmp_path):
     np.savez(path, logits=np.zeros((1, 1)), ids=np.arange(1), names=np.array(["a"]), about=np.array("{"))
     with pytest.raises(FileError, match=r"bad\.npz"):
         Outputs.load(path)
+    deep = np.array("[" * 100_000)  # nested beyond what Python's parser follows
+    np.savez(path, logits=np.zeros((1, 1)), ids=np.arange(1), names=np.array(["a"]), about=deep)
+    with pytest.raises(FileError, match=r"bad\.npz: .*recursion"):
+        Outputs.load(path)
     outputs().save(path)
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(FileError, match=r"bad\.npz"):

@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score
 from tests.audit.worlds import ATTRIBUTES, world
 
 import tamis
 from tamis.audit import Labels, Outputs, predict
+from tamis.audit._track_record import track_record
 from tamis.errors import UsageError
 
 
@@ -256,3 +259,105 @@ def shape(thing):
     if isinstance(thing, dict):
         return {key: str(sorted(shape(value)) if isinstance(value, dict) else "") for key, value in thing.items()}
     return {}
+
+
+def test_hits_are_the_surely_risen_pairs_among_the_quarter_ranked_highest(report):
+    evidence = report.content["criteria"]["evidence"]
+    ranked = [(r["attribute"], r["identity"]) for r in report.content["criteria"]["attributes"]]
+    lost = {(row["attribute"], row["identity"]) for row in report.content["lost"]}
+    checked = 0
+    for row in (row for row in evidence if row["criterion"] == "cu"):
+        rose = {
+            (pair["attribute"], pair["identity"])
+            for pair in report.content["pairs"]
+            if pair["condition"] == row["condition"] and not pair["reason"] and pair["change"]["interval"]["lo"] > 0
+        }
+        kept = [pair for pair in ranked if pair not in lost]
+        assert row["n"] == len(kept)
+        assert row["top"] == max(1, round(len(kept) / 4))
+        assert row["risen"] == sum(pair in rose for pair in kept)
+        assert row["top_risen"] == sum(pair in rose for pair in kept[: row["top"]])
+        checked += row["risen"]
+    assert checked > 0  # otherwise all of this holds of nothing
+
+
+def test_the_track_record_of_the_criteria_is_what_the_committed_study_measured():
+    path = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "bias_tinted_digits_conditions.csv"
+    with path.open(newline="", encoding="utf-8") as file:
+        study = {
+            row["condition"]: row
+            for row in csv.DictReader(line for line in file if not line.startswith("#"))
+            if row["setup"] == "joint"
+        }
+    record = track_record()["rows"]
+    assert {row["condition"] for row in record} == study.keys()
+    names = {"n": "pairs", "auroc": "sample_auroc", "flagged": "sample_flagged", "base": "sample_base"}
+    for row in record:
+        for name, value in row.items():
+            if name != "condition":
+                column = names.get(name, name.replace("spearman", "rho"))
+                assert value == pytest.approx(float(study[row["condition"]][column]), abs=5.1e-4), (row, name)
+
+
+def test_names_that_look_like_two_joined_do_not_mix_pairs(given):
+    """Joined by " x ", an undefined pair (a, b x c) would take the defined pair (a x b, c) out of the means."""
+    new = ("a", "a x b", "Rare", "c", "b x c")
+
+    def renamed(labels):
+        return Labels(labels.values, labels.ids, new, labels.cluster)
+
+    def model(one):
+        return replace(one, names=new[:3])
+
+    found = tamis.audit(
+        dense=[model(one) for one in given["dense"]],
+        compressed=[model(one) for one in given["compressed"]],
+        labels=renamed(given["labels"]),
+        train_labels=renamed(given["train_labels"]),
+        groups=new[3:],
+        attributes=new[:3],
+    ).content
+    plain = tamis.audit(**given).content
+    undefined = {(pair["attribute"], pair["identity"]) for pair in found["pairs"] if pair["reason"]}
+    assert ("a", "b x c") in undefined
+    assert ("a x b", "c") not in undefined
+    assert found["means"] == plain["means"]
+    assert len(found["lost"]) == len(plain["lost"])
+
+
+def test_losses_by_group_are_scikit_learns_and_their_change_is_the_excess_loss(given, report):
+    y = given["labels"].values.astype(bool)
+    rows = [
+        r for r in report.content["group_values"] if r["condition"] == "gmp@sparsity=0.98" and r["identity"] == "Male"
+    ]
+    assert len(rows) == 2 * len(ATTRIBUTES)
+    compressed = [m for m in given["compressed"] if m.level == 0.98]
+    found = {}
+    for row in rows:
+        k, inside = ATTRIBUTES.index(row["attribute"]), y[:, 3] == bool(row["group"])
+        sides = [
+            [log_loss(y[inside, k], 1 / (1 + np.exp(-m.logits[inside, k].astype(float)))) for m in models]
+            for models in (given["dense"], compressed)
+        ]
+        assert row["loss"]["mean"] == pytest.approx(np.mean(sides[1]))
+        assert row["excess_loss"]["mean"] == pytest.approx(np.mean(sides[1]) - np.mean(sides[0]))
+        found[k, row["group"]] = row["excess_loss"]["mean"]
+    for k in range(len(ATTRIBUTES)):
+        losses = [
+            np.mean([np.logaddexp(0, np.where(y[:, k], -m.logits[:, k], m.logits[:, k])) for m in models], axis=0)
+            for models in (given["dense"], compressed)
+        ]
+        by_group, disparity = tamis.audit.excess_loss_disparity(*losses, y[:, 3].astype(int))
+        assert by_group == pytest.approx({0: found[k, 0], 1: found[k, 1]}, rel=1e-5)
+        assert disparity.value == pytest.approx(abs(found[k, 1] - found[k, 0]), rel=1e-4, abs=1e-7)
+    assert all(r["excess_loss"] is None for r in report.content["group_values"] if r["condition"] == "dense")
+
+
+def test_a_loss_of_a_certain_and_wrong_answer_is_large_and_finite():
+    ids = np.arange(4)
+    labels = Labels(np.array([[0, 0], [1, 1], [0, 1], [1, 0]]), ids, ("t", "g"))
+    logits = np.array([[2000.0], [-2000.0], [-2000.0], [2000.0]])
+    dense, wrong = Outputs(-logits * 0, ids, ("t",), "net", "dense"), Outputs(logits, ids, ("t",), "net", "gmp", 0.9)
+    content = tamis.audit(dense=[dense], compressed=[wrong], labels=labels, train_labels=labels, groups=["g"]).content
+    losses = {r["group"]: r["loss"]["mean"] for r in content["group_values"] if r["condition"] != "dense"}
+    assert losses == {0: 1000.0, 1: 1000.0}

@@ -78,6 +78,9 @@ def test_predict_needs_no_compressed_model(files, capsys):
     assert main(["audit", "predict", *DENSE, "--queue", "q.csv", "--limit", "4"]) == 0
     assert "| 1 | " in capsys.readouterr().out
     assert len(list(csv.DictReader((files / "q.csv").read_text().splitlines()))) == 4
+    assert main(["audit", "predict", *DENSE, "--queue", "all.csv", "--limit", "0"]) == 0
+    assert len(list(csv.DictReader((files / "all.csv").read_text().splitlines()))) > 4
+    assert "of 20" in capsys.readouterr().out  # what such rankings were worth in our own study
     assert main(["audit", "predict", *DENSE, "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["schema"] == "tamis.audit.predict/1"
 
@@ -110,7 +113,13 @@ def test_groups_may_come_from_a_file_of_their_own(files, capsys):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["audit", "rum"], "expected run, predict, check, queue, collect, got 'rum'"),
+        (["audit", "rum"], "tamis audit: got 'rum'; did you mean 'run'?"),
+        (["audit", "demo"], "tamis audit: got 'demo'; expected one of run, predict, check, queue, collect"),
+        (["audit", "predict", *DENSE, "--limit", "-1"], "--limit -1: expected a number of rows"),
+        (
+            ["audit", "queue", *DENSE, "--compressed", "gmp98.npz", "--limit", "-1"],
+            "--limit -1: expected a number of rows",
+        ),
         (["audit", *DENSE], "--compressed: expected at least one"),
         (["audit", "queue", *DENSE], "--compressed: expected at least one"),
         (["audit", *BOTH, "--strict"], "need --policy"),

@@ -15,11 +15,31 @@ import _measured_bias  # noqa: E402
 
 
 def test_every_table_of_the_page_is_made_from_the_committed_files() -> None:
-    page = (ROOT / "docs" / "bias_study.md").read_text(encoding="utf-8")
-    tables = _measured_bias.bias_substitutions()
-    for name, table in tables.items():
-        assert f"{{{{ {name} }}}}" in page
+    page, metrics = (
+        (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("bias_study.md", "audit_metrics.md")
+    )
+    for name, table in _measured_bias.bias_substitutions().items():
+        assert f"{{{{ {name} }}}}" in (metrics if name in _measured_bias.RECORD else page)
+        if name in _measured_bias.RECORD:
+            assert table.count(" to ") == 1
+            continue
         assert table.startswith("|") or (name, table) == ("bias_single", _measured_bias.NONE), name
+
+
+def test_what_the_pages_say_of_the_criteria_is_what_was_measured() -> None:
+    from tamis.study import read_bias_rows
+
+    rows = read_bias_rows(ROOT / "benchmarks" / "results" / "bias_tinted_digits_conditions.csv")
+    joint = [row for row in rows if row["setup"] == "joint"]
+    pruned = [row for row in joint if not row["condition"].startswith("bits@")]
+    assert len(pruned) == 7
+    for row in pruned:
+        assert row["rho_u"] >= row["rho_cu"] > 0, "uncertainty alone foretold at least as well"
+        assert row["top_risen_u"] >= row["top_risen_cu"]
+        assert row["p_c"] > 0.05, "correlation alone is not sure"
+    for row in joint:
+        if row["condition"].startswith("bits@"):
+            assert min(row["p_cu"], row["p_u"], row["p_c"], row["p_ce"], row["p_e"]) > 0.05, "nothing was foretold"
 
 
 def test_the_trends_of_the_page_are_those_of_the_numbers() -> None:

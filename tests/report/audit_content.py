@@ -352,6 +352,9 @@ def _criteria(names: Sequence[str], pairs: Sequence[Any], attributes: Any, ident
             "spearman": rho - less,
             "p": 0.8 if rho < 0.2 else 0.004,
             "n": len(rows),
+            "top": round(len(rows) / 4),
+            "top_risen": round(rho * len(rows) / 4),
+            "risen": round(rho * len(rows) / 2),
             "reason": "",
         }
         for name, rho in names_and_rho

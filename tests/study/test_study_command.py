@@ -77,5 +77,5 @@ def test_help_lists_the_studies_and_an_unknown_one_is_refused(capsys):
     assert main(["study", "--help"]) == 0
     assert "tamis study methods" in capsys.readouterr().out
     assert main(["study", "colours"]) == 2
-    assert "expected 'methods' or 'sources', got 'colours'" in capsys.readouterr().err
+    assert "got 'colours'; expected one of methods, bias, sources" in capsys.readouterr().err
     assert main(["study"]) == 2

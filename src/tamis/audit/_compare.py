@@ -11,32 +11,29 @@ from tamis.audit._changes import changes_of
 from tamis.audit._comparison import Comparison, modal_predictions
 from tamis.audit._content import (
     SCHEMA,
-    Evidence,
     attribute_rows,
     condition_rows,
     curve_rows,
-    curves,
     group_rows,
     histogram_rows,
-    kept_attributes,
     label_reference,
     lost_rows,
     means,
-    pair_name,
     pair_rows,
-    provenance,
     sample_rows,
-    support_of,
     undefined_rows,
 )
 from tamis.audit._countermeasures import curves_of, with_thresholds
 from tamis.audit._criteria import attribute_risks, rank_evidence, risks_json, sample_evidence
+from tamis.audit._curve_points import curves
+from tamis.audit._evidence import Evidence, kept_attributes, pair_key, support_of
 from tamis.audit._inputs import Inputs
 from tamis.audit._labels import Labels
 from tamis.audit._measure import METRICS, measure
 from tamis.audit._models import Condition
 from tamis.audit._outputs import Outputs
 from tamis.audit._pair_changes import pair_biases
+from tamis.audit._provenance import provenance
 from tamis.audit._reasons import REASONS
 from tamis.audit._samples import exemplars_json
 from tamis.audit._settings import Settings
@@ -150,9 +147,7 @@ def usable_threads() -> int:
 def _common(names: Sequence[str], inputs: Inputs, *sides: Mapping[tuple[int, int], Any]) -> list[tuple[int, int]]:
     """Pairs of a mean by their numbers; with support "each", those that the dense models define too."""
     kept = set(names)
-    return [
-        pair for pair in sides[0] if pair_name(inputs, *pair) in kept and all(side[pair].mean.defined for side in sides)
-    ]
+    return [pair for pair in sides[0] if pair_key(*pair) in kept and all(side[pair].mean.defined for side in sides)]
 
 
 def _codes(tree: Any) -> set[str]:

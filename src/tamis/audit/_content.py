@@ -2,92 +2,24 @@
 
 from __future__ import annotations
 
-import math
-import platform
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-import tamis
-from tamis.audit._aggregate import Aggregate, aggregate
-from tamis.audit._calibration import Thresholds
-from tamis.audit._changes import Changes
 from tamis.audit._comparison import Comparison
 from tamis.audit._countermeasures import Curve
 from tamis.audit._criteria import SampleEvidence
 from tamis.audit._estimates import Estimate, estimate, interval_json, number
+from tamis.audit._evidence import Evidence, pair_key
 from tamis.audit._group_metrics import RATES, group_report
 from tamis.audit._inputs import Inputs
 from tamis.audit._interdependence import interdependence
 from tamis.audit._intervals import bh_adjust
 from tamis.audit._measure import BINS, METRICS, Measured
-from tamis.audit._models import DENSE, Condition, rounded
-from tamis.audit._pair_changes import Biases, PairChange
+from tamis.audit._models import DENSE
+from tamis.audit._pair_changes import PairChange
 from tamis.audit._reasons import REASONS, Value, undefined
-from tamis.audit._settings import Settings
 
 SCHEMA = "tamis.audit/1"
-
-# metric of a curve -> (title, which direction is better)
-TITLES = {
-    "accuracy": ("Accuracy", "higher"),
-    "auc": ("Area under the ROC curve", "higher"),
-    "uncertainty": ("Share of uncertain predictions", "lower"),
-    "very_uncertain": ("Share of very uncertain predictions", "lower"),
-    "ece": ("Calibration error", "lower"),
-    "tcb": ("Threshold calibration bias (1 is none)", ""),
-    "tcb_log": ("Threshold calibration bias, smoothed logarithm (0 is none)", ""),
-    "interdependence": ("Interdependence of attributes", ""),
-    "predicted_positive": ("Share of predicted positives", ""),
-    "ba": ("Bias amplification, mean over pairs", "lower"),
-    "ba_max": ("Bias amplification, largest pair", "lower"),
-    "cie_share": ("Share of changed predictions (exemplars)", "lower"),
-    "flip_share": ("Share of changed predictions, seed by seed", "lower"),
-}
-# metric of a curve -> its change among the means
-CHANGE_OF = {
-    "accuracy": "accuracy_drop",
-    "uncertainty": "uncertainty_rise",
-    "tcb_log": "tcb_relative",
-    "ba": "ba_change",
-}
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """Everything that was measured, before it becomes plain JSON types.
-
-    Attributes:
-        inputs: labels and identities.
-        settings: how.
-        thresholds: of every model.
-        measured: conditions, dense first.
-        biases: bias amplification of each of them, in that order.
-        support: pairs of each condition's mean.
-        comparisons: by condition.
-        changes: by condition.
-    """
-
-    inputs: Inputs
-    settings: Settings
-    thresholds: Thresholds
-    measured: Sequence[Measured]
-    biases: Sequence[Biases]
-    support: Aggregate
-    comparisons: Mapping[str, Comparison]
-    changes: Mapping[str, Changes]
-
-    @property
-    def conditions(self) -> list[Condition]:
-        """Dense first."""
-        return [found.condition for found in self.measured]
-
-
-def pair_name(inputs: Inputs, k: int, g: int) -> str:
-    """How a pair is called in means and lists."""
-    return f"{inputs.attributes[k]} x {inputs.identities[g]}"
 
 
 def condition_rows(evidence: Evidence) -> list[dict[str, Any]]:
@@ -129,12 +61,13 @@ def attribute_rows(evidence: Evidence) -> list[dict[str, Any]]:
 
 
 def group_rows(evidence: Evidence) -> list[dict[str, Any]]:
-    """The key ``group_values``: rates within both groups of every pair, and psi."""
+    """The key ``group_values``: rates and losses within both groups of every pair, and what they lost."""
     inputs = evidence.inputs
     rows = []
     for measured in evidence.measured:
         condition = measured.condition
         changes = evidence.changes.get(condition.id)
+        comparison = evidence.comparisons.get(condition.id)
         psi = {} if changes is None else {(pair.attribute, pair.identity): pair.psi for pair in changes.pairs}
         for k, attribute in enumerate(inputs.attributes):
             for g, identity in enumerate(inputs.identities):
@@ -145,11 +78,27 @@ def group_rows(evidence: Evidence) -> list[dict[str, Any]]:
                         for rate in RATES
                     }
                     change = psi[k, g][group].as_json() if (k, g) in psi else None
+                    loss = estimate(condition.seeds, group_losses(measured, k, g, group)).as_json()
                     rows.append({
                         "condition": condition.id, "attribute": attribute, "identity": identity, "group": group,
-                        "n": reports[0].n[group], **rates, "psi": change,
+                        "n": reports[0].n[group], **rates, "loss": loss, "psi": change,
+                        "excess_loss": None if comparison is None else excess_loss(comparison, k, g, group).as_json(),
                     })  # fmt: skip
     return rows
+
+
+def group_losses(measured: Measured, k: int, g: int, group: int) -> list[Value]:
+    """Mean logistic loss of each run within one group of a pair; reason empty_group."""
+    n = int(measured.tables[0, k, g, group].sum())
+    sums = measured.losses[:, k, g, group]
+    return [Value(float(total) / n) if n else undefined("empty_group") for total in sums]
+
+
+def excess_loss(comparison: Comparison, k: int, g: int, group: int) -> Estimate:
+    """Mean change of the loss of one group, compressed less dense (Tran et al. 2022), with a seed interval."""
+    sides = (comparison.dense, comparison.compressed)
+    dense, compressed = (group_losses(side, k, g, group) for side in sides)
+    return comparison.change(dense, compressed)
 
 
 def pair_rows(evidence: Evidence) -> list[dict[str, Any]]:
@@ -186,73 +135,6 @@ def _pair_row(evidence: Evidence, place: int, pair: PairChange, q: float | None)
         "train": {"group1": [train.positives1, train.n1], "group0": [train.positives0, train.n0]},
         "missing": len(inputs.ids) - known,
     }
-
-
-def curves(evidence: Evidence) -> list[dict[str, Any]]:
-    """The key ``curves``: every metric over conditions, means over attributes or pairs with a common support."""
-    rows = []
-    for metric in TITLES:
-        over = "pairs" if metric in ("ba", "ba_max") else "attributes"
-        points = []
-        for place, measured in enumerate(evidence.measured):
-            found = _point(evidence, place, metric)
-            if found is None:
-                continue
-            changes = evidence.changes.get(measured.condition.id)
-            change = changes.means.get(CHANGE_OF.get(metric, metric)) if changes else None
-            points.append({
-                "condition": measured.condition.id, **found.as_json(),
-                "change": change.as_json() if change else None,
-            })  # fmt: skip
-        title, better = TITLES[metric]
-        rows.append({"metric": metric, "title": title, "better": better, "over": over, "points": points})
-    return rows
-
-
-def _point(evidence: Evidence, place: int, metric: str) -> Estimate | None:
-    measured = evidence.measured[place]
-    condition = measured.condition
-    changes = evidence.changes.get(condition.id)
-    if metric in ("cie_share", "flip_share"):
-        if changes is None:
-            return None
-        return changes.means["cie_share"] if metric == "cie_share" else _flip_mean(changes)
-    if metric in ("ba", "ba_max"):
-        kept = evidence.support.pairs[condition.id]
-        pairs = [pair for pair in evidence.biases[place] if pair_name(evidence.inputs, *pair) in set(kept)]
-        return _over_pairs(condition, evidence.biases[place], pairs, metric == "ba_max")
-    kept_columns = kept_attributes(evidence.measured, evidence.settings, metric, place)
-    if not kept_columns:
-        return Estimate(_why_none(evidence, place, metric))
-    return estimate(condition.seeds, [
-        Value(math.fsum(row[k].value for k in kept_columns) / len(kept_columns)) for row in measured.metrics[metric]
-    ])  # fmt: skip
-
-
-def _why_none(evidence: Evidence, place: int, metric: str) -> Value:
-    reasons = [value.reason for row in evidence.measured[place].metrics[metric] for value in row if value.reason]
-    return undefined(reasons[0] if reasons else "no_pairs")
-
-
-def _flip_mean(changes: Changes) -> Estimate:
-    seeds = changes.condition.seeds
-    rows = [[column.seeds[i][1].value for column in changes.flips] for i in range(len(seeds))]
-    return estimate(seeds, [Value(float(np.mean(row))) for row in rows])
-
-
-def _over_pairs(condition: Condition, biases: Biases, pairs: Sequence[tuple[int, int]], largest: bool) -> Estimate:
-    if not pairs:
-        return Estimate(undefined("no_pairs"))
-    fold = max if largest else (lambda row: math.fsum(row) / len(row))
-    rows = [[biases[pair].values[i].value for pair in pairs] for i in range(len(condition.runs))]
-    return estimate(condition.seeds, [Value(float(fold(row))) for row in rows])
-
-
-def kept_attributes(measured: Sequence[Measured], settings: Settings, metric: str, place: int) -> list[int]:
-    """Attributes in the mean of one condition: those whose metric is defined in every run of every condition."""
-    sides = list(measured) if settings.support == "common" else [measured[place]]
-    columns = range(len(measured[0].metrics[metric][0]))
-    return [k for k in columns if all(row[k].defined for side in sides for row in side.metrics[metric])]
 
 
 def label_reference(inputs: Inputs) -> dict[str, Any]:
@@ -317,7 +199,7 @@ def lost_rows(evidence: Evidence) -> list[dict[str, Any]]:
     inputs = evidence.inputs
     rows = []
     for (k, g), _ in evidence.biases[0].items():
-        name = pair_name(inputs, k, g)
+        name = pair_key(k, g)
         if name in evidence.support.lost and any(biases[k, g].mean.defined for biases in evidence.biases):
             condition, reason = evidence.support.lost[name]
             rows.append({
@@ -363,45 +245,3 @@ def sample_rows(condition: str, found: Sequence[SampleEvidence], inputs: Inputs)
         }
         for row in found
     ]
-
-
-def provenance(evidence: Evidence, command: str, digests: Mapping[str, Any]) -> dict[str, Any]:
-    """Versions, settings, hashes and thresholds; no host, user or path of this machine."""
-    models, thresholds = [], []
-    for condition in evidence.conditions:
-        for run in condition.runs:
-            about = run.about
-            models.append({
-                "condition": condition.id, "model": about.model, "method": about.method, "axis": about.axis,
-                "level": about.level, "rounded_level": rounded(about), "seed": about.seed,
-                "dense_seed": about.dense_seed, "sha256": about.digest, "meta": dict(about.meta),
-            })  # fmt: skip
-            if evidence.thresholds.source == "zero":
-                continue
-            for name, found in zip(evidence.inputs.attributes, evidence.thresholds.values[id(about)], strict=True):
-                value = found.threshold if math.isfinite(found.threshold) else str(found.threshold)
-                thresholds.append({
-                    "condition": condition.id, "seed": about.seed, "attribute": name, "threshold": value,
-                    "wanted": found.wanted, "achieved": found.achieved, "tied": found.tied,
-                })  # fmt: skip
-    notes = sorted({f"{c.id}: {note}" for c in evidence.conditions for note in c.notes})
-    return {
-        "tamis": tamis.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "command": command,
-        "settings": dict(evidence.settings.as_json()),
-        "models": models,
-        **digests,
-        "thresholds": {"source": evidence.thresholds.source, "values": thresholds},
-        "notes": notes,
-    }
-
-
-def support_of(measured: Sequence[Measured], biases: Sequence[Biases], inputs: Inputs, settings: Settings) -> Aggregate:
-    """Which pairs the means are over, and what left them."""
-    pairs = list(biases[0])
-    values = {
-        side.condition.id: [found[pair].mean for pair in pairs] for side, found in zip(measured, biases, strict=True)
-    }
-    return aggregate([pair_name(inputs, *pair) for pair in pairs], values, settings.support)

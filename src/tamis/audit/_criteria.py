@@ -45,7 +45,7 @@ class AttributeRisk:
 
     @property
     def score(self) -> float:
-        """c u, the criterion that foretold best on TintedDigits; a rank, never a probability."""
+        """c u, by which pairs are ranked; a rank, never a probability."""
         return self.correlation * self.uncertainty
 
     def criterion(self, name: str) -> float:
@@ -95,21 +95,36 @@ def attribute_risks(dense: Measured, biases: Biases, inputs: Inputs) -> list[Att
 def rank_evidence(
     risks: Sequence[AttributeRisk], changes: Changes, common: Sequence[tuple[int, int]]
 ) -> list[dict[str, Any]]:
-    """Spearman's correlation of each criterion with the change of bias amplification over the common pairs.
+    """How well each criterion foretold the change of bias amplification over the common pairs.
 
-    Pairs share their images, so that p is too small.
+    ``spearman`` is the rank correlation with the change; pairs share their images, so that its ``p`` is too small.
+    ``top_risen`` counts hits: of the quarter of the pairs that the criterion ranks highest (``top`` pairs, at least
+    one), those whose whole interval of the change, the widest, lies above 0; ``risen`` counts these among all.
     """
     moved = {(pair.attribute, pair.identity): pair.change.mean for pair in changes.pairs}
     kept = [risk for risk in risks if (risk.attribute, risk.identity) in set(common)]
     change = np.array([moved[risk.attribute, risk.identity].value for risk in kept])
+    rose = {(pair.attribute, pair.identity) for pair in changes.pairs if _surely_rose(pair.change)}
+    top = max(1, round(len(kept) / 4)) if kept else 0
     rows = []
     for name in CRITERIA:
+        first = _highest(kept, name)[:top]
+        hits, risen = (sum((risk.attribute, risk.identity) in rose for risk in side) for side in (first, kept))
         rho, p = spearman(np.array([risk.criterion(name) for risk in kept]), change)
         rows.append({
             "condition": changes.condition.id, "criterion": name, "spearman": number(rho), "p": number(p),
-            "n": len(kept), "reason": rho.reason,
+            "n": len(kept), "top": top, "top_risen": hits, "risen": risen, "reason": rho.reason,
         })  # fmt: skip
     return rows
+
+
+def _highest(risks: Sequence[AttributeRisk], name: str) -> list[AttributeRisk]:
+    """Highest criterion before lower; ties by attribute and identity."""
+    return sorted(risks, key=lambda risk: (-risk.criterion(name), risk.attribute, risk.identity))
+
+
+def _surely_rose(change: Estimate) -> bool:
+    return change.interval is not None and change.interval.lo > 0
 
 
 def sample_evidence(comparison: Comparison, threads: int = 1) -> list[SampleEvidence]:

@@ -47,14 +47,15 @@ class Gate:
     def verdict(self) -> dict[str, Any]:
         """The key ``verdict`` of docs/audit_json.md."""
         counts = {state: sum(row["state"] == state for row in self.rows) for state in _ORDER}
+        passed = f"{_many(counts['pass'], 'check')} passed"
         words = {
-            "pass": f"All {counts['pass']} checks of the policy are met.",
-            "warn": f"The policy is met with {counts['warn']} warnings; {counts['pass']} checks pass.",
-            "fail": f"The policy is not met: {counts['fail']} checks fail, {counts['warn']} warn.",
+            "pass": f"The policy is met: {passed}.",
+            "warn": f"The policy is met with {_many(counts['warn'], 'warning')}; {passed}.",
+            "fail": f"The policy is not met: {_many(counts['fail'], 'check')} failed, {counts['warn']} warned.",
             "none": "No rule of the policy could be evaluated.",
         }[self.state]
         if self.state == "fail" and not counts["fail"]:
-            words = f"The policy is not met: {counts['warn']} warnings count as errors."
+            words = f"The policy is not met: {_many(counts['warn'], 'warning')} counted as failed."
         return {"state": self.state, "exit_code": self.exit_code, "words": words}
 
 
@@ -150,6 +151,10 @@ def _row(
         "reason": found["reason"] or ("" if interval else "no_interval"),
     }
     return row | {"words": _words(row)}
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _words(row: Mapping[str, Any]) -> str:

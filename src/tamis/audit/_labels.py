@@ -108,6 +108,7 @@ class Labels:
             path: the file.
             train: labels of the training samples with at least these columns, kept beside them as ``train_labels``.
         """
+        assert self.ids is not None  # numbered by __post_init__
         stream = io.BytesIO()
         arrays: dict[str, Any] = {"labels": self.values, "ids": self.ids, "names": np.array(self.names)}
         if self.cluster is not None:

@@ -9,13 +9,15 @@ from typing import Any
 from tamis.audit._names import display
 
 MOST_PAIRS = 10
+MOST_CHECKS = 50  # a policy over hundreds of pairs may fail in most of them
+STATES = {"fail": "failed", "warn": "warned", "pass": "passed", "ignored": "ignored"}
 SHOWN = ("accuracy", "uncertainty", "tcb", "ece", "interdependence", "ba", "ba_max", "cie_share")
 
 
 def markdown(content: Mapping[str, Any]) -> str:
     """Verdict, policy table, means by condition, the largest changes, and what is undefined."""
     verdict = content["verdict"]
-    parts = [f"# Bias audit: {verdict['state']}", verdict["words"]]
+    parts = ["# Bias audit" if content["policy"] is None else f"# Bias audit: {verdict['state']}", verdict["words"]]
     if content["policy"] is not None:
         parts += ["## Policy", _policy(content["policy"]["rows"])]
     parts += ["## Means by condition", _means(content), "## Largest changes of bias amplification", _pairs(content)]
@@ -39,7 +41,7 @@ def safe(text: str) -> str:
 
 def _policy(rows: Sequence[Mapping[str, Any]]) -> str:
     bad = [row for row in rows if row["state"] in ("fail", "warn")]
-    shown = bad or rows[:MOST_PAIRS]
+    shown = bad[:MOST_CHECKS] or rows[:MOST_PAIRS]
     table = _table(
         ("", "condition", "what", "metric", "value", "interval", "limit"),
         (
@@ -55,8 +57,9 @@ def _policy(rows: Sequence[Mapping[str, Any]]) -> str:
             for row in shown
         ),
     )
-    rest = len(rows) - len(shown)
-    return table + (f"\n\n{rest} further checks pass." if rest else "")
+    rest = [row["state"] for row in rows[len(shown) :]]  # rows are sorted, worst first
+    more = ", ".join(f"{rest.count(state)} {word}" for state, word in STATES.items() if state in rest)
+    return f"{table}\n\nFurther checks: {more}." if more else table
 
 
 def _subject(row: Mapping[str, Any]) -> str:

@@ -49,6 +49,7 @@ class Measured:
         condition: the models.
         tables: ``n[run, attribute, identity, g, y, prediction]``, int64.
         metrics: name -> one row a run, one value an attribute.
+        losses: sums of the logistic loss over the rows of a table, ``[run, attribute, identity, g]``, float64, in nats.
         histograms: ``n[attribute, identity, g, y, bin]`` of probabilities in hundredths, summed over runs, int64.
         mean_prob: mean probability over runs, float32, shape (K, N).
     """
@@ -56,6 +57,7 @@ class Measured:
     condition: Condition
     tables: np.ndarray
     metrics: dict[str, list[list[Value]]]
+    losses: np.ndarray
     histograms: np.ndarray
     mean_prob: np.ndarray
 
@@ -64,11 +66,12 @@ def measure(condition: Condition, inputs: Inputs, settings: Settings, threads: i
     """Measure all runs of a condition; ``threads`` share the attributes and change nothing in the result."""
     runs, shape = len(condition.runs), (len(inputs.attributes), len(inputs.identities))
     tables = np.zeros((runs, *shape, 2, 2, 2), np.int64)
+    losses = np.zeros((runs, *shape, 2))
     histograms = np.zeros((*shape, 2, 2, BINS), np.int64)
     mean_prob = np.zeros((shape[0], len(inputs.ids)), np.float32)
     for run in condition.runs:
         _ = run.predictions  # once, before threads ask for it
-    work = partial(_measure_attribute, condition.runs, inputs, settings, tables, histograms, mean_prob)
+    work = partial(_measure_attribute, condition.runs, inputs, settings, tables, losses, histograms, mean_prob)
     columns = parallel(work, range(shape[0]), threads)
     metrics: dict[str, list[list[Value]]] = {
         name: [[columns[k][run][name] for k in range(shape[0])] for run in range(runs)]
@@ -76,7 +79,7 @@ def measure(condition: Condition, inputs: Inputs, settings: Settings, threads: i
         if name != "interdependence"
     }
     metrics["interdependence"] = [interdependence(run.predictions) for run in condition.runs]
-    return Measured(condition, tables, metrics, histograms, mean_prob)
+    return Measured(condition, tables, metrics, losses, histograms, mean_prob)
 
 
 def parallel(work: Callable[[Item], Found], items: Iterable[Item], threads: int) -> list[Found]:
@@ -92,6 +95,7 @@ def _measure_attribute(
     inputs: Inputs,
     settings: Settings,
     tables: np.ndarray,
+    losses: np.ndarray,
     histograms: np.ndarray,
     mean_prob: np.ndarray,
     column: int,
@@ -103,14 +107,29 @@ def _measure_attribute(
     for place, run in enumerate(runs):
         predicted, prob = run.predictions[:, column], run.prob(column)
         mean_prob[column] += prob / len(runs)
+        loss = log_loss(run, column, y, prob)
         bins = np.minimum((prob * BINS).astype(np.int16), BINS - 1)
         for identity, corner in enumerate(corners):
             cells = np.bincount(2 * corner + predicted, minlength=10)[:8]
             tables[place, column, identity] = cells.reshape(2, 2, 2)
+            sums = np.bincount(corner, weights=loss, minlength=5)
+            losses[place, column, identity] = sums[0] + sums[1], sums[2] + sums[3]
             counts = np.bincount(5 * bins + corner, minlength=5 * BINS).reshape(BINS, 5)
             histograms[column, identity] += counts[:, :4].T.reshape(2, 2, BINS)
         found.append(_metrics(run, column, y, predicted, prob, inputs, settings))
     return found
+
+
+def log_loss(run: Run, column: int, y: np.ndarray, prob: np.ndarray) -> np.ndarray:
+    """Minus the logarithm of the probability of the true label, in nats, shape (N,); of no meaning where y is unknown.
+
+    From the logits of several labels without overflow; of one class against the rest from its softmax, whose
+    probability of 0 counts as the smallest positive number.
+    """
+    if run.about.task == "multiclass":
+        return -np.log(np.maximum(np.where(y == 1, prob, 1 - prob), np.finfo(np.float64).tiny))
+    logits = run.logits[:, column].astype(np.float64)
+    return np.logaddexp(0.0, np.where(y == 1, -logits, logits))
 
 
 def table_corner(group: np.ndarray, y: np.ndarray) -> np.ndarray:

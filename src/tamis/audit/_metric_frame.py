@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tamis.audit._content import Evidence
+from tamis.audit._evidence import Evidence
 from tamis.errors import UsageError
 
 

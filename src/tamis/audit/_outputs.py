@@ -138,7 +138,7 @@ class Outputs:
             return cls(found["logits"], found["ids"], tuple(np.atleast_1d(found["names"]).tolist()), **{
                 key: value for key, value in about.items() if key in known
             })  # fmt: skip
-        except (UsageError, ValueError, TypeError) as error:
+        except (UsageError, ValueError, TypeError, RecursionError) as error:
             raise FileError(f"{file}: {error}") from None
 
 

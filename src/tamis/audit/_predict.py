@@ -22,6 +22,7 @@ from tamis.audit._outputs import Outputs
 from tamis.audit._pair_changes import pair_biases
 from tamis.audit._queue import csv_text, write_csv
 from tamis.audit._settings import Settings, exact_fraction
+from tamis.audit._track_record import record_words, track_record
 from tamis.errors import UsageError
 
 SCHEMA = "tamis.audit.predict/1"
@@ -33,8 +34,9 @@ class Forecast:
     """A ranking of attributes and samples by risk, never a probability.
 
     Attributes:
-        content: plain JSON types: ``schema``, ``attributes`` (as ``criteria.attributes`` of docs/audit_json.md), and
-            ``samples``, the share of uncertain predictions of each attribute.
+        content: plain JSON types: ``schema``, ``attributes`` (as ``criteria.attributes`` of docs/audit_json.md),
+            ``samples``, the share of uncertain predictions of each attribute, and ``track_record``, what such rankings
+            were worth in our own study.
     """
 
     content: Mapping[str, Any]
@@ -43,7 +45,10 @@ class Forecast:
     _settings: Settings
 
     def samples(self, limit: int | None = None) -> list[dict[str, Any]]:
-        """Uncertain predictions, nearest to 1/2 first: those that flip first when the model is compressed."""
+        """Uncertain predictions, nearest to 1/2 first: those that flip first when the model is compressed.
+
+        At most ``limit`` of them; None for all.
+        """
         prob, half_width = self._measured.mean_prob, self._settings.uncertainty
         distance = np.abs(prob.astype(np.float64) - 0.5)
         columns, rows = np.nonzero(distance < half_width)
@@ -66,18 +71,18 @@ class Forecast:
         return csv_text(COLUMNS, rows)
 
     def to_markdown(self) -> str:
-        """The ranking of attributes as a table."""
+        """The ranking of attributes as a table, and what such rankings were worth in our own study."""
         head = "| rank | pair | c·u | uncertainty | error | correlation | dense BA |\n|---|---|---|---|---|---|---|\n"
         lines = [
             f"| {row['rank']} | {safe(row['attribute'])} x {safe(row['identity'])} | {row['score']:.4f} | "
             f"{row['uncertainty']:.4f} | {row['error']:.4f} | {row['correlation']:.4f} | {row['dense_ba']:.4f} |"
             for row in self.content["attributes"]
         ]
-        note = (
-            "A ranking by correlation times uncertainty of the dense models. On TintedDigits it went with the change "
-            "of bias at 97 and 98 % sparsity and said nothing at 95 % and below.\n"
+        ranking = head + "\n".join(lines) + "\n" if lines else "Bias amplification is defined for no pair.\n"
+        return (
+            "# Attributes at risk\n\nRanked by c·u: correlation with the identity in training times share of uncertain "
+            f"dense predictions.\n\n{ranking}\n## How far to trust it\n\n{record_words()}"
         )
-        return "# Attributes at risk\n\n" + note + "\n" + head + "\n".join(lines) + "\n"
 
 
 def predict(
@@ -109,5 +114,11 @@ def predict(
     doubt = {
         name: float(np.mean([row[k].value for row in measured.metrics["uncertainty"]])) for k, name in enumerate(names)
     }
-    content = {"schema": SCHEMA, "attributes": risks_json(risks, inputs), "samples": doubt, "seeds": len(dense)}
+    content = {
+        "schema": SCHEMA,
+        "attributes": risks_json(risks, inputs),
+        "samples": doubt,
+        "seeds": len(dense),
+        "track_record": track_record(),
+    }
     return Forecast(content, measured, inputs, settings)

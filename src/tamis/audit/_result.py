@@ -19,7 +19,7 @@ from tamis.errors import UsageError
 from tamis.storage import write_atomic
 
 if TYPE_CHECKING:
-    from tamis.audit._content import Evidence
+    from tamis.audit._evidence import Evidence
 
 
 @dataclass(frozen=True)

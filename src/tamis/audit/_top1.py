@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tamis.audit._comparison import Comparison
-from tamis.audit._content import Evidence
 from tamis.audit._estimates import Estimate, estimate
+from tamis.audit._evidence import Evidence
 from tamis.audit._inputs import Inputs
 from tamis.audit._models import Run
 from tamis.audit._reasons import Value, undefined

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 
 from tamis.cli._arguments import parse
-from tamis.cli._audit_run import Inputs, read_inputs, read_outputs
+from tamis.cli._audit_run import Inputs, check_limit, read_inputs, read_outputs
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Options(Inputs):
     queue: str = ""
     """Write the samples that a person should look at to this .csv file, riskiest first."""
     limit: int = 1000
-    """The most rows of the queue."""
+    """The most rows of the queue; 0 for all."""
 
 
 def run(arguments: list[str]) -> int:
@@ -33,12 +33,13 @@ def work(options: Options) -> int:
     from tamis.audit import predict
     from tamis.storage import write_atomic
 
+    check_limit(options.limit)
     given = read_inputs(options)
     found = predict(dense=read_outputs(options.dense), **given)
     text = json.dumps(found.content, sort_keys=True, allow_nan=False) + "\n"
     if options.json and options.json != "-":
         write_atomic(options.json, text)
     if options.queue:
-        found.review_queue(options.queue, options.limit)
+        found.review_queue(options.queue, options.limit or None)
     sys.stdout.write(text if options.json == "-" else found.to_markdown())
     return 0

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 
 from tamis.cli._arguments import parse
-from tamis.cli._audit_run import Inputs, read_inputs, read_outputs
+from tamis.cli._audit_run import Inputs, check_limit, read_inputs, read_outputs
 from tamis.errors import UsageError
 
 
@@ -35,8 +35,7 @@ def work(options: Options) -> int:
 
     if not options.compressed:
         raise UsageError("--compressed: expected at least one .npz file of a compressed model")
-    if options.limit < 0:
-        raise UsageError(f"--limit {options.limit}: expected a number of rows, or 0 for all")
+    check_limit(options.limit)
     report = audit(
         dense=read_outputs(options.dense),
         compressed=read_outputs(options.compressed),

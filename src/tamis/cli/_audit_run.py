@@ -210,6 +210,12 @@ def read_outputs(paths: tuple[str, ...]) -> list[Any]:
     return [Outputs.load(path) for path in paths]
 
 
+def check_limit(limit: int) -> None:
+    """Refuse a negative number of rows of a queue (UsageError)."""
+    if limit < 0:
+        raise UsageError(f"--limit {limit}: expected a number of rows, or 0 for all")
+
+
 def command_text(arguments: list[str]) -> str:
     """The command as the report shows it: folders of files are left out, because they tell of the machine."""
     words = []

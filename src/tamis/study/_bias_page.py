@@ -94,7 +94,8 @@ def bias_tables(numbers: BiasNumbers) -> list[tuple[str, str, Any]]:
          joint_table(numbers.networks)),
         ("Who, and was it foreseeable", "Pairs whose bias amplification rose for sure: the 95 % interval of the change "
          "lies above 0, drawing rows or originals. CIE: predictions whose majority over the seeds changed. rho: "
-         "Spearman correlation of what dense networks show with the change; pairs share images, so p is optimistic.",
+         "Spearman correlation of what dense networks show with the change; pairs share images, so p is optimistic. "
+         "First: the quarter of the pairs ranked highest; their widest interval must lie above 0.",
          evidence_table(numbers.conditions)),
         (f"Asking the dense network, {condition}", "Predictions are replaced where the dense network is unsure "
          "(override), or where the sparse one is (cascade), with |p - 0.5| below the half-width.",

@@ -153,6 +153,8 @@ def condition_rows(audits: Sequence[SetupAudit]) -> list[Row]:
                 if evidence["condition"] == condition:
                     row[f"rho_{evidence['criterion']}"] = _number(evidence["spearman"])
                     row[f"p_{evidence['criterion']}"] = _number(evidence["p"])
+                    row |= {"top": evidence["top"], "risen": evidence["risen"]}
+                    row[f"top_risen_{evidence['criterion']}"] = evidence["top_risen"]
             rows.append(row)
     return rows
 

@@ -113,7 +113,7 @@ def evidence_table(conditions: Sequence[Row]) -> Table:
     """Joint conditions: pairs whose bias surely rose, exemplars, and how well the dense networks foretold both."""
     headings = (
         "Condition", "Pairs", "risen (rows)", "risen (clusters)", "CIE", "dense right on CIE", "dense unsure on CIE",
-        "AUROC of a flip", "rho c·u", "rho c", "rho u", "p of c·u",
+        "AUROC of a flip", "rho c·u", "rho c", "rho u", "p of c·u", "first by c·u risen", "first by u risen",
     )  # fmt: skip
     names = ("cie_share", "cie_dense_accuracy_on", "cie_dense_uncertain", "sample_auroc", "rho_cu", "rho_c", "rho_u",
              "p_cu")  # fmt: skip
@@ -122,11 +122,18 @@ def evidence_table(conditions: Sequence[Row]) -> Table:
             str(row["condition"]),
             *(f"{row[name]:.0f}" for name in ("pairs", "pairs_risen_rows", "pairs_risen_clusters")),
             *(spread([row.get(name, math.nan)]) for name in names),
+            *(_of_top(row, name) for name in ("top_risen_cu", "top_risen_u")),
         )
         for row in conditions
         if row["setup"] == "joint"
     ]
     return Table(headings, (False, *(True for _ in headings[1:])), tuple(lines))
+
+
+def _of_top(row: Row, name: str) -> str:
+    """Hits among the pairs that a criterion ranks highest; a dash where a CSV of an older version has none."""
+    hits, top = row.get(name, math.nan), row.get("top", math.nan)
+    return f"{hits:.0f} of {top:.0f}" if math.isfinite(hits) and math.isfinite(top) else "-"
 
 
 def curve_table(curves: Sequence[Row], condition: str) -> Table:

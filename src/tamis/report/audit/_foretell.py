@@ -111,9 +111,17 @@ def _evidence(audit: Audit, rows: Sequence[Mapping[str, Any]]) -> Table | None:
         own = [found.get((condition.id, key)) for key in used]
         if any(own):
             counts = sorted({str(row["n"]) for row in own if row})
-            table.append((condition.title, ", ".join(counts), *(_rho(audit, row) for row in own)))
-    headings = ("Models", "Pairs", *(CRITERIA[key] for key in used))
+            hits = _hits(found.get((condition.id, "cu")))
+            table.append((condition.title, ", ".join(counts), hits, *(_rho(audit, row) for row in own)))
+    headings = ("Models", "Pairs", "Rose for sure: top quarter, all", *(CRITERIA[key] for key in used))
     return Table(headings, (False, *(True for _ in headings[1:])), tuple(table))
+
+
+def _hits(row: Mapping[str, Any] | None) -> str:
+    """How many of the pairs ranked highest surely rose, beside all; a dash for a report of an older version."""
+    if row is None or "top_risen" not in row or not row["n"]:
+        return DASH
+    return f"{row['top_risen']} of {row['top']}, {row['risen']} of {row['n']}"
 
 
 def _rho(audit: Audit, row: Mapping[str, Any] | None) -> str:

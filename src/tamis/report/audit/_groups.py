@@ -24,7 +24,16 @@ def groups_table(audit: Audit) -> Table | None:
     """The groups with the largest psi over all compressed conditions; None if the report has none."""
     rows = [row for row in audit.values.get("group_values", []) if row.get("psi") and math.isfinite(mean(row["psi"]))]
     rows.sort(key=lambda row: -mean(row["psi"]))
-    headings = ("Group", "Attribute", "Models", "Samples", "\u03c8", "Interval", *(name for _, name in RATES))
+    headings = (
+        "Group",
+        "Attribute",
+        "Models",
+        "Samples",
+        "\u03c8",
+        "Interval",
+        "Excess loss",
+        *(name for _, name in RATES),
+    )
     numeric = (False, False, False, *(True for _ in headings[3:]))
     return Table(headings, numeric, tuple(_line(audit, row) for row in rows[:MOST])) if rows else None
 
@@ -40,5 +49,6 @@ def _line(audit: Audit, row: Mapping[str, Any]) -> tuple[str, ...]:
         f"{row['n']:,}",
         signed(mean(psi)),
         span(*interval(psi)) or DASH,
+        signed(mean(row.get("excess_loss"))),
         *rates,
     )
