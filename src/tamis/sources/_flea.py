@@ -88,7 +88,7 @@ class FLEA(BaseEstimator):
         >>> X, a, s = rng.normal(size=(600, 2)), rng.integers(0, 2, 600), np.repeat(["a", "b", "c", "d", "e"], 120)
         >>> y = (X[:, 0] + 0.3 * rng.normal(size=600) > 0).astype(int)
         >>> y[s == "c"] = 1 - y[s == "c"]  # one provider swapped its labels
-        >>> sieve = FLEA(n_clean="auto").fit(X, y, sensitive_features=a, sources=s)
+        >>> sieve = FLEA(n_clean=4).fit(X, y, sensitive_features=a, sources=s)
         >>> print(sieve.sources_[sieve.support_])
         ['a' 'b' 'd' 'e']
     """
