@@ -1,8 +1,10 @@
 """Sphinx configuration; ``make docs`` builds the site into docs/_build/html with warnings as errors."""
 
 import os
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 # The site's own measurements neither read nor change the decisions that the user's runs left behind.
 os.environ["TAMIS_CACHE"] = ""
@@ -61,3 +63,13 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "min_reported_time": 0,
 }
+
+
+def _generated_by_scikit_learn(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out the set_*_request methods, whose docstrings link into scikit-learn's own manual."""
+    return True if re.fullmatch(r"set_\w+_request", name) else None
+
+
+def setup(app: Any) -> None:
+    """Called by Sphinx."""
+    app.connect("autodoc-skip-member", _generated_by_scikit_learn)

@@ -104,7 +104,7 @@ def explicit_support(name: str, weight: Tensor, mask: Tensor, min_zero_fraction:
 
 
 def soft_threshold(weight: Tensor, threshold: Tensor) -> Tensor:
-    """STR's weight sign(w) max(0, |w| - sigmoid(s)) (Kusupati et al., ICML 2020, arXiv:2002.03231, eq. 4).
+    """STR's weight ``sign(w) max(0, |w| - sigmoid(s))`` (Kusupati et al., ICML 2020, arXiv:2002.03231, eq. 4).
 
     ``threshold`` is s: one number of any shape, or a tensor that broadcasts to the weight's shape.
 
