@@ -24,7 +24,7 @@ class FineTuneOptions:
     batch_size: int = 64
     """Images of an optimizer step; a remainder of one image joins the batch before."""
     schedule: Shape = "thirds"
-    """One of thirds (the rate, a tenth, a hundredth), paper (the same with the study's late drops), cosine, constant."""
+    """thirds (the rate, a tenth, a hundredth), paper (the same with the study's late drops), cosine or constant."""
     rates: tuple[float, ...] = ()
     """Learning rates to choose from on the validation images, each with a full-length run; none: optimizer.lr."""
     validate: bool = False
