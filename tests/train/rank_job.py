@@ -72,7 +72,8 @@ def train(folder: Path, source: str, words: list[str]) -> None:
         if summary:
             print(json.dumps({"accuracy": summary["accuracy_sparse"], "steps": summary["steps"]}), flush=True)
     except Interrupted as stopped:
-        print(json.dumps({"stopped": str(stopped)}), flush=True)
+        if os.environ["RANK"] == "0":  # the processes share a pipe, and lines that cross cannot be read
+            print(json.dumps({"stopped": str(stopped)}), flush=True)
 
 
 def say(ranks: Ranks, **row: object) -> None:

@@ -65,6 +65,11 @@ class Replicas(nn.Module):
         """Accumulate gradients of this process alone, as in ``DistributedDataParallel.no_sync``."""
         return self._current().no_sync() if torch.is_grad_enabled() else nullcontext()
 
+    def close(self) -> None:
+        """Let go of the process group before it is destroyed; a later forward pass would set everything up anew."""
+        self._let_go()
+        self._nodes = []
+
     def _current(self) -> DistributedDataParallel:
         # Packing and unpacking give a parameter a new node in the graph: the one that collects its gradient, and that
         # DistributedDataParallel watches.  Shapes alone do not tell, because masks may change with equal counts.

@@ -107,7 +107,14 @@ def _fit(
     ):
         for warning in early if checkpoint is None else ():
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-        train(run, log, folder / "checkpoints", stop)
+        try:
+            train(run, log, folder / "checkpoints", stop)
+            ranks.wait()  # nobody leaves while another still sends; the first finishes alone, however long it takes
+        except Interrupted:
+            ranks.wait()  # all have stopped behind the same step
+            raise
+        finally:
+            run.leave_job()
         return finish(run, folder, log, stop) if ranks.leads else {}
 
 

@@ -14,7 +14,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from tamis.errors import TamisError
-from tamis.train._interrupt import Interrupted
 
 # How long a process waits for the others before it gives up; evaluating or pruning takes all of them equally long.
 PATIENCE = timedelta(minutes=10)
@@ -121,10 +120,6 @@ def joined() -> Iterator[Ranks]:
     ranks = Ranks(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else Ranks()
     try:
         yield ranks
-        ranks.wait()  # nobody leaves while another still sends
-    except Interrupted:
-        ranks.wait()  # all stop behind the same step
-        raise
     except RuntimeError as error:
         if ranks.world > 1 and _lost(error):
             reason = str(error).strip().splitlines()[0]

@@ -145,6 +145,11 @@ class Run:
             row = {name: seen[key] for name, key in names.items()}
             yield {"kind": "probe", "epoch": self.progress.epoch, "step": self.progress.step, **row}
 
+    def leave_job(self) -> None:
+        """Let go of the process group, which is about to end; the model stays as it is."""
+        if isinstance(self.replicas, Replicas):
+            self.replicas.close()
+
     def save(self, path: Path) -> Path:
         """Write a checkpoint of this state."""
         return save_checkpoint(
