@@ -2,37 +2,24 @@
 // every layout, several memory orders, serial and threaded. Serial, threaded, both layouts must agree to the bit.
 #include "driver.h"
 
-#include <atomic>
 #include <cmath>
 #include <cstring>
-#include <thread>
 #include <vector>
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
 
 #include "check.h"
+#include "crew.h"
 #include "pattern.h"
 #include "rows.h"
 
 using namespace tamis;
 using tamis_test::Random;
+using tamis_test::one;
+using tamis_test::three;
 
 namespace {
-
-void serial(int64_t tasks, void* context, void (*body)(void*, int64_t, int64_t)) { body(context, 0, tasks); }
-
-void threaded(int64_t tasks, void* context, void (*body)(void*, int64_t, int64_t)) {
-  std::vector<std::thread> crew;
-  std::atomic<int64_t> next{0};
-  for (int i = 0; i < 3; ++i)
-    crew.emplace_back([&] {
-      for (int64_t task; (task = next++) < tasks;) body(context, task, task + 1);
-    });
-  for (std::thread& t : crew) t.join();
-}
-
-const Parallel one{1, serial}, three{3, threaded};
 
 // A tensor with exactly the floats that its strides reach.
 struct Tensor {

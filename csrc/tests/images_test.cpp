@@ -1,12 +1,11 @@
 // Batch norm with residual and activation, max pool and change of format against loops that nobody can misread, for random
 // shapes and the three formats, serial and threaded. Threads must not move a bit.
-#include <atomic>
 #include <cmath>
 #include <cstring>
-#include <thread>
 #include <vector>
 
 #include "check.h"
+#include "crew.h"
 #include "max_pool.h"
 #include "norm.h"
 #include "reorder.h"
@@ -14,20 +13,10 @@
 
 using namespace tamis;
 using tamis_test::Random;
+using tamis_test::one;
+using tamis_test::three;
 
 namespace {
-
-void serial(int64_t tasks, void* context, void (*body)(void*, int64_t, int64_t)) { body(context, 0, tasks); }
-void threaded(int64_t tasks, void* context, void (*body)(void*, int64_t, int64_t)) {
-  std::vector<std::thread> crew;
-  std::atomic<int64_t> next{0};
-  for (int i = 0; i < 3; ++i)
-    crew.emplace_back([&] {
-      for (int64_t task; (task = next++) < tasks;) body(context, task, task + 1);
-    });
-  for (std::thread& t : crew) t.join();
-}
-const Parallel one{1, serial}, three{3, threaded};
 
 std::vector<float> random_floats(int64_t count, Random& random) {
   std::vector<float> v(static_cast<size_t>(count));

@@ -1,33 +1,22 @@
 // The passes over rows of data sources against loops that nobody can misread, the solvers against problems with a known
 // answer, and pairs of sources: serial and threaded, to the last bit.
-#include <atomic>
 #include <cmath>
 #include <cstring>
-#include <thread>
 #include <vector>
 
 #include "bfgs.h"
 #include "check.h"
+#include "crew.h"
 #include "rows.h"
 #include "source_packing.h"
 #include "source_pairs.h"
 
 using namespace tamis;
 using tamis_test::Random;
+using tamis_test::one;
+using tamis_test::three;
 
 namespace {
-
-void serial(int64_t tasks, void* context, void (*body)(void*, int64_t, int64_t)) { body(context, 0, tasks); }
-void threaded(int64_t tasks, void* context, void (*body)(void*, int64_t, int64_t)) {
-  std::vector<std::thread> crew;
-  std::atomic<int64_t> next{0};
-  for (int i = 0; i < 3; ++i)
-    crew.emplace_back([&] {
-      for (int64_t task; (task = next++) < tasks;) body(context, task, task + 1);
-    });
-  for (std::thread& t : crew) t.join();
-}
-const Parallel one{1, serial}, three{3, threaded};
 
 bool near(double a, double b, double tolerance) { return std::fabs(a - b) <= tolerance * (1 + std::fabs(b)); }
 

@@ -7,10 +7,11 @@ Works on stored outputs (:class:`Outputs`) and labels (:class:`Labels`) alone, a
 
 from __future__ import annotations
 
-import importlib
 import sys
 import types
 from typing import TYPE_CHECKING, Any
+
+from tamis.lazy import lazy_names
 
 if TYPE_CHECKING:
     from tamis.audit._aggregate import Aggregate, aggregate
@@ -130,7 +131,6 @@ _MODULES = {
         "calibrate_threshold_report",
     ),
 }
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "DEFAULT_POLICY",
@@ -220,11 +220,4 @@ class _CallableRoom(types.ModuleType):
 sys.modules[__name__].__class__ = _CallableRoom
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'tamis.audit' has no attribute {name!r}; public names: {', '.join(__all__)}")
-    return getattr(importlib.import_module(f"tamis.audit.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -6,20 +6,19 @@ from abc import abstractmethod
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import clone
 
 from tamis.errors import UsageError
+from tamis.sources._delegating import DelegatingClassifier
 from tamis.sources._groups import two_classes
-from tamis.sources._inner import binary_tags, delegates, fit_inner, route
+from tamis.sources._inner import fit_inner, route
 from tamis.sources._linear import checked
 from tamis.sources._pooling import known_sources, rows_of_sources
-from tamis.sources._unaware import UnawareClassifier
 
 Array = np.ndarray[Any, Any]
 
 
-class PoolingClassifier(ClassifierMixin, BaseEstimator):
+class PoolingClassifier(DelegatingClassifier):
     """Keeps some sources, pools their rows and fits ``estimator``; subclasses say which.
 
     Attributes:
@@ -27,11 +26,6 @@ class PoolingClassifier(ClassifierMixin, BaseEstimator):
         support_: bool, shape (N,): which of them were kept.
         estimator_: the fitted classifier.
     """
-
-    estimator: Any
-
-    def _inner(self) -> Any:
-        return UnawareClassifier() if self.estimator is None else self.estimator
 
     @abstractmethod
     def _kept(self, X: Array, y: Array, labels: Array, rows: list[Array]) -> Array:
@@ -64,26 +58,6 @@ class PoolingClassifier(ClassifierMixin, BaseEstimator):
         given = {"sensitive_features": sensitive_features, "sources": sources, **metadata}
         self.estimator_ = fit_inner(self, clone(self._inner()), X, y, given, pooled)
         return self
-
-    def __sklearn_tags__(self) -> Any:
-        return binary_tags(super().__sklearn_tags__(), self._inner())
-
-    def predict(self, X: Any) -> Array:
-        """Labels of the fitted classifier, shape (n,)."""
-        check_is_fitted(self)
-        return self.estimator_.predict(X)
-
-    @delegates("predict_proba")
-    def predict_proba(self, X: Any) -> Array:
-        """Probabilities of the fitted classifier, shape (n, 2)."""
-        check_is_fitted(self)
-        return self.estimator_.predict_proba(X)
-
-    @delegates("decision_function")
-    def decision_function(self, X: Any) -> Array:
-        """Scores of the fitted classifier, shape (n,)."""
-        check_is_fitted(self)
-        return self.estimator_.decision_function(X)
 
 
 class NaiveClassifier(PoolingClassifier):

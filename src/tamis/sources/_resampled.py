@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import clone
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from tamis.errors import UsageError
+from tamis.sources._delegating import DelegatingClassifier
 from tamis.sources._groups import two_classes, two_groups
-from tamis.sources._inner import binary_tags, delegates
 from tamis.sources._linear import checked
-from tamis.sources._unaware import UnawareClassifier
 
 Array = np.ndarray[Any, Any]
 
@@ -35,7 +33,7 @@ def independent_rows(y: Array, a: Array, random: np.random.RandomState) -> Array
     return np.concatenate(drawn)
 
 
-class ResampledClassifier(ClassifierMixin, BaseEstimator):
+class ResampledClassifier(DelegatingClassifier):
     """Draws rows so that label and group are independent, then fits ``estimator`` on them (Kamiran and Calders 2012).
 
     Args:
@@ -70,26 +68,3 @@ class ResampledClassifier(ClassifierMixin, BaseEstimator):
         self.rows_ = independent_rows(coded, a, check_random_state(self.random_state))
         self.estimator_ = clone(self._inner()).fit(X[self.rows_], y[self.rows_])
         return self
-
-    def _inner(self) -> Any:
-        return UnawareClassifier() if self.estimator is None else self.estimator
-
-    def __sklearn_tags__(self) -> Any:
-        return binary_tags(super().__sklearn_tags__(), self._inner())
-
-    def predict(self, X: Any) -> Array:
-        """Labels of the fitted classifier, shape (n,)."""
-        check_is_fitted(self)
-        return self.estimator_.predict(X)
-
-    @delegates("predict_proba")
-    def predict_proba(self, X: Any) -> Array:
-        """Probabilities of the fitted classifier, shape (n, 2)."""
-        check_is_fitted(self)
-        return self.estimator_.predict_proba(X)
-
-    @delegates("decision_function")
-    def decision_function(self, X: Any) -> Array:
-        """Logits of the fitted classifier, shape (n,)."""
-        check_is_fitted(self)
-        return self.estimator_.decision_function(X)

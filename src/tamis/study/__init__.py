@@ -5,8 +5,9 @@ Names load on first use: the command line knows its flags before anything import
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tamis.lazy import lazy_names
 
 if TYPE_CHECKING:
     from tamis.study._bias_audit import SetupAudit, audit_setups
@@ -62,7 +63,6 @@ _MODULES = {
     "_transfer_tables": ("TransferStatistics", "statistics_records", "transfer_statistics"),
     "_transfer_text": ("statistics_text",),
 }
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "Agreement",
@@ -122,11 +122,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'tamis.study' has no attribute {name!r}; public names: {', '.join(__all__)}")
-    return getattr(importlib.import_module(f"tamis.study.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -5,8 +5,9 @@ Names load on first use: the command line reads recipes before anything imports 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tamis.lazy import lazy_names
 
 if TYPE_CHECKING:
     from tamis.train._attributes import AttributeRecipe, AttributeRun, measured_sparsity, train_attributes
@@ -69,7 +70,6 @@ _MODULES = {
     ),
     "_speed": ("StepSpeed", "measure_step"),
 }
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "OPTIONS",
@@ -121,11 +121,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'tamis.train' has no attribute {name!r}; public names: {', '.join(__all__)}")
-    return getattr(importlib.import_module(f"tamis.train.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -6,8 +6,9 @@ Names load on first use: the command line knows its flags before anything import
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tamis.lazy import lazy_names
 
 if TYPE_CHECKING:
     from tamis.transfer._builtin import BUILTIN, builtin_task
@@ -102,7 +103,6 @@ _MODULES = {
     ),
     "_zoo_translate": ("Translation", "translate"),
 }
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "BUILTIN",
@@ -210,11 +210,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'tamis.transfer' has no attribute {name!r}; public names: {', '.join(__all__)}")
-    return getattr(importlib.import_module(f"tamis.transfer.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)
