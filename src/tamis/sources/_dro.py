@@ -145,9 +145,9 @@ class _Game:
 
     def _feasible_on_samples(self, group: int, p: Array, random: np.random.RandomState) -> bool:
         rows, uniform = self.rows[group], self.uniform[group]
-        cuts = np.sort(random.uniform(size=(SAMPLES, len(rows) + 1)), axis=1)
-        cuts[:, 0], cuts[:, -1] = 0, 1
-        steps = np.diff(cuts, axis=1)
+        cuts = random.uniform(size=(SAMPLES, len(rows) + 1))
+        cuts[:, 0], cuts[:, -1] = 0, 1  # before they are sorted, as published
+        steps = np.diff(np.sort(cuts, axis=1), axis=1)
         signs = 2 * random.randint(0, 2, (SAMPLES, len(rows))) - 1
         moved = uniform + (steps if self.paper_compat else self.radius * signs * steps)
         weights = np.maximum(moved, 0)

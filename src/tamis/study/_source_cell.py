@@ -33,6 +33,7 @@ from tamis.sources import (
     pooled,
     split_sources,
 )
+from tamis.sources._manipulations import DRAWN_IN_RESULTS
 from tamis.study._source_study import SourceCell
 
 Array = np.ndarray[Any, Any]
@@ -71,7 +72,9 @@ class _Experiment:
         self.sources = self.originals
         self._pooled_method("original", range(n), None, shared="original")
         self._pooled_method("oracle", clean, None)
-        self.sources, _ = manipulate(self.originals, self.cell.adversary, self.bad, self.column, self.random)
+        self.sources, _ = manipulate(
+            self.originals, self.cell.adversary, self.bad, self.column, self.random, DRAWN_IN_RESULTS
+        )
         self._pooled_method("naive", range(n), None)
         self._konstantinov()
         self._flea()
