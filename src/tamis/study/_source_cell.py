@@ -98,7 +98,9 @@ class _Experiment:
         if method not in self.cell.methods:
             return
         for learner in self.cell.learners:
-            key = (shared, tuple(sorted(kept)), learner)  # equal pools, equal fits; a drawn one is never equal
+            # Equal pools, equal fits; a drawn one is never equal.  The order counts: postprocessing sorts equal logits
+            # by it, and where the rate falls between two of them, so does its count of correct decisions.
+            key = (shared, tuple(kept), learner)
             if learner == "preprocessing" or key not in self.fits:
                 self.fits[key] = self._logits(learner, pool, drawn)
             z = self.fits[key]
