@@ -101,10 +101,7 @@ def _missing_in(table: DataTable, name: str, gaps: NDArray[np.bool_], leave_out:
     """What is said of missing features: the first column in full, and the names of all others."""
     after = table.names[list(table.names).index(name) + 1 :]
     others = [repr(other) for other in after if other not in leave_out and missing_values(table.columns[other]).any()]
-    text = (
-        f"column {name!r} of {table.path} has {int(gaps.sum())} missing values (the first in row "
-        f"{int(np.flatnonzero(gaps)[0]) + 1})"
-    )
+    text = f"column {name!r} of {table.path} has {_gaps(gaps)} (the first in row {int(np.flatnonzero(gaps)[0]) + 1})"
     if others:
         text += f", and so {'has' if len(others) == 1 else 'have'} {', '.join(others)}"
     return (
@@ -153,7 +150,7 @@ def named_column(table: DataTable, name: str, what: str) -> NDArray[Any]:
     gaps = missing_values(column)
     if gaps.any():
         raise UsageError(
-            f"{what} {name!r} has {int(gaps.sum())} missing values (the first in row "
+            f"{what} {name!r} has {_gaps(gaps)} (the first in row "
             f"{int(np.flatnonzero(gaps)[0]) + 1}); fill them or remove these rows"
         )
     return as_texts(column)
@@ -188,6 +185,11 @@ def as_texts(column: NDArray[Any]) -> NDArray[Any]:
     if column.dtype.kind == "f" and (np.isnan(column) | (column % 1 == 0)).all():
         return np.array([str(int(v)) if v == v else "" for v in column.tolist()])
     return np.array([v.strip() if isinstance(v, str) else str(v) for v in column.tolist()])
+
+
+def _gaps(gaps: NDArray[np.bool_]) -> str:
+    count = int(gaps.sum())
+    return f"{count:,} missing value{'s' if count != 1 else ''}"
 
 
 def _shown(values: NDArray[Any]) -> str:
