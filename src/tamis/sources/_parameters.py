@@ -36,11 +36,11 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     n_clean, gtol = parameters["n_clean"], parameters["gtol"]
     if not isinstance(n_clean, Integral) or isinstance(n_clean, bool):  # integers wait for the sources
         number_to_keep(n_clean, 1)
-    if not (isinstance(gtol, Real) and gtol > 0):
+    if not (isinstance(gtol, Real) and float(gtol) > 0):
         raise UsageError(f"gtol={gtol!r}: expected a positive number")
     for name in ("max_iter", "n_references"):
         value = parameters[name]
-        if not (isinstance(value, Integral) and value >= 1) and not (name == "n_references" and value is None):
+        if not (isinstance(value, Integral) and int(value) >= 1) and not (name == "n_references" and value is None):
             raise UsageError(f"{name}={value!r}: expected a positive integer")
 
 
