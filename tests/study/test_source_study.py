@@ -303,13 +303,13 @@ def test_a_cell_of_compas_has_the_published_numbers(shared_data, adversary):
     if not file.is_file():
         pytest.skip(f"published results not found at {file}: set TAMIS_SHARED to the folder that contains specs/")
     study = SourceStudy(
-        data=("compas",), adversaries=(adversary,), seeds=(1,), methods=("original", "oracle", "flea"),
+        data=("compas",), adversaries=(adversary,), seeds=(0,), methods=("original", "oracle", "flea"),
         learners=("none", "regularised", "preprocessing", "postprocessing"),
     )  # fmt: skip
     (cell,) = source_cells(study)
     found = compare(
         [
-            {"data": cell.data, "n_sources": 5, "n_bad": 2, "adversary": adversary, "seed": 1, **row}
+            {"data": cell.data, "n_sources": 5, "n_bad": 2, "adversary": adversary, "seed": 0, **row}
             for row in source_cell_rows(cell, load_tabular("compas", shared_data / "tab"))
         ],
         read_published(file),
