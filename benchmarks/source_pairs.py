@@ -10,10 +10,14 @@ are bootstrap samples of Adult of 200 rows, measured on one tile of 50 x 50 sour
 
 Run ``TAMIS_SHARED=... python benchmarks/source_pairs.py`` with the tables of the published experiments in
 $TAMIS_SHARED/data/tab: about half a minute of one core.  Writes benchmarks/results/source_pairs.csv.
+
+``--recreated`` measures something else, and writes benchmarks/results/source_pairs_recreated.csv: the native solver
+beside a re-creation of the published code (benchmarks/recreated_pairs.py tells what that is and is not; needs jax).
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import io
 import statistics
@@ -40,6 +44,7 @@ COLUMNS = (
     "times_native", "mean_difference", "largest_difference",
 )  # fmt: skip
 CASES = (("german", 5, 5), ("compas", 5, 5), ("adult", 5, 1), ("adult", 51, 1))
+RECREATED, FEW = (("german", 5), ("compas", 5)), 2  # pairs of the re-creation, which takes seconds for each
 SAMPLE = 10  # pairs of the loop where there are many
 MANY, ROWS, SIDE, TILES = 1000, 200, 50, 1
 
@@ -234,16 +239,57 @@ def many_sources() -> list[list[object]]:
     return rows
 
 
+def beside_the_recreated(name: str, count: int) -> list[list[object]]:
+    """The rows of one table of data: native, then the re-creation with both kinds of gradient, published disparity."""
+    from recreated_pairs import AS_PUBLISHED, COMPILED, recreated_loop
+
+    sources = split_sources(load_tabular(name), 0, count).sources
+    pairs = np.stack(np.triu_indices(count, 1), axis=1).astype(np.int64)
+
+    def natively():
+        return columns_of(estimate_natively(packed_of(sources), pairs, wanted_of("published"), False)[0], "published")
+
+    natively()
+    native = sorted((timed(natively) for _ in range(9)), key=lambda run: run[0])[4]
+    some = np.random.default_rng(0).permutation(len(pairs))[:FEW]
+    solvers = {
+        "native": lambda: native,
+        "re-created, gradient as published": lambda: timed(lambda: recreated_loop(sources, pairs[some], AS_PUBLISHED)),
+        "re-created, gradient compiled": lambda: timed(lambda: recreated_loop(sources, pairs[some], COMPILED)),
+    }
+    rows: list[list[object]] = []
+    for solver, measure in solvers.items():
+        cpu, wall, found = measure()
+        share = len(pairs) / len(found)
+        difference = np.abs(found[:, 1] - (native[2] if share == 1 else native[2][some])[:, 1])
+        what = [name, count, int(np.median([len(source.y) for source in sources])), sources[0].X.shape[1]]
+        numbers = [f"{share * cpu:.4g}", f"{share * wall:.4g}", f"{share * cpu / native[0]:.3g}"]
+        numbers += [f"{difference.mean():.2g}", f"{difference.max():.2g}"]
+        rows.append([*what, "published", solver, len(pairs), len(found), *numbers])
+        print(*rows[-1], flush=True)
+    return rows
+
+
 def main() -> None:
     """Measure and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--recreated", action="store_true", help="beside the re-created published code instead")
+    recreated = parser.parse_args().recreated
     torch.set_num_threads(1)
     machine = describe_machine()
-    rows = [row for case in CASES for row in compare_solvers(*case)] + many_sources()
+    if recreated:
+        import jax
+
+        machine["peers"] = {"jax": jax.__version__}
+        rows = [row for case in RECREATED for row in beside_the_recreated(*case)]
+    else:
+        rows = [row for case in CASES for row in compare_solvers(*case)] + many_sources()
     text = io.StringIO()
     text.writelines(f"# {key}: {value}\n" for key, value in machine.items())
     text.write(f"# load_average_at_the_end: {describe_machine()['load_average']}\n")
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
-    write_atomic(ROOT / "benchmarks" / "results" / "source_pairs.csv", text.getvalue())
+    name = "source_pairs_recreated.csv" if recreated else "source_pairs.csv"
+    write_atomic(ROOT / "benchmarks" / "results" / name, text.getvalue())
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from tamis.study._source_study import ADVERSARIES
 from tamis.study._source_summary import setting, spread, worst_case
 
 RESULTS = Path(__file__).parent / "results"
+MEASURES = ("accuracy", "fairness")
 Row = dict[str, Any]
 
 
@@ -73,14 +74,15 @@ def learners(rows: list[Row], published: dict[Any, Any]) -> list[Row]:
     for (data, method, learner, adversary), group in groups.items():
         pairs = [(row, published[published_key(row)]) for row in group if published_key(row) in published]
         line: Row = {"data": data, "method": method, "learner": learner, "adversary": adversary, "seeds": len(group)}
-        for place, measure in enumerate(("accuracy", "fairness")):
+        apart = [[abs(row[name] - theirs[place]) for place, name in enumerate(MEASURES)] for row, theirs in pairs]
+        for place, measure in enumerate(MEASURES):
             over = spread(row[measure] for row in group)
             above = [row[measure] - theirs[place] for row, theirs in pairs]
             line[measure] = round(over.mean, 5)
             line[f"{measure}_sd"] = round(over.sd, 5)
             line[f"{measure}_above"] = round(sum(above) / len(above), 5) if above else ""
             line[f"{measure}_equal"] = sum(abs(value) <= EQUAL for value in above) if above else ""
-        found.append({**line, "compared": len(pairs)})
+        found.append({**line, "both_equal": sum(max(two) <= EQUAL for two in apart), "compared": len(pairs)})
     return found
 
 

@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 PAIRS = Path(__file__).resolve().parents[1] / "benchmarks" / "results" / "source_pairs.csv"
+RECREATED = PAIRS.with_name("source_pairs_recreated.csv")
 
 
 def pairs_table(source: Path = PAIRS) -> str:
@@ -37,6 +38,27 @@ def pairs_table(source: Path = PAIRS) -> str:
             )
         others = [_times(of.get("SciPy loop")), _times(fallback)]
         text.append(f"| {' | '.join(case)} | {float(native['cpu_s']):.3g}{_star(native)} | {' | '.join(others)} |")
+    return "\n".join(text)
+
+
+def recreated_table(source: Path = RECREATED) -> str:
+    """Markdown: the native solver beside the re-created published code; a sentence where nothing is committed."""
+    if not source.is_file():
+        return "No measurement is committed yet. Run `benchmarks/source_pairs.py --recreated` on your machine."
+    lines = source.read_text(encoding="utf-8").splitlines()
+    machine = dict(line[2:].split(": ", 1) for line in lines if line.startswith("# "))
+    busy = ", a busy machine" if machine["busy"] == "True" else ""
+    text = [
+        f"CPU seconds, one thread; {machine['processor']}, load average {machine['load_average']}{busy} "
+        "(`benchmarks/results/source_pairs_recreated.csv`). A star marks times scaled up from a sample of pairs.",
+        "",
+        "| table | sources | rows each | columns | solver | CPU, s | times native | largest difference |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in csv.DictReader(line for line in lines if not line.startswith("#")):
+        what = [row[name] for name in ("table", "sources", "rows_each", "columns", "solver")]
+        numbers = [f"{float(row['cpu_s']):.3g}{_star(row)}", f"{float(row['times_native']):.0f}"]
+        text.append(f"| {' | '.join([*what, *numbers, row['largest_difference']])} |")
     return "\n".join(text)
 
 

@@ -16,6 +16,7 @@ METHODS = {
     "flea_signed": "FLEA, signed disparity",
 }  # fmt: skip
 FLEA = ("flea", "flea_signed")
+LEARNERS = ("none", "regularised", "preprocessing", "postprocessing", "adversarial")
 MINUS = "\u2212"
 
 
@@ -26,6 +27,9 @@ def flea_tables(results: Path = RESULTS) -> dict[str, str]:
         "flea_worst": worst_table(results),
         "flea_agreement": agreement_table(results),
         "flea_baselines": baseline_table(results),
+        "flea_matches": matches_table(results),
+        "flea_dro": dro_table(results),
+        "flea_states": states_table(results),
     }
 
 
@@ -88,6 +92,63 @@ def agreement_table(results: Path = RESULTS) -> str:
 def baseline_table(results: Path = RESULTS) -> str:
     """The same for the baselines."""
     return _agreement(results, tuple(name for name in METHODS if name not in FLEA))
+
+
+def matches_table(results: Path = RESULTS) -> str:
+    """By method and learner: in how many cells of each table accuracy and fairness both equal the published ones."""
+    rows = [row for row in rows_of(results / "sources_learners.csv") if row["compared"] != "0"]
+    rows = [row for row in rows if row["method"] != "flea_signed"]
+    if not rows:
+        return NONE
+    equal: dict[tuple[str, str, str], int] = defaultdict(int)
+    cells: dict[tuple[str, str, str], int] = defaultdict(int)
+    for row in rows:
+        key = (row["method"], row["learner"], row["data"])
+        equal[key] += int(row["both_equal"])
+        cells[key] += int(row["compared"])
+    data = sorted({row["data"] for row in rows})
+    text = _head(["method", "learner", *data])
+    for method, title in METHODS.items():
+        for learner in LEARNERS:
+            found = [(equal[method, learner, name], cells.get((method, learner, name), 0)) for name in data]
+            if any(of for _, of in found):
+                text.append(_line([title, learner, *(f"{some} of {of}" if of else "" for some, of in found)]))
+    return "\n".join(text)
+
+
+def dro_table(results: Path = RESULTS) -> str:
+    """DRO: agreement with the published cells where a change in the 14th digit changes nothing, and where it does."""
+    rows = rows_of(results / "sources_dro.csv")
+    if not rows:
+        return NONE
+    data = sorted({row["data"] for row in rows})
+    text = _head(["cells", *data])
+    for stable, title in (("1", "equal, of those that rounding does not decide"), ("0", "equal, of all others")):
+        counts = []
+        for name in data:
+            some = [row for row in rows if row["data"] == name and row["stable"] == stable]
+            counts.append(f"{sum(int(row['as_published']) for row in some)} of {len(some)}")
+        text.append(_line([title, *counts]))
+    return "\n".join(text)
+
+
+def states_table(results: Path = RESULTS) -> str:
+    """Share of bad states among the kept of 51, with the true number of clean ones and with ``auto``."""
+    rows = rows_of(results / "sources_states.csv")
+    if not rows:
+        return NONE
+    bad = sorted({row["n_bad"] for row in rows}, key=int)
+    cells = {(row["adversary"], row["n_bad"], row["rule"]): row for row in rows}
+    text = _head(["adversary", *(f"{n} bad, {rule}" for n in bad for rule in ("known (published)", "auto"))])
+    for adversary in dict.fromkeys(row["adversary"] for row in rows):
+        line = [f"`{adversary}`"]
+        for n in bad:
+            known, auto = cells[adversary, n, "known"], cells[adversary, n, "auto"]
+            share = float(known["bad_frac"])
+            theirs = f" ({share - float(known['above_published']):.3f})" if known["above_published"] else ""
+            line += [f"{share:.3f}{theirs}", f"{float(auto['bad_frac']):.3f}, keeps {auto['kept']}"]
+        text.append(_line(line))
+    return "\n".join(text)
 
 
 def _agreement(results: Path, methods: tuple[str, ...]) -> str:

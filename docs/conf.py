@@ -37,6 +37,7 @@ myst_enable_extensions = ["dollarmath", "substitution"]
 myst_substitutions = {
     "layer_table": _measured.layer_table(),
     "source_pairs": _measured_pairs.pairs_table(),
+    "source_pairs_recreated": _measured_pairs.recreated_table(),
     "speedup_picture": _measured.speedup_picture(),
     "study_table": _measured.study_table(),
     "distributed_table": _measured.distributed_table(),

@@ -48,10 +48,28 @@ def test_every_source_and_the_reason_of_the_rejected_one_are_there(page, record)
     (rejected,) = record["rejected"]
     assert rejected == "<b>west</b>"
     why = next(source["why"] for source in record["sources"] if source["name"] == rejected)
-    assert why in page.text
+    assert " ".join(why.split()) in " ".join(page.text.split())  # the page is read with plain spaces
     assert "b" not in page.tags()
     assert record["sha256"] in page.text
     assert "4 of 5 sources kept" in page.text
+
+
+def test_rejected_sources_stand_first_and_lead_to_their_reasons(page, record):
+    places = {link["href"]: link for link in page.all("a")}
+    assert "#rejected-1" in places
+    assert [heading["id"] for heading in page.all("h3")] == ["rejected-1"]
+    assert page.text.index("<b>west</b>") < page.text.index("Decision"), "above everything else"
+
+
+def test_many_rejected_sources_are_counted_instead_of_listed(record, tmp_path):
+    one = next(source for source in record["sources"] if not source["kept"])
+    many = {**record, "sources": record["sources"] + [{**one, "name": f"bad {k}"} for k in range(20)]}
+    many["order"] = [source["name"] for source in many["sources"]]
+    size = len(many["sources"])
+    many["matrices"] = {"distance": [[0.0 if i == j else 0.5 for j in range(size)] for i in range(size)]}
+    page = Page(write_sieve_report(many, tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert not page.problems
+    assert "and 9 more" in " ".join(page.text.split())
 
 
 def test_equal_records_give_equal_pages_also_through_json(record, tmp_path):

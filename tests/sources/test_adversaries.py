@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tamis.errors import UsageError
 from tamis.sources import ADVERSARIES, CODES, Adversary, Source, as_source, independent_rows, manipulate, pooled
+from tamis.sources._manipulations import DRAWN_IN_CODE, DRAWN_IN_RESULTS
 from tamis.study._source_study import ADVERSARIES as NAMES_OF_THE_STUDY
 
 from .learner_vectors import VECTORS
@@ -168,6 +169,19 @@ def test_what_the_transformer_cannot_do_it_says(settings, change, words):
         adversary.transform(
             given["X"], given["y"], sensitive_features=whole.a, sources=np.repeat([0, 1, 2], [9, 10, 8])
         )
+
+
+def test_random_draws_from_nine_as_the_published_code_and_from_seven_as_the_published_results():
+    parts = sources_of()
+    assert ADVERSARIES[1:-1] == DRAWN_IN_CODE
+    assert ADVERSARIES[1:8] == DRAWN_IN_RESULTS
+    for drawn in (DRAWN_IN_CODE, DRAWN_IN_RESULTS):
+        for seed in range(20):
+            expected = drawn[np.random.RandomState(seed).randint(len(drawn))]
+            _, done = manipulate(parts, "random", [0], 2, np.random.RandomState(seed), drawn)
+            assert done == [expected, "none", "none"]
+    default = [manipulate(parts, "random", [0], 2, np.random.RandomState(seed))[1][0] for seed in range(60)]
+    assert set(default) == set(DRAWN_IN_CODE)
 
 
 def test_an_unknown_position_is_refused():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -120,7 +121,9 @@ class TestEncoding:
 
     def test_missing_values_are_refused_or_filled_and_counted(self, tmp_path):
         text = "s,n,c\na,1,x\nb,,y\nb,5,NA\na,3,x\n"
-        with pytest.raises(UsageError, match=r"column 'n' .* 1 missing values \(the first in row 2\).*--missing fill"):
+        with pytest.raises(
+            UsageError, match=r"column 'n' .* 1 missing value \(the first in row 2\).*'c'.*--missing fill"
+        ):
             self.encoded(tmp_path, text)
         found = self.encoded(tmp_path, text, missing="fill")
         assert found.filled == {"n": 1, "c": 1}
@@ -202,7 +205,7 @@ class TestRefusals:
         frame = loans()
         frame.loc[4, column] = None
         frame.to_csv(tmp_path / "t.csv", index=False)
-        with pytest.raises(UsageError, match=rf"'{column}' has 1 missing values \(the first in row 5\)"):
+        with pytest.raises(UsageError, match=rf"'{column}' has 1 missing value \(the first in row 5\)"):
             sieve_table(read_table(tmp_path / "t.csv"), OPTIONS)
 
     def test_a_source_without_a_group_is_named_with_the_value(self, tmp_path):
@@ -212,9 +215,43 @@ class TestRefusals:
         with pytest.raises(UsageError, match=r"source 'D' \(150 rows\) has no row with sex = 'f'"):
             sieve_table(read_table(tmp_path / "t.csv"), OPTIONS)
 
+    def test_all_sources_without_a_group_are_named_at_once(self, tmp_path):
+        frame = loans()
+        frame.loc[frame.branch == "D", "sex"] = "m"
+        frame = pd.concat([frame, frame.head(1).assign(branch="G")])
+        frame.to_csv(tmp_path / "t.csv", index=False)
+        with pytest.raises(UsageError, match=r"and 1 more sources lack a group too: 'G'; .*--empty-group suspect"):
+            sieve_table(read_table(tmp_path / "t.csv"), OPTIONS)
+
+    def test_all_columns_with_missing_features_are_named_at_once(self, tmp_path):
+        frame = loans()
+        frame.loc[3, "age"] = None
+        frame.loc[[5, 6], "school"] = None
+        frame.to_csv(tmp_path / "t.csv", index=False)
+        with pytest.raises(
+            UsageError, match=r"'age' .* has 1 missing value \(the first in row 4\), and so has 'school'"
+        ):
+            sieve_table(read_table(tmp_path / "t.csv"), OPTIONS)
+        with pytest.raises(UsageError, match=r"'age' .* has 1 missing value \(the first in row 4\); fill them"):
+            sieve_table(read_table(tmp_path / "t.csv"), replace(OPTIONS, drop=["school"]))
+
     def test_the_table_itself_is_never_overwritten(self, table):
         with pytest.raises(UsageError, match="is the table itself"):
             write_rows(table, np.ones(table.rows, dtype=bool), table.path)
+
+
+def test_a_source_of_one_row_can_be_taken_as_suspect_and_its_reason_says_so(tmp_path):
+    frame = loans()
+    frame = pd.concat([frame, frame.head(1).assign(branch="G", sex="f")])
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    record = sieve_table(read_table(tmp_path / "t.csv"), replace(OPTIONS, empty_group="suspect")).record
+    assert record["rejected"] == ["C", "F", "G"]
+    last = record["sources"][-1]
+    assert (last["name"], last["rows"], last["components"]["disparity"]) == ("G", 1, 2.0)
+    assert "None of its rows has group 'm'" in last["why"]
+    assert "It has 1 row only, kept sources have 150 at the median" in last["why"]
+    assert record["notes"] == [], "what its reason says is not said twice"
+    assert not any("only" in source["why"] for source in record["sources"][:-1])
 
 
 def test_a_single_source_is_kept_with_a_note(tmp_path):

@@ -303,19 +303,37 @@ def test_a_cell_of_compas_has_the_published_numbers(shared_data, adversary):
     if not file.is_file():
         pytest.skip(f"published results not found at {file}: set TAMIS_SHARED to the folder that contains specs/")
     study = SourceStudy(
-        data=("compas",), adversaries=(adversary,), seeds=(1,), methods=("original", "oracle", "flea"),
-        learners=("none", "regularised", "preprocessing"),
+        data=("compas",), adversaries=(adversary,), seeds=(0,), methods=("original", "oracle", "flea"),
+        learners=("none", "regularised", "preprocessing", "postprocessing"),
     )  # fmt: skip
     (cell,) = source_cells(study)
     found = compare(
         [
-            {"data": cell.data, "n_sources": 5, "n_bad": 2, "adversary": adversary, "seed": 1, **row}
+            {"data": cell.data, "n_sources": 5, "n_bad": 2, "adversary": adversary, "seed": 0, **row}
             for row in source_cell_rows(cell, load_tabular("compas", shared_data / "tab"))
         ],
         read_published(file),
     )
-    assert len(found) == 9
+    assert len(found) == 12
     for item in found:
         assert item.equal_accuracy == 1, item
         assert item.largest_fairness <= 0.005, item
         assert item.equal_kept == item.selections
+
+
+@pytest.mark.shared_data
+@pytest.mark.parametrize(("name", "seed"), [("compas", 0), ("drugs", 0), ("drugs", 6), ("german", 0), ("german", 3)])
+def test_the_naive_pool_of_the_adversary_random_is_the_published_one(shared_data, name, seed):
+    """Between them the bad sources of these cells are given every one of the seven manipulations."""
+    file = shared_data.parent / "specs" / "vectors" / "flea_published.csv.gz"
+    if not file.is_file():
+        pytest.skip(f"published results not found at {file}: set TAMIS_SHARED to the folder that contains specs/")
+    study = SourceStudy(
+        data=(name,), adversaries=("random",), seeds=(seed,), methods=("naive",), learners=("none", "regularised")
+    )
+    (cell,) = source_cells(study)
+    published = read_published(file)
+    for row in source_cell_rows(cell, load_tabular(name, shared_data / "tab")):
+        accuracy, fairness, _ = published[(name, 5, 2), "random", seed, "naive", row["learner"]]
+        assert row["accuracy"] == pytest.approx(accuracy, abs=0.0011), row["learner"]
+        assert row["fairness"] == pytest.approx(fairness, abs=0.0011), row["learner"]

@@ -45,6 +45,8 @@ class SieveCommand:
     """Columns of numbers that are names, such as postcodes."""
     missing: Literal["refuse", "fill"] = "refuse"
     """Missing features: an error, or a level of their own (numbers: the median and a mark)."""
+    empty_group: Literal["refuse", "suspect"] = "refuse"
+    """A source without any row of one group: an error, or the most suspect of all."""
     disparity: Literal["signed", "published"] = "signed"
     """How groups are compared; published is that of the FLEA paper, and slower."""
     jobs: int = 1
@@ -80,7 +82,8 @@ def run(arguments: list[str]) -> int:
         SieveOptions(
             source=options.source, target=options.target, sensitive=options.sensitive, clean=options.clean,
             positive=options.positive, group=options.group, drop=options.drop, categorical=options.categorical,
-            missing=options.missing, disparity=options.disparity, n_jobs=options.jobs, progress=sys.stderr.isatty(),
+            missing=options.missing, empty_group=options.empty_group, disparity=options.disparity, n_jobs=options.jobs,
+            progress=sys.stderr.isatty(),
         ),
     )  # fmt: skip
     if not options.sensitive:

@@ -84,7 +84,7 @@ def _sources_table(record: Mapping[str, Any]) -> Table:
             _number(source["score"]),
         ]
         row += [_number(source["components"][name]) for name in components]
-        row += [source["largest_component"] or DASH, percent(source["positive_share"])]
+        row += [DASH if source["kept"] else source["largest_component"] or DASH, percent(source["positive_share"])]
         if columns["groups"]:
             row.append(percent(source["group_share"]))
         rows.append(tuple(row))

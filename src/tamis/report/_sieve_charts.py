@@ -36,19 +36,22 @@ def _scores(record: Mapping[str, Any]) -> Chart:
                 axes.barh(
                     some, values, color=LIGHT[colour], label=label, hatch=hatch, edgecolor=LIGHT["panel"], height=0.75
                 )
-        axes.invert_yaxis()
         axes.grid(axis="x", visible=True)
         axes.grid(axis="y", visible=False)
-        axes.set_xlabel("score: small for sources that agree with many")
+        axes.set_xlabel("score" if narrow else "score: small for sources that agree with many")
+        axes.set_ylim(len(sources) - 0.4, -0.6)
         _name(axes, sources, "y")
-        axes.legend(loc="upper right")
+        figure.legend(loc="outside upper right", ncols=2)
 
     worst = sources[-1]
     alt = (
         f"Scores of {len(sources)} sources, from {scores[0]:.3f} ({sources[0]['name']}) to {scores[-1]:.3f} "
         f"({worst['name']}); {sum(kept)} are kept."
     )
-    caption = "The score of a source is its K-th smallest distance to the sources, itself included."
+    caption = (
+        "Small scores are those of sources that agree with many: the score of a source is its K-th smallest distance, "
+        "that to itself included."
+    )
     heights = (min(max(0.24 * len(sources) + 1.0, 2.2), 11.0), min(max(0.24 * len(sources) + 1.0, 2.6), 11.0))
     return render_chart("scores", "Scores", alt, caption, heights, draw)
 
@@ -71,7 +74,7 @@ def _components(record: Mapping[str, Any]) -> Chart:
                 axes.axvline(usual, color=LIGHT["muted"], linestyle=(0, (4, 2)), linewidth=1)
             axes.set_title(name)
             axes.set_xlim(left=min(0, *(v for v in values if v is not None)) - 0.02)
-            axes.invert_yaxis() if narrow or axes is panels[0] else None
+            axes.set_ylim(len(sources) - 0.4, -0.6)
             axes.grid(axis="x", visible=True)
         for axes in panels if narrow else panels[:1]:
             _name(axes, sources, "y")

@@ -62,7 +62,7 @@ class AdversarialClassifier(LinearClassifier):
         self.classes_, coded = two_classes(y)
         self.groups_, a = two_groups(sensitive_features, X)
         n = len(coded)
-        theta = fit_logistic(X, coded, C=1.0).theta
+        theta = fit_logistic(X, coded, C=1.0, max_iter=500).theta
         learner, adversary = Adam(len(theta), self.learning_rate), Adam(2, self.learning_rate)
         b = v = 0.0
         z = logits(theta, X)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.validation import validate_data
 
 from tamis.errors import UsageError
 
@@ -38,6 +39,30 @@ def check_finite(X: NDArray[np.float64]) -> None:
     if bad.any():
         row, column = np.argwhere(bad)[0]
         raise UsageError(NOT_FINITE.format(count=int(bad.sum()), row=row, column=column))
+
+
+def checked_rows(
+    estimator: Any, X: Any, y: Any, sensitive_features: Any, sources: Any, *, reset: bool = True
+) -> tuple[NDArray[np.float64], NDArray[Any], NDArray[Any] | None, NDArray[Any]]:
+    """What ``fit`` of a selector gets, as arrays: X float64 ``(n, d)``, y, groups (or None) and sources ``(n,)``.
+
+    Args:
+        estimator: remembers the columns of X, or (``reset=False``) checks that they are those it remembers.
+        X, y, sensitive_features, sources: as given; without ``sources`` all rows are of source 0.
+        reset: see ``estimator``.
+
+    Raises:
+        UsageError: a value is missing, infinite or no number, or lengths differ.
+    """
+    check_numeric(X)
+    X, y = validate_data(
+        estimator, X, y, reset=reset, dtype=np.float64, ensure_all_finite=False, y_numeric=False, multi_output=False
+    )
+    check_finite(X)
+    y = column_of(y, "y", len(X))
+    a = None if sensitive_features is None else column_of(sensitive_features, "sensitive_features", len(X))
+    s = np.zeros(len(X), dtype=np.int64) if sources is None else column_of(sources, "sources", len(X))
+    return X, y, a, s
 
 
 def column_of(values: Any, name: str, rows: int | None = None) -> NDArray[Any]:

@@ -110,7 +110,7 @@ class _Game:
             self._step()
             z = logits(self.theta, self.X)
             p, loss = expit(z), float(self.row_weights @ cross_entropy(z, self.y))
-            if loss < best and all(found.value <= FEASIBLE for found in self._violations(p)):
+            if loss <= best and all(found.value <= FEASIBLE for found in self._violations(p)):
                 # Both groups draw, whatever the first one shows: the draws are part of the published order.
                 feasible = [self._feasible_on_samples(group, p, random) for group in (0, 1)]
                 if all(feasible):
@@ -145,14 +145,23 @@ class _Game:
 
     def _feasible_on_samples(self, group: int, p: Array, random: np.random.RandomState) -> bool:
         rows, uniform = self.rows[group], self.uniform[group]
-        cuts = np.sort(random.uniform(size=(SAMPLES, len(rows) + 1)), axis=1)
-        cuts[:, 0], cuts[:, -1] = 0, 1
-        steps = np.diff(cuts, axis=1)
+        steps = spacings(random.uniform(size=(SAMPLES, len(rows) + 1)))
         signs = 2 * random.randint(0, 2, (SAMPLES, len(rows))) - 1
         moved = uniform + (steps if self.paper_compat else self.radius * signs * steps)
         weights = np.maximum(moved, 0)
         rates = (weights @ p[rows]) / weights.sum(axis=1)
-        return bool((np.abs(self.base_rate - rates) - self.xi <= FEASIBLE).all())
+        return bool((np.abs(self.base_rate - rates) - self.xi <= 0).all())
+
+
+def spacings(cuts: Array) -> Array:
+    """Differences of sorted cuts of [0, 1], shape (k, n); the first and last *drawn* of the n + 1 become its ends.
+
+    >>> spacings(np.array([[0.9, 0.25, 0.5, 0.3]]))
+    array([[0.25, 0.25, 0.5 ]])
+    """
+    cuts = cuts.copy()
+    cuts[:, 0], cuts[:, -1] = 0.0, 1.0
+    return np.diff(np.sort(cuts, axis=1), axis=1)
 
 
 def project_to_ball(v: Array, radius: float) -> Array:

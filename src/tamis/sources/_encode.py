@@ -66,13 +66,9 @@ def encode_features(
         column = table.columns[name]
         gaps = missing_values(column)
         if gaps.any():
-            if missing == "refuse":
-                raise UsageError(
-                    f"column {name!r} of {table.path} has {int(gaps.sum())} missing values (the first in row "
-                    f"{int(np.flatnonzero(gaps)[0]) + 1}); fill them, leave the column out with --drop {name}, or give "
-                    "them a level of their own with --missing fill"
-                )
             filled[name] = int(gaps.sum())
+            if missing == "refuse":
+                raise UsageError(_missing_in(table, name, gaps, leave_out))
         numbers = None if name in categorical else as_numbers(column, gaps)
         if numbers is not None:
             numeric.append(name)
@@ -99,6 +95,19 @@ def encode_features(
     if not parts:
         raise UsageError(f"{table.path} has no feature column beside {', '.join(map(repr, leave_out))}")
     return Features(np.column_stack(parts), tuple(numeric), levels, filled)
+
+
+def _missing_in(table: DataTable, name: str, gaps: NDArray[np.bool_], leave_out: Sequence[str]) -> str:
+    """What is said of missing features: the first column in full, and the names of all others."""
+    after = table.names[list(table.names).index(name) + 1 :]
+    others = [repr(other) for other in after if other not in leave_out and missing_values(table.columns[other]).any()]
+    text = f"column {name!r} of {table.path} has {_gaps(gaps)} (the first in row {int(np.flatnonzero(gaps)[0]) + 1})"
+    if others:
+        text += f", and so {'has' if len(others) == 1 else 'have'} {', '.join(others)}"
+    return (
+        f"{text}; fill them, leave such columns out with --drop {name}, or give them a level of their own with "
+        "--missing fill"
+    )
 
 
 def binary_column(table: DataTable, name: str, what: str, one: str = "") -> tuple[NDArray[np.int64], tuple[str, str]]:
@@ -141,7 +150,7 @@ def named_column(table: DataTable, name: str, what: str) -> NDArray[Any]:
     gaps = missing_values(column)
     if gaps.any():
         raise UsageError(
-            f"{what} {name!r} has {int(gaps.sum())} missing values (the first in row "
+            f"{what} {name!r} has {_gaps(gaps)} (the first in row "
             f"{int(np.flatnonzero(gaps)[0]) + 1}); fill them or remove these rows"
         )
     return as_texts(column)
@@ -176,6 +185,11 @@ def as_texts(column: NDArray[Any]) -> NDArray[Any]:
     if column.dtype.kind == "f" and (np.isnan(column) | (column % 1 == 0)).all():
         return np.array([str(int(v)) if v == v else "" for v in column.tolist()])
     return np.array([v.strip() if isinstance(v, str) else str(v) for v in column.tolist()])
+
+
+def _gaps(gaps: NDArray[np.bool_]) -> str:
+    count = int(gaps.sum())
+    return f"{count:,} missing value{'s' if count != 1 else ''}"
 
 
 def _shown(values: NDArray[Any]) -> str:

@@ -69,8 +69,11 @@ def explain_sources(selector: FLEA) -> list[SourceAccount]:
     return accounts
 
 
+FEW = 0.25  # of the rows of a usual source; distances grow by chance as one over the root of the rows
+
+
 def in_words(account: SourceAccount, accounts: list[SourceAccount], classes: Any, groups: Any) -> str:
-    """One or two sentences on why a source was rejected: its largest component, and where to look.
+    """A few sentences on why a source was rejected: its largest component, where to look, and whether it is small.
 
     Args:
         account: of the source.
@@ -80,17 +83,35 @@ def in_words(account: SourceAccount, accounts: list[SourceAccount], classes: Any
     """
     if not account.largest:
         return "There is no kept source to compare it with."
+    usual_rows = float(np.median([other.rows for other in accounts if other.kept]))
+    few = ""
+    if account.rows < FEW * usual_rows:
+        rows = f"{account.rows:,} row{'s' if account.rows != 1 else ''}"
+        few = (
+            f" It has {rows} only, kept sources have {usual_rows:,.0f} at the median: in few rows distances are large "
+            "by chance, so this says little about its provider."
+        )
+    return _largest_in_words(account, accounts, classes, groups) + few
+
+
+def _largest_in_words(account: SourceAccount, accounts: list[SourceAccount], classes: Any, groups: Any) -> str:
     found, usual = account.components[account.largest], account.usual[account.largest]
-    numbers = f"{100 * found:.0f} points, among kept sources {100 * usual:.0f}"
+    numbers = f"{100 * found:.0f} points, where {100 * usual:.0f} are usual"
     others = [other for other in accounts if other.kept]
     if account.largest == "discrepancy":
         share = _median(np.array([other.positive_share for other in others]))
         return (
             "Its labels follow other rules: the error rate of some linear classifier differs between this source and a "
-            f"kept one by {numbers}. {100 * account.positive_share:.0f} % of its rows are {classes[1]!r}, usual are "
-            f"{100 * share:.0f} %. Look for labels that were swapped, guessed or copied from another column."
+            f"kept one by {numbers}. {_percent(account.positive_share)} of its rows are {classes[1]!r}, usual are "
+            f"{_percent(share)}. Look for labels that were swapped, guessed or copied from another column."
         )
     share = _median(np.array([other.group_share for other in others]))
+    if account.largest == "disparity" and account.group_share in (0.0, 1.0):
+        lacking = groups[int(account.group_share == 0)]
+        return (
+            f"None of its rows has group {lacking!r}, so that the two groups cannot be compared in it and its "
+            "disparity is taken as the largest possible. Look for a group that was left out or renamed."
+        )
     if account.largest == "disparity":
         return (
             f"It links features and groups in another way: some linear classifier's gap between {groups[0]!r} and "
@@ -98,9 +119,13 @@ def in_words(account: SourceAccount, accounts: list[SourceAccount], classes: Any
             "swapped or overwritten."
         )
     return (
-        f"Its groups have other sizes: {100 * account.group_share:.0f} % of its rows are {groups[1]!r}, usual are "
-        f"{100 * share:.0f} %. Look for a group that was left out, added or renamed."
+        f"Its groups have other sizes: {_percent(account.group_share)} of its rows are {groups[1]!r}, usual are "
+        f"{_percent(share)}. Look for a group that was left out, added or renamed."
     )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
 
 
 def _median(values: Any) -> float:

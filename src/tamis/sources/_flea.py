@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from copy import copy
-from numbers import Integral, Real
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import validate_data
+from sklearn.utils import _safe_indexing
 
 from tamis.errors import UsageError
-from tamis.sources import _arguments, _selection
+from tamis.sources._arguments import checked_rows, column_of, two_values
+from tamis.sources._choice import choose
+from tamis.sources._coding import Coding, holds_group
 from tamis.sources._federated import Coordinator, SourceClient
-from tamis.sources._matrices import COMPONENTS, Estimate, Matrices, Measures, empty_matrices, enlarged, fill
-from tamis.sources._packing import PackedSource, SourceSummary, pack_source
-from tamis.sources._pair import Wanted
+from tamis.sources._matrices import (
+    COMPONENTS,
+    Estimate,
+    Matrices,
+    Measures,
+    drawn_references,
+    empty_matrices,
+    enlarged,
+    fill,
+    pairs_to_compare,
+)
+from tamis.sources._packing import PackedSource, SourceSummary
+from tamis.sources._parameters import check_parameters, measures_of
 from tamis.sources._plot import plot_sources
 from tamis.sources._tiles import compare_in_tiles
-
-NO_GUARANTEE = (
-    "n_clean keeps {keep} of {sources} sources; with half or fewer there is no guarantee that any kept source is clean"
-)
-FEW_SOURCES = "with {sources} sources no majority can be told from a minority: all are kept, or the choice is arbitrary"
-EMPTY_GROUP = "source {name!r} has no row with {group} in sensitive_features"
 
 
 class FLEA(BaseEstimator):
@@ -141,23 +145,24 @@ class FLEA(BaseEstimator):
         Raises:
             UsageError: a parameter, a value or a shape does not fit; a source lacks a group.
         """
-        self._check_parameters()
-        X, y, a, s = self._check_data(X, y, sensitive_features, sources)
+        check_parameters(self.get_params(deep=False))
+        X, y, a, s = checked_rows(self, X, y, sensitive_features, sources)
         self.sources_, which = np.unique(s, return_inverse=True)
         rows = [np.flatnonzero(which == i) for i in range(len(self.sources_))]
         self.source_sizes_ = np.array([len(of) for of in rows], dtype=np.int64)
-        if len(self.sources_) == 1:
+        if len(rows) == 1:
             self._keep_all(y, a)
             return self
-        self.classes_ = _arguments.two_values(y, "y")
-        self.groups_ = None if a is None else _arguments.two_values(a, "sensitive_features")
-        self._with_sensitive = a is not None and self._appends(X, a)
-        self._packed = [
-            self._pack(X[of], y[of], None if a is None else a[of], name)
-            for of, name in zip(rows, self.sources_.tolist(), strict=True)
-        ]
-        self._draw_references(len(rows))
-        self._compare(empty_matrices(len(rows), self._measures()), self._pairs(len(rows)))
+        self.classes_ = two_values(y, "y")
+        self.groups_ = None if a is None else two_values(a, "sensitive_features")
+        coding = self._coded(appended=a is not None and self._appends(X, a))
+        packed: list[PackedSource] = []
+        for of, name in zip(rows, self.sources_.tolist(), strict=True):
+            packed.append(coding.pack(X[of], y[of], None if a is None else a[of], name))
+        self._coding, self._packed = coding, packed
+        self._references = drawn_references(len(rows), self.n_references, self.random_state)
+        pairs, blank = pairs_to_compare(len(rows), self._references), empty_matrices(len(rows), self._measures())
+        self._compare(blank, [source.summary for source in packed], pairs, self._in_tiles())
         return self
 
     def fit_federated(self, clients: Mapping[Any, SourceClient]) -> FLEA:
@@ -173,7 +178,7 @@ class FLEA(BaseEstimator):
         Raises:
             UsageError: an answer is malformed; fewer than two sources; a source lacks a group.
         """
-        self._check_parameters()
+        check_parameters(self.get_params(deep=False))
         if len(clients) < 2:
             raise UsageError(f"fit_federated needs at least two sources to compare, got {len(clients)}")
         coordinator = Coordinator({name: clients[name] for name in sorted(clients)})
@@ -183,12 +188,13 @@ class FLEA(BaseEstimator):
         self.classes_ = np.array([0, 1])
         self.groups_ = np.array([0, 1]) if coordinator.groups else None
         self.n_features_in_ = coordinator.columns
+        coding = self._coded(appended=False)
         for name, summary in zip(coordinator.names, coordinator.summaries, strict=True):
-            self._check_groups(summary, name)
+            coding.check_groups(summary, name)
         count = len(coordinator.names)
-        self._draw_references(count)
-        matrices = empty_matrices(count, self._measures())
-        self._fill(matrices, coordinator.summaries, self._pairs(count), coordinator.compare)
+        self._references = drawn_references(count, self.n_references, self.random_state)
+        pairs, blank = pairs_to_compare(count, self._references), empty_matrices(count, self._measures())
+        self._compare(blank, coordinator.summaries, pairs, coordinator.compare)
         self.n_rounds_ = coordinator.rounds
         return self
 
@@ -216,15 +222,16 @@ class FLEA(BaseEstimator):
             raise UsageError(
                 f"name={name!r}: expected a name of the kind of the others, such as {self.sources_.tolist()[0]!r}"
             )
-        X, y, a, _ = self._check_data(X, y, sensitive_features, None, reset=False)
+        X, y, a, _ = checked_rows(self, X, y, sensitive_features, None, reset=False)
         count = len(self._packed)
         olds = np.arange(count) if self._references is None else self._references
         pairs = np.stack([olds, np.full(len(olds), count)], axis=1).astype(np.int64)
         grown = copy(self)  # so that nothing has changed if something goes wrong
-        grown._packed = [*self._packed, self._pack(X, y, a, name)]
+        grown._packed = [*self._packed, self._coding.pack(X, y, a, name)]
         grown.sources_ = np.append(self.sources_, name)
         grown.source_sizes_ = np.append(self.source_sizes_, len(y))
-        grown._compare(enlarged(self._matrices, self._measures()), pairs)
+        matrices = enlarged(self._matrices, self._measures())
+        grown._compare(matrices, [source.summary for source in grown._packed], pairs, grown._in_tiles())
         self.__dict__.update(grown.__dict__)
         return self
 
@@ -237,7 +244,7 @@ class FLEA(BaseEstimator):
         Raises:
             UsageError: a source was not there when fitted.
         """
-        s = _arguments.column_of(sources, "sources")
+        s = column_of(sources, "sources")
         known = np.isin(s, self.sources_)
         if not known.all():
             raise UsageError(f"source {s[~known].tolist()[0]!r} was not there when the selector was fitted")
@@ -259,8 +266,6 @@ class FLEA(BaseEstimator):
         self.fit(X, y, sensitive_features=sensitive_features, sources=sources)
         rows = np.ones(len(np.asarray(y)), bool) if sources is None else self.row_mask(sources)
         self.sample_indices_ = np.flatnonzero(rows)
-        from sklearn.utils import _safe_indexing
-
         return _safe_indexing(X, self.sample_indices_), _safe_indexing(y, self.sample_indices_)
 
     def plot(self) -> Any:
@@ -276,147 +281,49 @@ class FLEA(BaseEstimator):
         tags.target_tags.required = True
         return tags
 
-    # -- checks -------------------------------------------------------------------------------------------------------
+    # -- what the parts need to know ----------------------------------------------------------------------------------
 
-    def _check_parameters(self) -> None:
-        choices = {
-            "disparity": ("signed", "published"),
-            "aggregation": ("sum", "max"),
-            "on_empty_group": ("error", "max"),
-            "include_sensitive": (True, False, "auto"),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise UsageError(f"{name}={getattr(self, name)!r}: expected one of {', '.join(map(repr, allowed))}")
-        if isinstance(self.components, str) or not self.components or not set(self.components) <= set(COMPONENTS):
-            raise UsageError(f"components={self.components!r}: expected some of {', '.join(map(repr, COMPONENTS))}")
-        if not isinstance(self.n_clean, Integral) or isinstance(self.n_clean, bool):  # integers wait for the sources
-            _selection.number_to_keep(self.n_clean, 1)
-        if not (isinstance(self.gtol, Real) and self.gtol > 0):
-            raise UsageError(f"gtol={self.gtol!r}: expected a positive number")
-        for name in ("max_iter", "n_references"):
-            value = getattr(self, name)
-            if not (isinstance(value, Integral) and value >= 1) and not (name == "n_references" and value is None):
-                raise UsageError(f"{name}={value!r}: expected a positive integer")
+    def _measures(self) -> Measures:
+        return measures_of(self.get_params(deep=False), self.groups_ is not None)
 
-    def _check_data(
-        self, X: Any, y: Any, sensitive_features: Any, sources: Any, reset: bool = True
-    ) -> tuple[NDArray[np.float64], NDArray[Any], NDArray[Any] | None, NDArray[Any]]:
-        _arguments.check_numeric(X)
-        X, y = validate_data(
-            self, X, y, reset=reset, dtype=np.float64, ensure_all_finite=False, y_numeric=False, multi_output=False
-        )
-        _arguments.check_finite(X)
-        y = _arguments.column_of(y, "y", len(X))
-        a = (
-            None
-            if sensitive_features is None
-            else _arguments.column_of(sensitive_features, "sensitive_features", len(X))
-        )
-        s = np.zeros(len(X), dtype=np.int64) if sources is None else _arguments.column_of(sources, "sources", len(X))
-        return X, y, a, s
+    def _coded(self, appended: bool) -> Coding:
+        both = "disparity" in self.components
+        return Coding(self.classes_, self.groups_, appended, both, self.on_empty_group)
 
     def _appends(self, X: NDArray[np.float64], a: NDArray[Any]) -> bool:
         """Whether the sensitive feature becomes a column for the scores."""
-        if self.include_sensitive != "auto":
-            return bool(self.include_sensitive)
-        code = a == np.unique(a)[-1]
-        low, high = X.min(axis=0), X.max(axis=0)
-        same = ((high == X) == code[:, None]).all(axis=0) | ((low == X) == code[:, None]).all(axis=0)
-        binary = ((low == X) | (high == X)).all(axis=0)
-        return not (same & binary & (low < high)).any()
+        return bool(self.include_sensitive) if self.include_sensitive != "auto" else not holds_group(X, a)
 
-    def _pack(self, X: NDArray[np.float64], y: NDArray[Any], a: NDArray[Any] | None, name: Any) -> PackedSource:
-        label, group = _arguments.encode(y, self.classes_, "y"), None
-        if a is not None and self.groups_ is not None:
-            group = _arguments.encode(a, self.groups_, "sensitive_features")
-            if self._with_sensitive:
-                X = np.column_stack([X, group])
-        packed = pack_source(X, label, group)
-        self._check_groups(packed.summary, name)
-        return packed
-
-    def _check_groups(self, summary: SourceSummary, name: Any) -> None:
-        if self.groups_ is None or "disparity" not in self.components or min(summary.group_sizes) > 0:
-            return
-        missing = (
-            repr(self.groups_.tolist()[int(summary.group_sizes[1] == 0)])
-            if len(self.groups_) == 2
-            else "a second value"
-        )
-        text = EMPTY_GROUP.format(name=name, group=missing)
-        if self.on_empty_group == "error":
-            raise UsageError(f"{text}; leave it out, or set on_empty_group='max' to treat it as most suspect")
-        warnings.warn(f"{text}: its disparity to all others is set to the largest value", UserWarning, stacklevel=4)
+    def _in_tiles(self) -> Estimate:
+        return partial(compare_in_tiles, self._packed, n_jobs=self.n_jobs, progress=self.verbose)
 
     # -- comparing and choosing ---------------------------------------------------------------------------------------
 
-    def _measures(self) -> Measures:
-        used = tuple(c for c in COMPONENTS if c in self.components and (self.groups_ is not None or c == "discrepancy"))
-        if not used:
-            raise UsageError(f"components={self.components!r} need sensitive_features, which were not given")
-        return Measures(used, self.disparity, float(self.gtol), int(self.max_iter))
-
-    def _draw_references(self, count: int) -> None:
-        self._references = None
-        if self.n_references is not None and self.n_references < count:
-            drawn = check_random_state(self.random_state).permutation(count)[: self.n_references]
-            self._references = np.sort(drawn).astype(np.int64)
-
-    def _pairs(self, count: int) -> NDArray[np.int64]:
-        i, j = np.triu_indices(count, 1)
-        if self._references is not None:
-            wanted = np.isin(i, self._references) | np.isin(j, self._references)
-            i, j = i[wanted], j[wanted]
-        return np.stack([i, j], axis=1).astype(np.int64)
-
-    def _compare(self, matrices: Matrices, pairs: NDArray[np.int64]) -> None:
-        packed = self._packed
-
-        def estimate(some: NDArray[np.int64], wanted: Wanted) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-            return compare_in_tiles(packed, some, wanted, self.n_jobs, self.verbose)
-
-        self._fill(matrices, [source.summary for source in packed], pairs, estimate)
-
-    def _fill(
+    def _compare(
         self,
         matrices: Matrices,
         summaries: Sequence[SourceSummary],
         pairs: NDArray[np.int64],
         estimate: Estimate,
     ) -> None:
+        """Fill ``matrices`` and everything that follows from them."""
         cells = np.stack([summary.cells for summary in summaries]) / self.source_sizes_[:, None]
         self.positive_shares_ = cells[:, 2] + cells[:, 3]
         self.group_shares_ = cells[:, 1] + cells[:, 3] if self.groups_ is not None else np.full(len(cells), np.nan)
         fill(matrices, summaries, pairs, self._measures(), estimate)
         self._matrices = matrices
-        self._choose()
-
-    def _forget(self) -> None:
-        """Drop what an earlier fit left for add_source."""
-        for left_over in ("_packed", "_matrices", "_references"):
-            if hasattr(self, left_over):
-                delattr(self, left_over)
-
-    def _choose(self) -> None:
-        sources, matrices = len(self.sources_), self._matrices
         self.discrepancy_, self.disparity_, self.disbalance_ = (matrices.parts.get(name) for name in COMPONENTS)
         self.n_not_converged_ = matrices.not_converged
         self.distances_ = matrices.distances(self.aggregation)
-        if sources < 3:
-            warnings.warn(FEW_SOURCES.format(sources=sources), UserWarning, stacklevel=4)
-        if self.n_clean == "auto":
-            self.support_ = _selection.grow_from_core(self.distances_)
-            self.n_clean_ = int(self.support_.sum())
-            self.scores_ = _selection.scores(self.distances_, _selection.majority(sources))
-        else:
-            self.n_clean_ = _selection.number_to_keep(self.n_clean, sources)
-            if 2 * self.n_clean_ <= sources:
-                warnings.warn(NO_GUARANTEE.format(keep=self.n_clean_, sources=sources), UserWarning, stacklevel=4)
-            self.scores_ = _selection.scores(self.distances_, self.n_clean_)
-            self.support_ = np.zeros(sources, dtype=bool)
-            self.support_[_selection.smallest(self.scores_, self.n_clean_)] = True
-        self.ranking_ = _selection.ranks(self.scores_)
+        choice = choose(self.distances_, self.n_clean)
+        self.support_, self.scores_, self.ranking_ = choice.support, choice.scores, choice.ranking
+        self.n_clean_ = int(choice.support.sum())
+
+    def _forget(self) -> None:
+        """Drop what an earlier fit left for add_source."""
+        for left_over in ("_packed", "_matrices", "_references", "_coding"):
+            if hasattr(self, left_over):
+                delattr(self, left_over)
 
     def _keep_all(self, y: NDArray[Any], a: NDArray[Any] | None) -> None:
         """Nothing to compare: one source, or none named."""

@@ -77,7 +77,7 @@ class HTERMClassifier(LinearClassifier):
             rows = [part[independent_rows(coded[part], a[part], random)] for part in rows]
         parts = [(X[part], coded[part], a[part]) for part in rows]
         everything = np.concatenate(rows)
-        start = fit_logistic(X[everything], coded[everything], C=1.0).theta
+        start = fit_logistic(X[everything], coded[everything], C=1.0, max_iter=500).theta
 
         def risk(theta: Array) -> tuple[float, Array]:
             return tilted_risk(theta, parts, self.tau, self.t, self.paper_compat)

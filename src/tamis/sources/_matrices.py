@@ -1,12 +1,14 @@
-"""The matrices of a set of sources from estimates of their pairs."""
+"""Which pairs of a set of sources are compared, and the matrices from the estimates of these pairs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import check_random_state
 
 from tamis.sources._packing import SourceSummary
 from tamis.sources._pair import Wanted
@@ -69,6 +71,23 @@ def enlarged(matrices: Matrices, measures: Measures) -> Matrices:
         part[:sources, :sources] = matrices.parts[name]
     larger.not_converged = matrices.not_converged
     return larger
+
+
+def drawn_references(sources: int, n_references: int | None, random_state: Any) -> NDArray[np.int64] | None:
+    """Positions of the sources that all others are compared with, sorted; None if that is every one."""
+    if n_references is None or n_references >= sources:
+        return None
+    drawn = check_random_state(random_state).permutation(sources)[:n_references]
+    return np.sort(drawn).astype(np.int64)
+
+
+def pairs_to_compare(sources: int, references: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    """int64 ``(P, 2)``: every pair once, or those with a reference among the two."""
+    i, j = np.triu_indices(sources, 1)
+    if references is not None:
+        wanted = np.isin(i, references) | np.isin(j, references)
+        i, j = i[wanted], j[wanted]
+    return np.stack([i, j], axis=1).astype(np.int64)
 
 
 def fill(

@@ -58,7 +58,7 @@ class RegularisedClassifier(LinearClassifier):
         X, y = checked(self, X, y)
         self.classes_, coded = two_classes(y)
         self.groups_, a = two_groups(sensitive_features, X)
-        start = fit_logistic(X, coded, C=1.0).theta
+        start = fit_logistic(X, coded, C=1.0, max_iter=500).theta
         loss = balanced_loss(X, coded, a, self.eta)
         found = bfgs(loss, start, gtol=self.gtol, max_iter=self.max_iter)
         self.converged_, self.n_iter_ = found.converged, found.n_iter

@@ -28,6 +28,8 @@ class SieveOptions:
         drop: columns that are no features, such as identifiers.
         categorical: columns of numbers that are names.
         missing: ``"refuse"`` or ``"fill"`` (see ``encode_features``).
+        empty_group: what to do with a source without any row of one group: ``"refuse"`` the table, or take the source
+            as ``"suspect"``: its disparity to all others is the largest possible.
         disparity: ``"signed"`` or ``"published"``.
         n_jobs: processes for the pairs.
         progress: show a bar on standard error.
@@ -42,6 +44,7 @@ class SieveOptions:
     drop: Sequence[str] = ()
     categorical: Sequence[str] = ()
     missing: Literal["refuse", "fill"] = "refuse"
+    empty_group: Literal["refuse", "suspect"] = "refuse"
     disparity: Literal["signed", "published"] = "signed"
     n_jobs: int | None = None
     progress: bool = False
@@ -101,13 +104,22 @@ def _check_groups(
     sources: NDArray[Any], a: NDArray[np.int64] | None, groups: tuple[str, str] | None, options: SieveOptions
 ) -> None:
     """Refuse sources without rows of one group while the columns' own names are at hand."""
-    if a is None or groups is None:
+    if a is None or groups is None or options.empty_group != "refuse":
         return
     names, which = np.unique(sources, return_inverse=True)
     ones, sizes = np.bincount(which, weights=a), np.bincount(which)
-    for place in np.flatnonzero((ones == 0) | (ones == sizes)).tolist() if len(names) > 1 else ():
-        raise UsageError(
-            f"source {str(names[place])!r} ({int(sizes[place])} rows) has no row with {options.sensitive} = "
-            f"{groups[int(ones[place] == 0)]!r}, so its groups cannot be compared; remove its rows, or sieve without "
-            "--sensitive"
-        )
+    lacking = np.flatnonzero((ones == 0) | (ones == sizes)).tolist() if len(names) > 1 else []
+    if not lacking:
+        return
+    first = lacking[0]
+    size = f"{int(sizes[first]):,} row{'s' if sizes[first] != 1 else ''}"
+    text = (
+        f"source {str(names[first])!r} ({size}) has no row with {options.sensitive} = {groups[int(ones[first] == 0)]!r}"
+    )
+    if len(lacking) > 1:
+        others = ", ".join(repr(str(names[place])) for place in lacking[1:6]) + (", ..." if len(lacking) > 6 else "")
+        text += f" and {len(lacking) - 1} more sources lack a group too: {others}"
+    raise UsageError(
+        f"{text}; groups that are not there cannot be compared: remove the rows, treat such sources as most suspect "
+        "with --empty-group suspect, or sieve without --sensitive"
+    )

@@ -17,6 +17,7 @@ from tamis.sources._roles import SieveOptions, TableArrays, arrays_of, number_of
 from tamis.sources._table import DataTable
 
 RECORD_FORMAT = 1
+EMPTY_GROUP = "in sensitive_features: its disparity"  # of FLEA's warning
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ def sieve_table(table: DataTable, options: SieveOptions) -> Sieved:
         n_clean=number_of_clean(options.clean, len(np.unique(part.sources))),
         disparity=options.disparity,
         include_sensitive=True,
+        on_empty_group="max" if options.empty_group == "suspect" else "error",
         n_jobs=options.n_jobs,
         verbose=options.progress,
     )
@@ -49,6 +51,8 @@ def sieve_table(table: DataTable, options: SieveOptions) -> Sieved:
         warnings.simplefilter("always")
         selector.fit(part.features.values, part.y, sensitive_features=part.a, sources=part.sources)
     notes = [str(note.message) for note in noted if note.category is UserWarning]
+    # FLEA does not know the names of columns: in its place the reason of that source says what it lacks.
+    notes = [note for note in notes if EMPTY_GROUP not in note]
     if len(selector.sources_) == 1:
         notes.append(f"column {options.source!r} names a single source: there is nothing to compare, and all is kept")
     for note in noted:

@@ -17,7 +17,7 @@ class UnawareClassifier(LinearClassifier):
     """Logistic regression without a penalty on raw columns (FLEA, TMLR 2022, learner "none").
 
     Args:
-        tol: largest gradient at which L-BFGS stops.
+        tol: largest gradient of the summed losses at which L-BFGS stops.
         max_iter: iterations after which it stops with a ConvergenceWarning.
 
     Attributes:

@@ -33,6 +33,7 @@ from tamis.sources import (
     pooled,
     split_sources,
 )
+from tamis.sources._manipulations import DRAWN_IN_RESULTS
 from tamis.study._source_study import SourceCell
 
 Array = np.ndarray[Any, Any]
@@ -71,7 +72,9 @@ class _Experiment:
         self.sources = self.originals
         self._pooled_method("original", range(n), None, shared="original")
         self._pooled_method("oracle", clean, None)
-        self.sources, _ = manipulate(self.originals, self.cell.adversary, self.bad, self.column, self.random)
+        self.sources, _ = manipulate(
+            self.originals, self.cell.adversary, self.bad, self.column, self.random, DRAWN_IN_RESULTS
+        )
         self._pooled_method("naive", range(n), None)
         self._konstantinov()
         self._flea()
@@ -95,7 +98,9 @@ class _Experiment:
         if method not in self.cell.methods:
             return
         for learner in self.cell.learners:
-            key = (shared, tuple(sorted(kept)), learner)  # equal pools, equal fits; a drawn one is never equal
+            # Equal pools, equal fits; a drawn one is never equal.  The order counts: postprocessing sorts equal logits
+            # by it, and where the rate falls between two of them, so does its count of correct decisions.
+            key = (shared, tuple(kept), learner)
             if learner == "preprocessing" or key not in self.fits:
                 self.fits[key] = self._logits(learner, pool, drawn)
             z = self.fits[key]
