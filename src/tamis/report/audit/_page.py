@@ -12,6 +12,7 @@ from tamis.report._html import render_template, require_extra
 from tamis.report.audit._content import SCHEMA, Audit, read_content
 from tamis.report.audit._curves import curve_charts, curves_table
 from tamis.report.audit._data import groups_of, script_data
+from tamis.report.audit._definitions import definitions_of
 from tamis.report.audit._foretell import foretelling_of
 from tamis.report.audit._gallery import gallery_of
 from tamis.report.audit._groups import groups_table
@@ -94,6 +95,7 @@ def _content(audit: Audit, images: Mapping[str, bytes] | None) -> dict[str, Any]
         "curves_table": curves_table(audit),
         "heat": heat_of(audit),
         "pairs": pairs_table(audit),
+        "definitions": definitions_of(audit),
         "foretelling": foretelling_of(audit),
         "gallery": gallery_of(audit),
         "groups": groups_of(audit),
