@@ -47,6 +47,7 @@ class Variant:
     data_seed: int = 66
     model: str = "small_cnn"
     torch_initial: bool = False
+    lr: float = 0.05
     crop_padding: int = 1
 
 
@@ -56,6 +57,8 @@ VARIANTS = {
     "no shift of the images": Variant(crop_padding=0),
     "data of seed 0": Variant(data_seed=0),
     "mean pooling": Variant(model="small_cnn_mean_pool"),
+    "learning rate 0.01": Variant(lr=0.01),
+    "learning rate 0.005": Variant(lr=0.005),
     "mean pooling, data of seed 0": Variant(model="small_cnn_mean_pool", data_seed=0),
 }
 
@@ -129,6 +132,7 @@ def _outputs(name: str, variant: Variant, data: Any, level: float, seed: int, fo
         sparsity=level,
         seed=seed,
         crop_padding=variant.crop_padding,
+        optimizer=replace(study.training.optimizer, lr=variant.lr),
     )
     run = train_attributes(recipe, data, _torch_initial(variant, data, seed) if variant.torch_initial else None)
     found = collect(
