@@ -64,8 +64,10 @@ class Comparison:
         if self.condition.runs[0].about.task != "multiclass":
             return None
         known = (self.inputs.y < 2).all(axis=0)
+        if not known.any():
+            return np.zeros(len(self.inputs.ids))
         lost = -np.sum([share * correct(run, self.inputs) for run, share in self.weighted_runs], axis=0)
-        return np.where(known, lost - lost[known].mean(), 0.0) / known.sum() if known.any() else np.zeros(len(known))
+        return np.where(known, lost - lost[known].mean(), 0.0) / int(known.sum())
 
     def partner(self, number: int) -> int:
         """The dense run beside which a compressed run is looked at sample by sample; the lowest seed if unpaired."""
