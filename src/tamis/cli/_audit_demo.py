@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tamis.cli._arguments import parse
+from tamis.cli._arguments import parse, show
 from tamis.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,6 +30,8 @@ class Options:
     """Passes over the 5,028 training images; three networks take about 7 seconds of one core for each."""
     policy: str = "default"
     """A .toml file with limits, or "default"; the exit code is 0 whether they are kept or not."""
+    json: bool = False
+    """Print one JSON object instead of text."""
 
 
 def run(arguments: list[str]) -> int:
@@ -77,13 +78,15 @@ def work(options: Options) -> int:
     ).with_policy(policy)
     report.save(folder / "report.json")
     page = report.save_html(folder / "report.html", images=read_images(folder / "images.npz", report))
-    sys.stdout.write(
-        f"{report.content['verdict']['words']}\n\n"
-        f"page      {page}\n"
-        f"numbers   {folder / 'report.json'}\n\n"
-        f"The page says which rules, whom they concern, what was foreseeable and what repairs it. The same again:\n"
-        f"  {_command(data.identities, str(folder))}\n"
+    command = _command(data.identities, str(folder))
+    found_words = report.content["verdict"]["words"]
+    result = {"page": str(page), "report": str(folder / "report.json"), "verdict": found_words, "command": command}
+    text = (
+        f"{found_words}\n\npage      {page}\nnumbers   {folder / 'report.json'}\n\n"
+        "The page says which rules, whom they concern, what was foreseeable and what repairs it. The same page again:\n"
+        f"  {command}"
     )
+    show(result, text, options.json)
     return 0
 
 
