@@ -118,9 +118,9 @@ def _column(
         found = row_cells(comparison, g, known, patterns)
         pair, weights = pair_change(comparison, old[k, g], new[k, g], k, g, found)
         pairs.append(pair)
-        for total, weight, kept in ((amplified, weights.ba, common), (moved, weights.a_to_t, directed)):
-            if (k, g) in kept and weight is not None:
-                total[found.rows] += weight[found.place] / len(kept)
+        for total, weight, inside in ((amplified, weights.ba, common), (moved, weights.a_to_t, directed)):
+            if (k, g) in inside and weight is not None:
+                total[found.rows] += weight[found.place] / len(inside)
     return _Column(pairs, metrics, flips(comparison, k), influence | {"ba_change": amplified, "a_to_t": moved})
 
 
