@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import sys
@@ -137,6 +138,49 @@ def test_what_the_page_says_of_other_recipes_is_what_was_measured() -> None:
         if mean(variant, "ba") < mean(variant, "ba", 0.0):
             fell.append(variant)
     assert fell == ["data of seed 0"]
+
+
+def test_what_the_page_says_of_mnist_is_what_was_measured() -> None:
+    from tamis.study import read_bias_rows
+
+    results = ROOT / "benchmarks" / "results"
+    rows = read_bias_rows(results / "bias_mnist_groups.csv")
+
+    def values(method: str, level: float, metric: str) -> list[float]:
+        found = [row[metric] for row in rows if (row["method"], row["requested"]) == (method, level)]
+        assert len(found) == 3
+        return found
+
+    def mean(method: str, level: float, metric: str) -> float:
+        return sum(values(method, level, metric)) / 3
+
+    doubt = [values(*which, "uncertainty") for which in (("dense", 0), *(("gmp_ri", x) for x in (0.9, 0.95, 0.98)))]
+    assert all(max(low) < min(high) for low, high in itertools.pairwise(doubt)), (
+        "at every level, beyond how seeds differ"
+    )
+    assert all(mean("gmp_ri", level, "tcb") < mean("dense", 0, "tcb") for level in (0.9, 0.95, 0.98))
+    assert mean("gmp_ri", 0.98, "tcb_calibrated") == pytest.approx(1.01, abs=0.005)
+    assert min(values("gmp_ri", 0.9, "accuracy")) > max(values("dense", 0, "accuracy"))
+    assert mean("gmp_ri", 0.98, "ba") == pytest.approx(0.012, abs=0.0005)
+    assert mean("gmp_ri", 0.98, "ba_calibrated") < mean("dense", 0, "ba_calibrated")
+    assert mean("gmp_ri", 0.98, "cascade_0.3_fraction") == pytest.approx(0.31, abs=0.005)
+    assert mean("gmp_ri", 0.98, "cascade_0.3_accuracy") == pytest.approx(0.925, abs=0.0005)
+    assert mean("gmp_ri", 0.98, "cascade_0.3_ba") == pytest.approx(0.002, abs=0.0005)
+    pairs = {
+        row["attribute"]: row
+        for row in read_bias_rows(results / "bias_mnist_groups_pairs.csv")
+        if row["condition"] == "gmp_ri@sparsity=0.98"
+    }
+    found = {name: [round(pairs[name][key], 3) for key in ("change", "lo_clusters", "hi_clusters")] for name in pairs}
+    assert found["Dark"] == [0.015, 0.008, 0.022]
+    assert found["Wide"] == [0.014, 0.003, 0.025]
+    assert {name for name, row in pairs.items() if row["reason"] == "no_train_gap"} == {
+        "Loop",
+        "Even",
+        "Big",
+        "Straight",
+    }
+    assert pairs["VerySlanted"]["reason"] == "never_predicted"
 
 
 def test_a_large_audit_was_measured_within_its_limits() -> None:
