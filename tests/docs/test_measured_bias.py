@@ -183,6 +183,43 @@ def test_what_the_page_says_of_mnist_is_what_was_measured() -> None:
     assert pairs["VerySlanted"]["reason"] == "never_predicted"
 
 
+def test_what_the_page_says_of_animals_is_what_was_measured() -> None:
+    from tamis.study import read_bias_rows
+
+    results = ROOT / "benchmarks" / "results"
+    rows = read_bias_rows(results / "bias_animals.csv")
+
+    def mean(level: float, metric: str, method: str = "gmp_ri") -> float:
+        found = [
+            row[metric] for row in rows if (row["method"], row["requested"]) == (method if level else "dense", level)
+        ]
+        assert len(found) == 3
+        return sum(found) / 3
+
+    levels = (0.0, 0.9, 0.95, 0.98)
+    for metric, sign in (("uncertainty", 1), ("tcb", -1), ("ba", -1), ("ece", -1), ("interdependence", -1)):
+        means = [sign * mean(level, metric) for level in levels]
+        assert means == sorted(means), metric
+        assert sign * mean(0.98, metric, "gmp_pt") > means[0]
+    assert mean(0.0, "accuracy") == pytest.approx(0.72, abs=0.005)
+    assert [round(mean(level, "tcb"), 2) for level in (0.0, 0.98)] == [0.66, 0.44]
+    assert mean(0.98, "tcb_calibrated") == pytest.approx(0.97, abs=0.005)
+    assert abs(mean(0.98, "ba_calibrated") - mean(0.98, "ba")) < 0.005
+    assert mean(0.98, "cascade_0.3_fraction") == pytest.approx(0.87, abs=0.005)
+    pairs = [
+        row for row in read_bias_rows(results / "bias_animals_pairs.csv") if row["condition"] == "gmp_ri@sparsity=0.98"
+    ]
+    defined = [row for row in pairs if not row["reason"]]
+    assert len(defined) == 71
+    assert sum(row["hi_clusters"] < 0 for row in defined) == 30
+    assert sum(row["lo_clusters"] > 0 for row in defined) == 6
+    assert sum(row["reason"] == "never_predicted" for row in pairs) == 19
+    conditions = read_bias_rows(results / "bias_animals_conditions.csv")
+    pruned = [row for row in conditions if not row["condition"].startswith("bits@")]
+    assert len(pruned) == 4
+    assert min(row[key] for row in pruned for key in row if key.startswith("p_")) > 0.08
+
+
 def test_a_large_audit_was_measured_within_its_limits() -> None:
     """200,000 samples, 40 attributes, 4 groups, 5 seeds and 2,000 draws in less than 30 s and 2 GB."""
     (row,) = _measured_bias._csv(ROOT / "benchmarks" / "results" / "audit_large.csv")
