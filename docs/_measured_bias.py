@@ -16,13 +16,15 @@ COMPARED = {
     "ba_calibrated": "BA calib.", "flip_share": "flips",
 }  # fmt: skip
 NONE = "No network of this set-up is among the committed runs yet."
+REAL = {"mnist": "bias_mnist_groups", "animals": "bias_animals"}
+SENSITIVE = ("accuracy", "uncertainty", "tcb", "ece", "ba", "ba_max")
 RECORD = ("record_cu", "record_u", "record_hits", "record_all")
 NAMES = {"dense": "dense", "gmp_ri": "GMP-RI", "gmp_pt": "GMP-PT", "bits": "rounded"}
 
 
 def bias_substitutions(results: Path = RESULTS, study: str = "bias_tinted_digits") -> dict[str, str]:
     """By name the Markdown tables of the page; a sentence where a CSV is not committed."""
-    names = ("joint", "evidence", "asking", "planted", "single", "earlier")
+    names = ("joint", "evidence", "asking", "planted", "single", "earlier", "sensitivity", *REAL)
     if not (results / f"{study}.csv").is_file():
         none = "No bias study is committed yet. Run `tamis study bias` on your machine."
         return {**{f"bias_{name}": none for name in names}, **dict.fromkeys(RECORD, "(not measured yet)")}
@@ -48,7 +50,51 @@ def bias_substitutions(results: Path = RESULTS, study: str = "bias_tinted_digits
         "bias_single": single_table(numbers.networks),
     }
     shown = {name: markdown(table) if table.rows else NONE for name, table in tables.items()}
-    return {**shown, "bias_earlier": earlier_table(numbers.networks), **_record(numbers.conditions)}
+    return {
+        **shown,
+        "bias_earlier": earlier_table(numbers.networks),
+        "bias_sensitivity": sensitivity_table(results),
+        **_real_tables(results),
+        **_record(numbers.conditions),
+    }
+
+
+def _real_tables(results: Path) -> dict[str, str]:
+    """The joint networks and the evidence on real images, where they are committed."""
+    from tamis.study import read_bias_rows
+    from tamis.study._bias_tables import evidence_table, joint_table
+    from tamis.study._tables import markdown
+
+    found = {}
+    for name, study in REAL.items():
+        if not (results / f"{study}.csv").is_file():
+            found |= {f"bias_{name}": "No run is committed.", f"bias_{name}_evidence": ""}
+            continue
+        found[f"bias_{name}"] = markdown(joint_table(read_bias_rows(results / f"{study}.csv")))
+        found[f"bias_{name}_evidence"] = markdown(evidence_table(read_bias_rows(results / f"{study}_conditions.csv")))
+    return found
+
+
+def sensitivity_table(results: Path = RESULTS, earlier: Path = EARLIER) -> str:
+    """Markdown: dense and 98 % sparse networks of each variant of the recipe, and of the earlier implementation."""
+    rows: dict[tuple[str, float], list[dict[str, str]]] = {}
+    for row in _csv(results / "bias_sensitivity.csv"):
+        rows.setdefault((row["variant"], float(row["requested"])), []).append(row)
+    heads = [f"{place}{COMPARED[metric]}" for place in ("dense: ", "98 %: ") for metric in SENSITIVE]
+    lines = [["variant", "seeds", *heads], ["---"] * (len(heads) + 2)]
+    for variant in dict.fromkeys(variant for variant, _ in rows):
+        sides = (rows[variant, 0.0], rows[variant, 0.98])
+        means = [statistics.fmean(float(r[metric]) for r in side) for side in sides for metric in SENSITIVE]
+        lines.append([variant, str(len(sides[0])), *(f"{mean:.3f}" for mean in means)])
+    theirs = {(row["method"], float(row["requested"]), row["metric"]): float(row["mean"]) for row in _csv(earlier)}
+    known = [theirs[side, level, m] for side, level in (("dense", 0.0), ("gmp_ri", 0.98)) for m in SENSITIVE]
+    lines.append(["earlier implementation", "3", *(f"{mean:.3f}" for mean in known)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(line for line in file if not line.startswith("#")))
 
 
 def _record(conditions: list[dict[str, Any]]) -> dict[str, str]:
@@ -69,10 +115,9 @@ def _record(conditions: list[dict[str, Any]]) -> dict[str, str]:
 
 def earlier_table(networks: list[dict[str, Any]], earlier: Path = EARLIER) -> str:
     """Markdown: means here and of the earlier implementation, in bold where they agree (see :func:`agrees`)."""
-    with earlier.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
     theirs = {
-        (row["method"], float(row["requested"]), row["metric"]): (float(row["mean"]), float(row["sd"])) for row in rows
+        (row["method"], float(row["requested"]), row["metric"]): (float(row["mean"]), float(row["sd"]))
+        for row in _csv(earlier)
     }
     here: dict[tuple[str, float, str], list[float]] = {}
     for row in networks:

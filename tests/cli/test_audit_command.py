@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tests.audit.worlds import world
 
 from tamis.audit import Labels
 from tamis.cli import main
+from tamis.data import TintedDigits
 
 LENIENT = '[[rule]]\nmetric = "ba_change"\nmax = 0.9\n'
 HARSH = '[[rule]]\nmetric = "accuracy_drop"\nmax = -0.5\nover = "mean"\n'
@@ -114,7 +116,9 @@ def test_groups_may_come_from_a_file_of_their_own(files, capsys):
     ("words", "says"),
     [
         (["audit", "rum"], "tamis audit: got 'rum'; did you mean 'run'?"),
-        (["audit", "demo"], "tamis audit: got 'demo'; expected one of run, predict, check, queue, collect"),
+        (["audit", "xyz"], "tamis audit: got 'xyz'; expected one of run, predict, check, queue, demo, collect"),
+        (["audit", "demo", "--epochs", "0"], "--epochs 0: expected at least 1"),
+        (["audit", "demo", "--policy", "none.toml"], "cannot read this file"),
         (["audit", "predict", *DENSE, "--limit", "-1"], "--limit -1: expected a number of rows"),
         (
             ["audit", "queue", *DENSE, "--compressed", "gmp98.npz", "--limit", "-1"],
@@ -134,6 +138,28 @@ def test_bad_usage_is_exit_code_two_and_one_sentence(files, capsys, words, says)
     found = capsys.readouterr().err
     assert says in found
     assert len(found.splitlines()) == 1
+
+
+def test_the_demo_trains_audits_and_leaves_a_page_and_the_files_to_make_it_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    small = TintedDigits(size=8, variants=1).generate()
+    monkeypatch.setattr(TintedDigits, "generate", lambda _: small)
+    assert main(["audit", "demo", "--epochs", "1"]) == 0
+    printed = capsys.readouterr().out
+    folder = Path("runs/audit_demo")
+    assert f"page      {folder / 'report.html'}" in printed
+    html = (folder / "report.html").read_text(encoding="utf-8")
+    assert "data:image/png;base64," in html  # digits are no faces
+    assert str(tmp_path) not in html
+    content = json.loads((folder / "report.json").read_text())
+    assert [row["level"] for row in content["conditions"]] == pytest.approx([0.0, 0.9, 0.98], abs=1e-3)
+    assert len(content["countermeasures"]["calibration"]) == 9
+    command = next(line for line in printed.splitlines() if line.startswith("  tamis audit run")).split()
+    main([*command[1:], "--json", "again.json"])
+    again = json.loads(Path("again.json").read_text())
+    assert again["pairs"] == content["pairs"]
+    assert again["countermeasures"] == content["countermeasures"]
+    assert Path("report.html").is_file()
 
 
 def test_without_arguments_the_sub_commands_are_listed(capsys):

@@ -327,12 +327,81 @@ def test_a_page_that_cannot_be_written_is_a_file_error(tmp_path):
 
 @pytest.mark.usefixtures("real_charts")
 def test_a_large_audit_stays_below_five_megabytes_and_names_what_it_left_out():
+    """40 attributes, 4 groups, 5 levels and 5 seeds, with counts as large as those of 200,000 samples."""
     names = tuple(f"Attribute number {index}" for index in range(40))
-    content = simulated(names, ("A", "B", "C", "D"), (0.8, 0.9, 0.95, 0.98, 0.99), 2_000, 1)
-    for entry in content["histograms"]:  # as if there were 200,000 samples
-        entry["counts"] = [[[100 * n for n in label] for label in group] for group in entry["counts"]]
+    content = simulated(names, ("A", "B", "C", "D"), (0.8, 0.9, 0.95, 0.98, 0.99), 500, 5)
+    for entry in content["histograms"]:
+        entry["counts"] = [[[400 * n for n in label] for label in group] for group in entry["counts"]]
     html = render_audit_report(content)
     assert len(html.encode()) < 5_000_000, len(html.encode())
     data = data_of(html)
     left_out = len(content["histograms"]) - len(data["histograms"])
     assert (f"{left_out:,} pairs with smaller changes are left out" in data["absent"]) is (left_out > 0)
+    assert len(data["histograms"]) >= 4 * 40  # the dense models' at the least
+
+
+def test_histograms_take_the_room_that_charts_tables_and_pictures_leave(monkeypatch):
+    content = simulated(**(SMALL | {"levels": (0.9, 0.98)}))
+    picture = b"\x89PNG\r\n\x1a\n" + bytes(3_000)
+    images = {row["id"]: picture for row in content["exemplars"][0]["rows"][:1]}
+    whole = render_audit_report(content, images=images)
+    histograms = data_of(whole)["histograms"]
+    least = len(whole.encode()) - len(json.dumps(histograms))
+    for most in (least + 3_000, least + 4_500, len(whole.encode()) + 2_000):
+        monkeypatch.setattr("tamis.report.audit._page.MOST_BYTES", most)
+        html = render_audit_report(content, images=images)
+        data = data_of(html)
+        assert len(html.encode()) <= most
+        assert data["images"] == data_of(whole)["images"]
+        assert histograms.items() >= data["histograms"].items()
+        assert ("left out" in data["absent"]) is (len(data["histograms"]) < len(histograms))
+    assert data["histograms"] == histograms
+    monkeypatch.setattr("tamis.report.audit._page.MOST_BYTES", 10)
+    bare = data_of(render_audit_report(content, images=images))
+    assert bare["histograms"] == {}
+    assert f"{len(histograms)} pairs with smaller changes are left out" in bare["absent"]
+
+
+def test_a_report_writes_its_own_page(tmp_path):
+    from tests.audit.worlds import world
+
+    import tamis
+    from tamis.audit import DEFAULT_POLICY
+
+    report = tamis.audit(**world(n=200, seeds=1, levels=(0.9,))).with_policy(DEFAULT_POLICY)
+    page = report.save_html(tmp_path / "audit.html")
+    assert page == tmp_path / "audit.html"
+    assert page.read_text(encoding="utf-8") == report.to_html() == render_audit_report(report.content)
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(FileError, match=r"folder\.html cannot be written"):
+        report.save_html(tmp_path / "folder.html")
+    with pytest.raises(UsageError, match="no PNG file"):
+        report.to_html(images={"img00000": b"GIF"})
+
+
+def test_other_definitions_of_bias_are_tables_with_differences_and_intervals():
+    from tests.audit.worlds import world
+
+    import tamis
+
+    content = tamis.audit(**world(n=300, seeds=1, levels=(0.98,))).content
+    page = Page(render_audit_report(content))
+    curves = {c["metric"]: c for c in content["curves"]}
+    change = curves["a_to_t"]["points"][1]["change"]
+    for words in (
+        "By other definitions",
+        curves["recall_gap"]["title"],
+        curves["cev"]["title"],
+        f"{change['mean']:+.3f} {change['interval']['lo']:+.3f} to {change['interval']['hi']:+.3f}".replace(
+            "-", "\u2212"
+        ),
+        content["reasons"]["no_predicted_group"],
+        "Pairs with the largest directional changes",
+    ):
+        assert words in page.text, words
+    older = {**content, "curves": [c for c in content["curves"] if c["metric"] in ("accuracy", "ba")]}
+    older["pairs"] = [
+        {key: value for key, value in pair.items() if key not in ("a_to_t", "t_to_a", "cev", "sde")}
+        for pair in content["pairs"]
+    ]
+    assert "By other definitions" not in Page(render_audit_report(older)).text

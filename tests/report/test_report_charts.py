@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tamis.report._svg import DARK, LIGHT, render_chart
+from tamis.report._svg import DARK, LIGHT, compact, draw_svg, render_chart
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +82,31 @@ def test_charts_leave_the_users_matplotlib_settings_alone_and_ignore_them():
         assert render_chart("key", "title", "alt", "", (1.0, 1.0), draw) == plain
         assert matplotlib.rcParams["font.size"] == 31.0
     assert dict(matplotlib.rcParams) == before
+
+
+def test_a_compact_image_is_the_same_picture_in_fewer_characters():
+    def draw(figure, narrow):
+        axes = figure.subplots()
+        axes.plot([0.123456, 1, 2], [3, 1.23456, 2], marker="o", label="a line of 0.12345")
+        axes.set_title("gap  of <b> & 1.23456 url(#x)")
+        axes.legend()
+
+    raw = draw_svg("wide", 2.0, "key", draw)
+    small = compact(raw)
+    assert len(small) < 0.8 * len(raw)
+    before, after = (list(ElementTree.fromstring(text).iter()) for text in (raw, small))
+    assert [element.tag for element in before] == [element.tag for element in after]
+    texts = [element.text for element in after if (element.text or "").strip()]
+    assert texts == [element.text for element in before if (element.text or "").strip()]
+    assert "gap  of <b> & 1.23456 url(#x)" in texts
+    names = {element.get("id") for element in after}
+    references = re.findall(r'href="#([^"]+)"', small) + re.findall(r'"url\(#([^)]+)\)', small)
+    assert references
+    assert set(references) <= names
+    numbers = [
+        [float(x) for key in ("x", "y", "d") for x in re.findall(r"-?\d+\.?\d*", element.get(key) or "")]
+        for element in (*before, *after)
+    ]
+    middle = len(before)
+    for one, other in zip(numbers[:middle], numbers[middle:], strict=True):
+        assert other == pytest.approx(one, abs=0.00501)

@@ -10,8 +10,10 @@ import numpy as np
 
 from tamis.audit._comparison import Comparison
 from tamis.audit._estimates import Estimate
+from tamis.audit._group_metrics import RecallChange
 from tamis.audit._measure import parallel
 from tamis.audit._models import Condition
+from tamis.audit._other_means import directed_pairs, other_means
 from tamis.audit._pair_changes import Biases, PairChange, attribute_patterns, pair_change, row_cells
 from tamis.audit._reasons import Value, mean_of, undefined
 from tamis.audit._row_changes import (
@@ -20,6 +22,7 @@ from tamis.audit._row_changes import (
     attribute_changes,
     exponential,
     flips,
+    recall_test,
     row_influence,
     with_delta,
 )
@@ -33,7 +36,10 @@ class Changes:
         condition: the compressed models.
         pairs: one for each (attribute, identity), attributes first.
         attributes: metric -> one estimate an attribute.
-        means: metric -> its mean over attributes, or over the common pairs for ``ba_change``.
+        means: metric -> its mean over attributes, over the common pairs for ``ba_change``, over all pairs that are
+            compared for ``a_to_t_change`` and ``t_to_a_change``, over identities for ``zhao_ba_change``; ``cev`` and
+            ``sde`` over attributes.
+        recalls: Welch's test of the change of recall, one an attribute.
         flips: share of predictions that changed, seed by seed, one estimate an attribute.
     """
 
@@ -42,6 +48,7 @@ class Changes:
     attributes: Mapping[str, tuple[Estimate, ...]]
     means: Mapping[str, Estimate]
     flips: tuple[Estimate, ...]
+    recalls: tuple[RecallChange, ...]
 
 
 @dataclass(frozen=True)
@@ -65,10 +72,11 @@ def changes_of(
         threads: for the bootstraps; they change nothing in the result.
     """
     count = len(comparison.inputs.attributes)
-    work = partial(_column, comparison, old, new, frozenset(common))
-    _ = comparison.exemplars, comparison.weighted_runs  # once, before threads ask for them
+    _ = comparison.exemplars, comparison.weighted_runs, comparison.top1_influence  # once, before threads ask for them
     columns: list[_Column] = []
-    sums = {name: np.zeros(len(comparison.inputs.ids)) for name in (*WITH_ROWS, "ba_change")}
+    sums = {name: np.zeros(len(comparison.inputs.ids)) for name in (*WITH_ROWS, "ba_change", "a_to_t")}
+    directed = directed_pairs(comparison.dense, comparison.inputs)
+    work = partial(_column, comparison, old, new, frozenset(common), frozenset(directed))
     step = 2 * max(threads, 1)
     for start in range(0, count, step):  # a few at a time: each brings arrays of one number a row
         for column in parallel(work, range(start, min(start + step, count)), threads):
@@ -82,12 +90,20 @@ def changes_of(
         comparison.condition,
         pairs,
         metrics,
-        _means(comparison, old, new, metrics, sums, common),
+        _means(comparison, old, new, metrics, sums, common) | other_means(comparison, sums["a_to_t"], directed),
         tuple(column.flips for column in columns),
+        tuple(recall_test(comparison, k) for k in range(count)),
     )
 
 
-def _column(comparison: Comparison, old: Biases, new: Biases, common: frozenset[tuple[int, int]], k: int) -> _Column:
+def _column(
+    comparison: Comparison,
+    old: Biases,
+    new: Biases,
+    common: frozenset[tuple[int, int]],
+    directed: frozenset[tuple[int, int]],
+    k: int,
+) -> _Column:
     inputs = comparison.inputs
     known = np.flatnonzero(inputs.y[k] < 2)
     patterns = attribute_patterns(comparison, k, known)
@@ -96,15 +112,16 @@ def _column(comparison: Comparison, old: Biases, new: Biases, common: frozenset[
     for name, rows in influence.items():
         kept = comparison.kept[CHANGES[name][0]] if name in CHANGES else range(len(inputs.attributes))
         rows *= 1 / len(kept) if k in kept else 0.0
-    amplified = np.zeros(len(inputs.ids))
+    amplified, moved = np.zeros(len(inputs.ids)), np.zeros(len(inputs.ids))
     pairs = []
     for g in range(len(inputs.identities)):
         found = row_cells(comparison, g, known, patterns)
-        pair, weight = pair_change(comparison, old[k, g], new[k, g], k, g, found)
+        pair, weights = pair_change(comparison, old[k, g], new[k, g], k, g, found)
         pairs.append(pair)
-        if (k, g) in common and weight is not None:
-            amplified[found.rows] += weight[found.place] / len(common)
-    return _Column(pairs, metrics, flips(comparison, k), influence | {"ba_change": amplified})
+        for total, weight, inside in ((amplified, weights.ba, common), (moved, weights.a_to_t, directed)):
+            if (k, g) in inside and weight is not None:
+                total[found.rows] += weight[found.place] / len(inside)
+    return _Column(pairs, metrics, flips(comparison, k), influence | {"ba_change": amplified, "a_to_t": moved})
 
 
 def _means(
@@ -127,7 +144,7 @@ def _means(
         found["ba_change"] = Estimate(undefined("no_pairs"))
     exemplars = Estimate(Value(float(comparison.exemplars.mean())))
     found["cie_share"] = with_delta(exemplars, sums["cie_share"], inputs, settings)
-    for name in ("accuracy_drop", "uncertainty_rise", "tcb_relative"):
+    for name in ("accuracy_drop", "uncertainty_rise", "tcb_relative", "recall_change"):
         metric, sign = CHANGES[name]
         both = [
             [mean_of([Value(sign * row[k].value, row[k].reason) for k in comparison.kept[metric]]) for row in rows]

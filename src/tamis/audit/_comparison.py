@@ -12,7 +12,7 @@ from tamis.audit._estimates import Estimate
 from tamis.audit._exemplars import class_mode, majority
 from tamis.audit._inputs import Inputs
 from tamis.audit._intervals import Interval, seed_interval, unpaired_seed_interval
-from tamis.audit._measure import Measured
+from tamis.audit._measure import Measured, correct
 from tamis.audit._models import Condition, Run
 from tamis.audit._reasons import Value, difference, mean_of
 from tamis.audit._settings import Settings
@@ -57,6 +57,17 @@ class Comparison:
     def exemplars(self) -> np.ndarray:
         """Where the modes of both populations differ, bool, shape (N, K)."""
         return self.dense_mode != modal_predictions(self.condition.runs)
+
+    @cached_property
+    def top1_influence(self) -> np.ndarray | None:
+        """What each row adds to the loss of accuracy of the chosen class, to first order; None without a softmax."""
+        if self.condition.runs[0].about.task != "multiclass":
+            return None
+        known = (self.inputs.y < 2).all(axis=0)
+        if not known.any():
+            return np.zeros(len(self.inputs.ids))
+        lost = -np.sum([share * correct(run, self.inputs) for run, share in self.weighted_runs], axis=0)
+        return np.where(known, lost - lost[known].mean(), 0.0) / int(known.sum())
 
     def partner(self, number: int) -> int:
         """The dense run beside which a compressed run is looked at sample by sample; the lowest seed if unpaired."""

@@ -8,16 +8,18 @@ from typing import Any
 from tamis.audit._comparison import Comparison
 from tamis.audit._countermeasures import Curve
 from tamis.audit._criteria import SampleEvidence
+from tamis.audit._directional import Shift
 from tamis.audit._estimates import Estimate, estimate, interval_json, number
 from tamis.audit._evidence import Evidence, pair_key
-from tamis.audit._group_metrics import RATES, group_report
+from tamis.audit._group_metrics import RATES, RecallChange, group_report
 from tamis.audit._inputs import Inputs
 from tamis.audit._interdependence import interdependence
 from tamis.audit._intervals import bh_adjust
 from tamis.audit._measure import BINS, METRICS, Measured
 from tamis.audit._models import DENSE
 from tamis.audit._pair_changes import PairChange
-from tamis.audit._reasons import REASONS, Value, undefined
+from tamis.audit._reasons import REASONS, Value, mean_of, undefined
+from tamis.audit._zhao import identity_row, zhao_values
 
 SCHEMA = "tamis.audit/1"
 
@@ -56,8 +58,26 @@ def attribute_rows(evidence: Evidence) -> list[dict[str, Any]]:
             if changes is not None:
                 metrics["flip_share"] = changes.flips[k].as_json()
                 metrics["cie_share"] = found["cie_share"]
-            rows.append({"condition": condition.id, "attribute": name, "metrics": metrics, "changes": found})
+            test = None if changes is None else _test_json(changes.recalls[k])
+            rows.append(
+                {"condition": condition.id, "attribute": name, "metrics": metrics, "changes": found,
+                 "recall_test": test}
+            )  # fmt: skip
     return rows
+
+
+def _test_json(found: RecallChange) -> dict[str, Any]:
+    return {"t": number(found.t), "p": number(found.p), "reason": found.t.reason}
+
+
+def identity_rows(evidence: Evidence) -> list[dict[str, Any]]:
+    """The key ``identity_values``: bias amplification by predicted groups."""
+    inputs = evidence.inputs
+    return [
+        identity_row(measured, evidence.comparisons.get(measured.condition.id), inputs, g)
+        for measured in evidence.measured
+        for g in range(len(inputs.identities))
+    ]
 
 
 def group_rows(evidence: Evidence) -> list[dict[str, Any]]:
@@ -131,10 +151,19 @@ def _pair_row(evidence: Evidence, place: int, pair: PairChange, q: float | None)
         "intervals": [interval_json(interval) for interval in pair.change.intervals],
         "p": pair.p,
         "q": q,
+        "a_to_t": shift_json(pair.a_to_t),
+        "t_to_a": shift_json(pair.t_to_a),
+        "cev": pair.shifts[0].as_json(),
+        "sde": pair.shifts[1].as_json(),
         "counts": {side: table.tolist() for side, table in counts.items()},
         "train": {"group1": [train.positives1, train.n1], "group0": [train.positives0, train.n0]},
         "missing": len(inputs.ids) - known,
     }
+
+
+def shift_json(shift: Shift) -> dict[str, Any]:
+    """Dense, compressed and change of a directional bias amplification."""
+    return {key: getattr(shift, key).as_json() for key in ("dense", "compressed", "change")}
 
 
 def label_reference(inputs: Inputs) -> dict[str, Any]:
@@ -184,6 +213,10 @@ def undefined_rows(evidence: Evidence) -> list[dict[str, Any]]:
         for (k, g), bias in evidence.biases[place].items():
             if not bias.mean.defined:
                 rows.append((name, "ba", inputs.attributes[k], inputs.identities[g], bias.mean.reason))
+        for g, identity in enumerate(inputs.identities):
+            reason = mean_of(zhao_values(measured, inputs, g)).reason
+            if reason:
+                rows.append((name, "zhao_ba", "", identity, reason))
         for metric in METRICS:
             for k, attribute in enumerate(inputs.attributes):
                 reasons = [row[k].reason for row in measured.metrics[metric] if row[k].reason]

@@ -12,6 +12,7 @@ from tamis.audit._changes import Changes
 from tamis.audit._estimates import Estimate, estimate
 from tamis.audit._evidence import Evidence, kept_attributes, pair_key
 from tamis.audit._models import Condition
+from tamis.audit._other_means import DEFINITIONS, other_estimate
 from tamis.audit._pair_changes import Biases
 from tamis.audit._reasons import Value, undefined
 
@@ -26,25 +27,34 @@ TITLES = {
     "tcb_log": ("Threshold calibration bias, smoothed logarithm (0 is none)", ""),
     "interdependence": ("Interdependence of attributes", ""),
     "predicted_positive": ("Share of predicted positives", ""),
+    "recall_gap": ("Recall less accuracy", ""),
     "ba": ("Bias amplification, mean over pairs", "lower"),
     "ba_max": ("Bias amplification, largest pair", "lower"),
     "cie_share": ("Share of changed predictions (exemplars)", "lower"),
     "flip_share": ("Share of changed predictions, seed by seed", "lower"),
+    "a_to_t": ("Directional bias amplification, identity to attribute", "lower"),
+    "t_to_a": ("Directional bias amplification, attribute to identity", "lower"),
+    "zhao_ba": ("Bias amplification by predicted groups (Zhao et al.)", "lower"),
+    "cev": ("Spread of the relative changes of error rates, squared % (CEV)", "lower"),
+    "sde": ("Imbalance of the relative changes of error rates, % (SDE)", "lower"),
 }
+OVER = {"ba": "pairs", "ba_max": "pairs", "a_to_t": "pairs", "t_to_a": "pairs", "zhao_ba": "identities"}
 # metric of a curve -> its change among the means
 CHANGE_OF = {
     "accuracy": "accuracy_drop",
     "uncertainty": "uncertainty_rise",
     "tcb_log": "tcb_relative",
     "ba": "ba_change",
+    "recall_gap": "recall_change",
+    **{metric: f"{metric}_change" for metric in DEFINITIONS},
 }
+ONLY_COMPRESSED = ("cie_share", "flip_share", "cev", "sde")  # comparisons, which the dense models alone do not have
 
 
 def curves(evidence: Evidence) -> list[dict[str, Any]]:
     """The key ``curves``: every metric over conditions, means over attributes or pairs with a common support."""
     rows = []
     for metric in TITLES:
-        over = "pairs" if metric in ("ba", "ba_max") else "attributes"
         points = []
         for place, measured in enumerate(evidence.measured):
             found = _point(evidence, place, metric)
@@ -57,7 +67,15 @@ def curves(evidence: Evidence) -> list[dict[str, Any]]:
                 "change": change.as_json() if change else None,
             })  # fmt: skip
         title, better = TITLES[metric]
-        rows.append({"metric": metric, "title": title, "better": better, "over": over, "points": points})
+        rows.append(
+            {
+                "metric": metric,
+                "title": title,
+                "better": better,
+                "over": OVER.get(metric, "attributes"),
+                "points": points,
+            }
+        )
     return rows
 
 
@@ -65,10 +83,12 @@ def _point(evidence: Evidence, place: int, metric: str) -> Estimate | None:
     measured = evidence.measured[place]
     condition = measured.condition
     changes = evidence.changes.get(condition.id)
-    if metric in ("cie_share", "flip_share"):
+    if metric in ONLY_COMPRESSED:
         if changes is None:
             return None
-        return changes.means["cie_share"] if metric == "cie_share" else _flip_mean(changes)
+        return _flip_mean(changes) if metric == "flip_share" else changes.means[metric]
+    if metric in DEFINITIONS:
+        return other_estimate(measured, evidence.inputs, metric)
     if metric in ("ba", "ba_max"):
         kept = evidence.support.pairs[condition.id]
         pairs = [pair for pair in evidence.biases[place] if pair_key(*pair) in set(kept)]

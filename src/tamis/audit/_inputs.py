@@ -48,6 +48,12 @@ class Inputs:
         positives, n = self.train_rates[column]
         return 0 if 2 * positives > n else 1
 
+    @property
+    def predicted(self) -> tuple[tuple[int, int], ...]:
+        """(identity, attribute) by their numbers for every identity that is also one of the attributes."""
+        numbers = {name: number for number, name in enumerate(self.attributes)}
+        return tuple((identity, numbers[name]) for identity, name in enumerate(self.identities) if name in numbers)
+
     def same(self, column: int, identity: int) -> bool:
         """Whether the attribute is the identity itself, or part of the intersection."""
         return self.attributes[column] in self.parts[identity]

@@ -11,6 +11,7 @@ from tamis.audit._names import display
 MOST_PAIRS = 10
 MOST_CHECKS = 50  # a policy over hundreds of pairs may fail in most of them
 STATES = {"fail": "failed", "warn": "warned", "pass": "passed", "ignored": "ignored"}
+OTHER = ("recall_gap", "a_to_t", "t_to_a", "zhao_ba", "cev", "sde")
 SHOWN = ("accuracy", "uncertainty", "tcb", "ece", "interdependence", "ba", "ba_max", "cie_share")
 
 
@@ -20,7 +21,13 @@ def markdown(content: Mapping[str, Any]) -> str:
     parts = ["# Bias audit" if content["policy"] is None else f"# Bias audit: {verdict['state']}", verdict["words"]]
     if content["policy"] is not None:
         parts += ["## Policy", _policy(content["policy"]["rows"])]
-    parts += ["## Means by condition", _means(content), "## Largest changes of bias amplification", _pairs(content)]
+    parts += [
+        "## Means by condition",
+        _means(content, SHOWN),
+        "## Largest changes of bias amplification",
+        _pairs(content),
+    ]
+    parts += ["## Other definitions", _means(content, OTHER)]
     gone = content["undefined"]
     if gone:
         codes = sorted({row["reason"] for row in gone})
@@ -69,16 +76,16 @@ def _subject(row: Mapping[str, Any]) -> str:
     return names if row["group"] is None else f"{names}, group {row['group']}"
 
 
-def _means(content: Mapping[str, Any]) -> str:
+def _means(content: Mapping[str, Any], metrics: Sequence[str]) -> str:
     curves = {curve["metric"]: {point["condition"]: point for point in curve["points"]} for curve in content["curves"]}
     rows = []
     for condition in content["conditions"]:
         cells = []
-        for metric in SHOWN:
-            point = curves[metric].get(condition["id"])
+        for metric in metrics:
+            point = curves.get(metric, {}).get(condition["id"])
             cells.append("" if point is None else _number(point["mean"]) or safe(point["reason"]))
         rows.append((safe(condition["id"]), str(len(condition["seeds"])), *cells))
-    return _table(("condition", "seeds", *(safe(metric) for metric in SHOWN)), rows)
+    return _table(("condition", "seeds", *(safe(metric) for metric in metrics)), rows)
 
 
 def _pairs(content: Mapping[str, Any]) -> str:

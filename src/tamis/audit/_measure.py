@@ -21,7 +21,7 @@ from tamis.audit._attribute_metrics import (
 from tamis.audit._inputs import Inputs
 from tamis.audit._interdependence import interdependence
 from tamis.audit._models import Condition, Run
-from tamis.audit._reasons import Value, undefined
+from tamis.audit._reasons import Value, difference, ratio, undefined
 from tamis.audit._settings import Settings
 
 BINS = 100
@@ -29,8 +29,11 @@ METRICS = (
     "accuracy",
     "auc",
     "ece",
+    "fnr",
+    "fpr",
     "interdependence",
     "predicted_positive",
+    "recall_gap",
     "tcb",
     "tcb_log",
     "uncertainty",
@@ -52,6 +55,8 @@ class Measured:
         losses: sums of the logistic loss over the rows of a table, ``[run, attribute, identity, g]``, float64, in nats.
         histograms: ``n[attribute, identity, g, y, bin]`` of probabilities in hundredths, summed over runs, int64.
         mean_prob: mean probability over runs, float32, shape (K, N).
+        joint: ``n[run, attribute, identity, y, g, prediction, predicted g]``, int64, for the identities that the models
+            predict too, in their order; see :attr:`tamis.audit._inputs.Inputs.predicted`.
     """
 
     condition: Condition
@@ -60,6 +65,7 @@ class Measured:
     losses: np.ndarray
     histograms: np.ndarray
     mean_prob: np.ndarray
+    joint: np.ndarray
 
 
 def measure(condition: Condition, inputs: Inputs, settings: Settings, threads: int = 1) -> Measured:
@@ -71,7 +77,11 @@ def measure(condition: Condition, inputs: Inputs, settings: Settings, threads: i
     mean_prob = np.zeros((shape[0], len(inputs.ids)), np.float32)
     for run in condition.runs:
         _ = run.predictions  # once, before threads ask for it
-    work = partial(_measure_attribute, condition.runs, inputs, settings, tables, losses, histograms, mean_prob)
+    joint = np.zeros((runs, shape[0], len(inputs.predicted), 2, 2, 2, 2), np.int64)
+    chosen = [overall_accuracy(run, inputs) for run in condition.runs]
+    work = partial(
+        _measure_attribute, condition.runs, inputs, settings, chosen, (tables, losses, histograms, mean_prob, joint)
+    )
     columns = parallel(work, range(shape[0]), threads)
     metrics: dict[str, list[list[Value]]] = {
         name: [[columns[k][run][name] for k in range(shape[0])] for run in range(runs)]
@@ -79,7 +89,7 @@ def measure(condition: Condition, inputs: Inputs, settings: Settings, threads: i
         if name != "interdependence"
     }
     metrics["interdependence"] = [interdependence(run.predictions) for run in condition.runs]
-    return Measured(condition, tables, metrics, losses, histograms, mean_prob)
+    return Measured(condition, tables, metrics, losses, histograms, mean_prob, joint)
 
 
 def parallel(work: Callable[[Item], Found], items: Iterable[Item], threads: int) -> list[Found]:
@@ -94,13 +104,12 @@ def _measure_attribute(
     runs: Sequence[Run],
     inputs: Inputs,
     settings: Settings,
-    tables: np.ndarray,
-    losses: np.ndarray,
-    histograms: np.ndarray,
-    mean_prob: np.ndarray,
+    chosen: Sequence[Value | None],
+    filled: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray],
     column: int,
 ) -> list[dict[str, Value]]:
     """Fill this attribute's part of the arrays, and return the metrics of each run."""
+    tables, losses, histograms, mean_prob, joint = filled
     y = inputs.y[column]
     corners = [table_corner(group, y) for group in inputs.groups]
     found = []
@@ -116,7 +125,11 @@ def _measure_attribute(
             losses[place, column, identity] = sums[0] + sums[1], sums[2] + sums[3]
             counts = np.bincount(5 * bins + corner, minlength=5 * BINS).reshape(BINS, 5)
             histograms[column, identity] += counts[:, :4].T.reshape(2, 2, BINS)
-        found.append(_metrics(run, column, y, predicted, prob, inputs, settings))
+        for number, (identity, target) in enumerate(inputs.predicted):
+            both = 2 * predicted.astype(np.int16) + run.predictions[:, target]
+            cells = np.bincount(4 * table_corner(y, inputs.groups[identity]) + both, minlength=20)[:16]
+            joint[place, column, number] = cells.reshape(2, 2, 2, 2)
+        found.append(_metrics(run, column, y, predicted, prob, inputs, settings, chosen[place]))
     return found
 
 
@@ -132,6 +145,19 @@ def log_loss(run: Run, column: int, y: np.ndarray, prob: np.ndarray) -> np.ndarr
     return np.logaddexp(0.0, np.where(y == 1, -logits, logits))
 
 
+def overall_accuracy(run: Run, inputs: Inputs) -> Value | None:
+    """Accuracy of the chosen class of a softmax, beside which the recall of a class is seen; None for other tasks."""
+    if run.about.task != "multiclass":
+        return None
+    known = (inputs.y < 2).all(axis=0)
+    return Value(float(correct(run, inputs)[known].mean())) if known.any() else undefined("no_labels")
+
+
+def correct(run: Run, inputs: Inputs) -> np.ndarray:
+    """Whether the chosen class of a softmax is the true one, bool, shape (N,)."""
+    return (run.predictions & (inputs.y.T == 1)).any(axis=1)
+
+
 def table_corner(group: np.ndarray, y: np.ndarray) -> np.ndarray:
     """``2 * group + y`` where both are known, else 4; int16, shape (N,)."""
     return np.where((group < 2) & (y < 2), 2 * group + y, 4).astype(np.int16)
@@ -145,6 +171,7 @@ def _metrics(
     prob: np.ndarray,
     inputs: Inputs,
     settings: Settings,
+    chosen: Value | None,
 ) -> dict[str, Value]:
     wide, narrow = (
         uncertain_samples(run, column, prob, settings.uncertainty),
@@ -160,11 +187,16 @@ def _metrics(
     if not known.all():
         y, predicted, prob, scores = y[known], predicted[known], prob[known], scores[known]
     if not len(y):
-        return found | {name: undefined("no_labels") for name in ("accuracy", "auc", "ece", "tcb", "tcb_log")}
+        return found | {name: undefined("no_labels") for name in METRICS if name not in (*found, "interdependence")}
     rare = inputs.rare(column)
     said, true = int((predicted == rare).sum()), int((y == rare).sum())
+    positives, hits, alarms = int(y.sum()), int((predicted & (y == 1)).sum()), int((predicted & (y == 0)).sum())
+    accuracy = Value(float((predicted == y).mean()))
     return found | {
-        "accuracy": Value(float((predicted == y).mean())),
+        "accuracy": accuracy,
+        "fnr": ratio(positives - hits, positives, "zero_base_rate"),
+        "fpr": ratio(alarms, len(y) - positives, "zero_base_rate"),
+        "recall_gap": difference(ratio(hits, positives, "zero_base_rate"), chosen or accuracy),
         "auc": auc(y, scores),
         "ece": binned_ece(prob, y),
         "tcb": Value(said / true) if true else undefined("no_rare_value"),

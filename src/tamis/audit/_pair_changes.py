@@ -11,6 +11,16 @@ import numpy as np
 from tamis.audit._bias_amplification import ba_bounds, directed_ba, favoured_group
 from tamis.audit._bootstrap import draw_sums
 from tamis.audit._comparison import Comparison
+from tamis.audit._directional import (
+    Shift,
+    a_to_t_values,
+    influence_of,
+    shift_of,
+    t_to_a_values,
+    train_sign,
+    with_rows,
+)
+from tamis.audit._error_shifts import group_shifts
 from tamis.audit._estimates import Estimate
 from tamis.audit._inputs import Inputs
 from tamis.audit._intervals import Interval, Kind, bootstrap_p, delta_interval, percentile_interval
@@ -54,6 +64,9 @@ class PairChange:
         change: the difference, with intervals.
         p: of no change, by the cluster bootstrap where there are clusters; None where undefined.
         psi: accuracy that group 0 and group 1 lost, less what all lost.
+        a_to_t: directional bias amplification, identity to attribute.
+        t_to_a: the same, attribute to identity.
+        shifts: CEV and SDE over the two groups.
     """
 
     attribute: int
@@ -63,6 +76,17 @@ class PairChange:
     change: Estimate
     p: float | None
     psi: tuple[Estimate, Estimate]
+    a_to_t: Shift
+    t_to_a: Shift
+    shifts: tuple[Estimate, Estimate]
+
+
+@dataclass(frozen=True)
+class PairWeights:
+    """How much a row of each cell moves the changes of one pair, to first order; None where they are undefined."""
+
+    ba: np.ndarray | None
+    a_to_t: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -124,8 +148,8 @@ def row_cells(comparison: Comparison, g: int, known: np.ndarray, patterns: Patte
 
 def pair_change(
     comparison: Comparison, old: PairBias, new: PairBias, k: int, g: int, found: RowCells
-) -> tuple[PairChange, np.ndarray | None]:
-    """The change of one pair, and how much a row of each cell moves it (None where undefined)."""
+) -> tuple[PairChange, PairWeights]:
+    """The changes of one pair, and how much a row of each cell moves them."""
     inputs, settings, cells = comparison.inputs, comparison.settings, found.cells
     change = comparison.change(old.values, new.values)
     toward = new.toward if change.mean.defined else None
@@ -141,7 +165,22 @@ def pair_change(
     psi = [_psi(comparison, k, g, group, found) for group in (0, 1)]
     ours = Estimate(new.mean, tuple(zip(comparison.condition.seeds, new.values, strict=True)))
     weight = None if toward is None else change_influence(cells, toward)
-    return PairChange(k, g, comparison.dense_estimate(old.values), ours, change, p, (psi[0], psi[1])), weight
+    sides = (comparison.dense, comparison.compressed)
+    directed = shift_of(comparison, *(a_to_t_values(side, inputs, k, g) for side in sides))
+    influence = influence_of(cells, train_sign(inputs.train[k][g]))
+    pair = PairChange(
+        k,
+        g,
+        comparison.dense_estimate(old.values),
+        ours,
+        change,
+        p,
+        (psi[0], psi[1]),
+        with_rows(directed, comparison, influence, cells, found.rows, found.place),
+        shift_of(comparison, *(t_to_a_values(side, inputs, k, g) for side in sides)),
+        group_shifts(comparison, k, g),
+    )
+    return pair, PairWeights(weight, influence if directed.change.mean.defined else None)
 
 
 def _urns(inputs: Inputs, found: RowCells, weights: np.ndarray) -> list[tuple[Kind, np.ndarray, np.ndarray]]:

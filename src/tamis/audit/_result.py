@@ -117,6 +117,31 @@ class AuditReport:
         """Write :meth:`to_json` atomically."""
         return write_atomic(path, self.to_json())
 
+    def to_html(self, *, images: Mapping[str, bytes] | None = None) -> str:
+        """The page as one HTML text that works offline and asks nothing of the network (extra ``tamis[report]``).
+
+        Args:
+            images: PNG files by sample id for the gallery, as :func:`tamis.report.read_images` makes them.  None shows
+                none: pictures of samples are often faces.
+
+        Raises:
+            UsageError: jinja2 or matplotlib is not installed, or an image is no PNG file.
+        """
+        from tamis.report.audit import render_audit_report
+
+        return render_audit_report(self, images=images)
+
+    def save_html(self, path: str | os.PathLike[str], *, images: Mapping[str, bytes] | None = None) -> Path:
+        """Write :meth:`to_html` atomically, and return the path.
+
+        Raises:
+            UsageError: as :meth:`to_html`.
+            FileError: the page cannot be written; an older page is then left as it was.
+        """
+        from tamis.report.audit import write_audit_report
+
+        return write_audit_report(self, path, images=images)
+
     def to_metric_frame(self, attribute: str, condition: str = "dense", seed: int | None = None, **metrics: Any) -> Any:
         """A ``fairlearn.metrics.MetricFrame`` of one model and attribute, grouped by all identities.
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from tamis.audit._comparison import Comparison
 from tamis.audit._estimates import Estimate
+from tamis.audit._group_metrics import RecallChange, normalised_recall_change
 from tamis.audit._inputs import Inputs
 from tamis.audit._intervals import Interval, delta_interval
 from tamis.audit._measure import uncertain_samples
@@ -23,8 +24,9 @@ CHANGES = {
     "tcb_relative": ("tcb_log", 1),
     "auc_drop": ("auc", -1),
     "ece_rise": ("ece", 1),
+    "recall_change": ("recall_gap", 1),
 }
-WITH_ROWS = ("accuracy_drop", "uncertainty_rise", "tcb_relative", "cie_share")
+WITH_ROWS = ("accuracy_drop", "uncertainty_rise", "tcb_relative", "cie_share", "recall_change")
 
 
 def row_influence(comparison: Comparison, k: int) -> dict[str, np.ndarray]:
@@ -32,21 +34,25 @@ def row_influence(comparison: Comparison, k: int) -> dict[str, np.ndarray]:
     inputs = comparison.inputs
     n, y, rare = len(inputs.ids), inputs.y[k], inputs.rare(k)
     known = y < 2
-    accuracy, doubt, log_ratio = np.zeros(n), np.zeros(n), np.zeros(n)
+    accuracy, doubt, log_ratio, found = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n)
     for run, share in comparison.weighted_runs:
         predicted = run.predictions[:, k]
         accuracy -= share * (predicted == y)
+        found += share * predicted
         prob = run.prob(k) if run.about.task == "multiclass" else np.zeros(0)
         doubt += share * uncertain_samples(run, k, prob, comparison.settings.uncertainty)
         said = known & (predicted == rare)
         log_ratio += share / (int(said.sum()) + 0.5) * said
-    everywhere = np.ones(n, bool)
+    everywhere, positive = np.ones(n, bool), y == 1
     count = max(int(known.sum()), 1)
+    recall = _centred(found, positive) / max(int(positive.sum()), 1)
+    beside = comparison.top1_influence
     return {
         "accuracy_drop": _centred(accuracy, known) / count,
         "uncertainty_rise": _centred(doubt, everywhere) / n,
         "tcb_relative": _centred(log_ratio, known),
         "cie_share": _centred(comparison.exemplars[:, k].astype(np.float64), everywhere) / n,
+        "recall_change": recall + (_centred(accuracy, known) / count if beside is None else beside),
     }
 
 
@@ -63,6 +69,16 @@ def attribute_changes(comparison: Comparison, k: int, influence: Mapping[str, np
         found[name] = with_delta(found[name], influence[name], comparison.inputs, comparison.settings)
     found["tcb_relative"] = exponential(found["tcb_relative"])
     return found
+
+
+def recall_test(comparison: Comparison, k: int) -> RecallChange:
+    """Welch's t of the recall less the accuracy, dense against compressed runs (Hooker et al. 2019)."""
+    sides = [[row[k] for row in side.metrics["recall_gap"]] for side in (comparison.dense, comparison.compressed)]
+    undefined_one = next((value for side in sides for value in side if not value.defined), None)
+    if undefined_one:
+        return RecallChange(undefined_one, undefined_one, undefined_one)
+    dense, compressed = ([value.value for value in side] for side in sides)
+    return normalised_recall_change(dense, [0.0] * len(dense), compressed, [0.0] * len(compressed))
 
 
 def flips(comparison: Comparison, k: int) -> Estimate:

@@ -9,8 +9,7 @@ import numpy as np
 from tamis.audit._comparison import Comparison
 from tamis.audit._estimates import Estimate, estimate
 from tamis.audit._evidence import Evidence
-from tamis.audit._inputs import Inputs
-from tamis.audit._models import Run
+from tamis.audit._measure import correct
 from tamis.audit._reasons import Value, undefined
 from tamis.audit._row_changes import with_delta
 
@@ -34,11 +33,6 @@ def top1_rows(evidence: Evidence) -> list[dict[str, Any]]:
                     "n": int(inside.sum()), "accuracy": accuracy.as_json(), "psi": psi,
                 })  # fmt: skip
     return rows
-
-
-def correct(run: Run, inputs: Inputs) -> np.ndarray:
-    """Whether the chosen class is the true one, bool, shape (N,)."""
-    return (run.predictions & (inputs.y.T == 1)).any(axis=1)
 
 
 def _mean(hits: np.ndarray, inside: np.ndarray) -> Value:

@@ -9,6 +9,7 @@ PARTS = {
     "predict": ("tamis.cli._audit_predict", "rank attributes and samples at risk from the dense models alone"),
     "check": ("tamis.cli._audit_check", "hold a written report against a policy"),
     "queue": ("tamis.cli._audit_queue", "write the samples that a person should look at, riskiest first, as CSV"),
+    "demo": ("tamis.cli._audit_demo", "train small networks, audit them and write the page, in less than a minute"),
     "collect": ("tamis.cli._audit_collect", "run a model on a data set and store its outputs"),
 }
 OTHERWISE = "run"

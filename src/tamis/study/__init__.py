@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tamis.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from tamis.study._bias_audit import SetupAudit, audit_setups
+    from tamis.study._bias_audit import SetupAudit, audit_setups, labels_of
     from tamis.study._bias_cells import BiasCell, bias_cells
     from tamis.study._bias_description import BiasData, BiasStudy, PlantedFeature, load_bias_study
     from tamis.study._bias_page import BiasNumbers, bias_tables, write_bias_report
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from tamis.study._transfer_text import statistics_text
 
 _MODULES = {
-    "_bias_audit": ("SetupAudit", "audit_setups"),
+    "_bias_audit": ("SetupAudit", "audit_setups", "labels_of"),
     "_bias_cells": ("BiasCell", "bias_cells"),
     "_bias_description": ("BiasData", "BiasStudy", "PlantedFeature", "load_bias_study"),
     "_bias_page": ("BiasNumbers", "bias_tables", "write_bias_report"),
@@ -95,6 +95,7 @@ __all__ = [
     "cells_of",
     "compare",
     "estimate",
+    "labels_of",
     "load_bias_study",
     "load_study",
     "load_sweep",

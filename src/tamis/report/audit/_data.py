@@ -11,17 +11,19 @@ from tamis.report.audit._content import Audit
 from tamis.report.audit._estimates import mean, number
 from tamis.report.audit._heat import flat, index_of, sentence
 
-MOST_HISTOGRAMS = 1_000_000  # characters of all packed histograms
+PUNCTUATION = 6  # quotes, colon and comma of one histogram in JSON
+MOST_HISTOGRAMS = 1_000_000  # characters of all packed histograms, where the page has room for them
 
 
-def script_data(audit: Audit, images: Mapping[str, str]) -> dict[str, Any]:
+def script_data(audit: Audit, images: Mapping[str, str], room: int = MOST_HISTOGRAMS) -> dict[str, Any]:
     """The object that stands in the page's JSON element.
 
     Args:
         audit: the content.
         images: for identities of samples, addresses ``data:image/png;base64,...``.
+        room: characters that packed histograms may take.
     """
-    histograms, left_out = _histograms(audit)
+    histograms, left_out = _histograms(audit, room)
     seeds = sorted({condition.seeds for condition in audit.conditions})
     pooled = f"{seeds[0]} seeds" if len(seeds) == 1 and seeds[0] > 1 else "all seeds" if seeds[-1] > 1 else ""
     bins = next((int(entry["bins"]) for entry in audit.values["histograms"]), 100)
@@ -72,7 +74,7 @@ def _cell(audit: Audit, pair: Mapping[str, Any] | None) -> dict[str, Any]:
     return {**cell, "change": round(change, 6)} if math.isfinite(change) else cell
 
 
-def _histograms(audit: Audit) -> tuple[dict[str, str], int]:
+def _histograms(audit: Audit, room: int) -> tuple[dict[str, str], int]:
     """Packed counts by "condition,attribute,identity" (numbers; 0 is dense), and how many pairs found no room.
 
     Dense ones and the largest changes come first.
@@ -91,11 +93,13 @@ def _histograms(audit: Audit) -> tuple[dict[str, str], int]:
     used = left_out = 0
     for entry in sorted(audit.values["histograms"], key=rank):
         text = packed(n for group in entry["counts"] for label in group for n in label)
-        if used + len(text) > MOST_HISTOGRAMS:
+        key = f"{place[entry['condition']]},{attribute[entry['attribute']]},{identity[entry['identity']]}"
+        size = len(key) + len(text) + PUNCTUATION
+        if used + size > room:
             left_out += 1
             continue
-        used += len(text)
-        found[f"{place[entry['condition']]},{attribute[entry['attribute']]},{identity[entry['identity']]}"] = text
+        used += size
+        found[key] = text
     return found, left_out
 
 

@@ -11,7 +11,8 @@ from tamis.errors import FileError, UsageError
 from tamis.report._html import render_template, require_extra
 from tamis.report.audit._content import SCHEMA, Audit, read_content
 from tamis.report.audit._curves import curve_charts, curves_table
-from tamis.report.audit._data import groups_of, script_data
+from tamis.report.audit._data import MOST_HISTOGRAMS, groups_of, script_data
+from tamis.report.audit._definitions import definitions_of
 from tamis.report.audit._foretell import foretelling_of
 from tamis.report.audit._gallery import gallery_of
 from tamis.report.audit._groups import groups_table
@@ -26,6 +27,8 @@ from tamis.report.audit._verdict import cards_of, glance_table, subject_of
 from tamis.storage import write_atomic
 
 ROOM = "tamis.report.audit"
+MOST_BYTES = 5_000_000  # of a page, as far as histograms can be left out for it
+RESERVE = 1_000  # bytes of the sentence that says how many were
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("page_1_elements.js", "page_2_heat.js", "page_3_plots.js", "page_4_pair.js", "page_5_gallery.js")
 
@@ -59,8 +62,12 @@ def render_audit_report(report: Any, *, images: Mapping[str, bytes] | None = Non
     """
     require_extra()
     try:
+        from markupsafe import Markup
+
         audit = read_content(report)
-        content = _content(audit, images)
+        shown, no_room = addresses(images)
+        content = _content(audit, len(shown), no_room)
+        without = script_data(audit, shown, 0)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as problem:
         if isinstance(problem, UsageError):
             raise
@@ -69,7 +76,14 @@ def render_audit_report(report: Any, *, images: Mapping[str, bytes] | None = Non
             "of AuditReport.to_json(), unchanged"
         ) from problem
     style = (TEMPLATES / "audit.css").read_text(encoding="utf-8")
-    return render_template("audit.html.jinja", content, ROOM, more_style=style, script=_script())
+
+    def page(data: Mapping[str, Any]) -> str:
+        content["data"] = Markup(script_json(data))
+        return render_template("audit.html.jinja", content, ROOM, more_style=style, script=_script())
+
+    # Everything else comes first; histograms of the smallest changes are what a large page can best do without.
+    room = MOST_BYTES - RESERVE - len(page(without).encode("utf-8"))
+    return page(script_data(audit, shown, max(0, min(MOST_HISTOGRAMS, room))))
 
 
 def _script() -> str:
@@ -78,11 +92,8 @@ def _script() -> str:
     return f'(() => {{\n"use strict";\n{parts}}})();\n'
 
 
-def _content(audit: Audit, images: Mapping[str, bytes] | None) -> dict[str, Any]:
-    """Everything that the template shows; keys are the template's variables."""
-    from markupsafe import Markup
-
-    shown, no_room = addresses(images)
+def _content(audit: Audit, shown: int, no_room: int) -> dict[str, Any]:
+    """Everything that the template shows but the script's ``data``; keys are the template's variables."""
     return {
         "audit": audit,
         "title": _title(audit),
@@ -94,16 +105,16 @@ def _content(audit: Audit, images: Mapping[str, bytes] | None) -> dict[str, Any]
         "curves_table": curves_table(audit),
         "heat": heat_of(audit),
         "pairs": pairs_table(audit),
+        "definitions": definitions_of(audit),
         "foretelling": foretelling_of(audit),
         "gallery": gallery_of(audit),
         "groups": groups_of(audit),
         "groups_table": groups_table(audit),
-        "images": len(shown),
+        "images": shown,
         "images_left_out": no_room,
         "measures": measures_of(audit),
         "undefined": undefined_of(audit),
         "origins": origins_of(audit),
-        "data": Markup(script_json(script_data(audit, shown))),
     }
 
 

@@ -1,0 +1,311 @@
+"""Other definitions of bias in the report: against the functions over rows, resampled rows, SciPy, and by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_ind
+from sklearn.metrics import recall_score
+from tests.audit.worlds import ATTRIBUTES, IDENTITIES, labels_of, world
+
+import tamis
+from tamis.audit import (
+    Labels,
+    Outputs,
+    TrainCounts,
+    biasamp_directional,
+    cev_sde,
+    zhao2017_mean_ba,
+)
+from tamis.audit._directional import a_to_t, t_to_a, train_sign
+from tamis.audit._markdown import markdown
+from tamis.audit._reasons import REASONS
+
+NAMES = (*ATTRIBUTES, *IDENTITIES)
+LEVEL = "gmp@sparsity=0.98"
+
+
+def with_identities(outputs, labels, noise):
+    """The same model with logits of both identities too."""
+    rng = np.random.default_rng([outputs.seed, int(1000 * outputs.level)])
+    truth = labels.values[:, 3:].astype(float)
+    logits = 2 * (2 * truth - 1) + noise * rng.normal(size=truth.shape)
+    return replace(outputs, logits=np.hstack([outputs.logits, logits.astype(np.float32)]), names=NAMES)
+
+
+@pytest.fixture(scope="module")
+def given():
+    found = world(n=500, seeds=5, levels=(0.9, 0.98))
+    for side in ("dense", "compressed"):
+        found[side] = [with_identities(o, found["labels"], 1.5 + 3 * o.level) for o in found[side]]
+    return found | {"attributes": NAMES}
+
+
+@pytest.fixture(scope="module")
+def content(given):
+    return tamis.audit(**given).content
+
+
+def of_level(given, level):
+    return [m for m in given["compressed"] if m.level == level]
+
+
+def pairs_of(content, condition=LEVEL):
+    return [p for p in content["pairs"] if p["condition"] == condition and p["attribute"] != p["identity"]]
+
+
+def test_directional_amplification_of_a_pair_is_the_papers_over_rows(given, content):
+    y, train = given["labels"].values.astype(int), given["train_labels"].values.astype(int)
+    checked = 0
+    for pair in pairs_of(content):
+        k, g = NAMES.index(pair["attribute"]), NAMES.index(pair["identity"])
+        both = np.stack([y[:, g], 1 - y[:, g]], axis=1)
+        of_train = (train[:, [k]], np.stack([train[:, g], 1 - train[:, g]], axis=1))
+        for side, models in (("dense", given["dense"]), ("compressed", of_level(given, 0.98))):
+            found = []
+            for model in models:
+                said = (model.logits > 0).astype(int)
+                predicted = np.stack([said[:, g], 1 - said[:, g]], axis=1)
+                found.append(biasamp_directional(y[:, [k]], said[:, [k]], both, predicted, train=of_train))
+            assert pair["a_to_t"][side]["mean"] == pytest.approx(np.mean([f.a_to_t.value for f in found]))
+            assert pair["t_to_a"][side]["mean"] == pytest.approx(np.mean([f.t_to_a.value for f in found]))
+            checked += 1
+    assert checked == 2 * (3 * 2 + 2)  # five attributes by two identities without the identities themselves
+
+
+def test_the_interval_of_a_directional_change_is_that_of_resampled_rows(given, content):
+    condition, y = LEVEL, given["labels"].values.astype(bool)
+    train = given["train_labels"].values
+    rng, draws = np.random.default_rng(1), {}
+    pairs = pairs_of(content)
+    counts = {
+        (p["attribute"], p["identity"]): TrainCounts.of(
+            train[:, NAMES.index(p["identity"])], train[:, NAMES.index(p["attribute"])]
+        )
+        for p in pairs
+    }
+    sides = [np.mean([m.logits > 0 for m in models], axis=0) for models in (given["dense"], of_level(given, 0.98))]
+    moved = sides[1] - sides[0]
+    for _ in range(400):
+        rows = rng.integers(0, 500, 500)
+        for (attribute, identity), train_counts in counts.items():
+            k, member = NAMES.index(attribute), y[rows, NAMES.index(identity)]
+            change = (moved[rows, k][member].mean() - moved[rows, k][~member].mean()) / 2
+            draws.setdefault((attribute, identity), []).append(train_sign(train_counts) * change)
+    for pair in pairs:
+        rows = next(i for i in [pair["a_to_t"]["change"]["interval"]] if i)
+        if rows["kind"] == "rows":
+            half = (rows["hi"] - rows["lo"]) / 2
+            assert half == pytest.approx(1.96 * np.std(draws[pair["attribute"], pair["identity"]]), rel=0.2)
+    assert {p["a_to_t"]["change"]["interval"]["kind"] for p in pairs} & {"rows"}
+    mean = content["means"][condition]["a_to_t_change"]
+    assert mean["mean"] == pytest.approx(np.mean([p["a_to_t"]["change"]["mean"] for p in pairs]))
+    rows = tamis.audit(**(given | {"dense": given["dense"][:1], "compressed": of_level(given, 0.98)[:1]})).content
+    interval = rows["means"][condition]["a_to_t_change"]["interval"]
+    assert interval["kind"] == "rows"
+    one = (of_level(given, 0.98)[0].logits > 0).astype(float) - (given["dense"][0].logits > 0)
+    spread = []
+    for _ in range(400):
+        rows = rng.integers(0, 500, 500)
+        values = []
+        for (attribute, identity), train_counts in counts.items():
+            k, member = NAMES.index(attribute), y[rows, NAMES.index(identity)]
+            values.append(train_sign(train_counts) * (one[rows, k][member].mean() - one[rows, k][~member].mean()) / 2)
+        spread.append(np.mean(values))
+    assert (interval["hi"] - interval["lo"]) / 2 == pytest.approx(1.96 * np.std(spread), rel=0.2)
+
+
+def test_amplification_by_predicted_groups_is_zhaos_over_rows(given, content):
+    y = given["labels"].values.astype(int)
+    for row in content["identity_values"]:
+        models = (
+            given["dense"] if row["condition"] == "dense" else of_level(given, float(row["condition"][-4:].strip("=")))
+        )
+        g = NAMES.index(row["identity"])
+        others = [k for k in range(5) if k != g]
+        found = []
+        for model in models:
+            said = (model.logits > 0).astype(int)
+            found.append(zhao2017_mean_ba(y[:, others], said[:, others], y[:, g], said[:, g]).value)
+        assert row["zhao_ba"]["mean"] == pytest.approx(np.mean(found))
+        if row["condition"] == "dense":
+            assert row["zhao_change"] is None
+        else:
+            assert row["zhao_change"]["interval"]["kind"] == "seeds"
+    curve = next(c for c in content["curves"] if c["metric"] == "zhao_ba")
+    assert curve["over"] == "identities"
+    assert [p["condition"] for p in curve["points"]] == ["dense", "gmp@sparsity=0.9", LEVEL]
+    own = [r["zhao_ba"]["mean"] for r in content["identity_values"] if r["condition"] == LEVEL]
+    assert curve["points"][-1]["mean"] == pytest.approx(np.mean(own))
+
+
+def rates(y, said, inside):
+    return ((said & ~y)[inside].sum() / (~y)[inside].sum(), (~said & y)[inside].sum() / y[inside].sum())
+
+
+def test_cev_and_sde_are_blakeneys_over_the_groups_of_a_pair_and_over_attributes(given, content):
+    y = given["labels"].values.astype(bool)
+    everyone = np.ones(len(y), bool)
+    for pair in pairs_of(content):
+        k, g = NAMES.index(pair["attribute"]), NAMES.index(pair["identity"])
+        found = []
+        for dense, model in zip(given["dense"], of_level(given, 0.98), strict=True):
+            points = [
+                [rates(y[:, k], m.logits[:, k] > 0, y[:, g] == group) for group in (0, 1)] for m in (dense, model)
+            ]
+            found.append(cev_sde(*np.array(points[0]).T, *np.array(points[1]).T))
+        if any(not value.defined for row in found for value in row):
+            assert pair["cev"]["reason"] == pair["sde"]["reason"] == "zero_base_rate"
+            continue
+        assert pair["cev"]["mean"] == pytest.approx(np.mean([cev.value for cev, _ in found]))
+        assert pair["sde"]["mean"] == pytest.approx(np.mean([sde.value for _, sde in found]))
+        assert pair["cev"]["interval"]["kind"] == "seeds"
+    found = []
+    for dense, model in zip(given["dense"], of_level(given, 0.98), strict=True):
+        points = [[rates(y[:, k], m.logits[:, k] > 0, everyone) for k in range(5)] for m in (dense, model)]
+        found.append(cev_sde(*np.array(points[0]).T, *np.array(points[1]).T))
+    means = content["means"][LEVEL]
+    assert means["cev"]["mean"] == pytest.approx(np.mean([cev.value for cev, _ in found]))
+    assert means["sde"]["mean"] == pytest.approx(np.mean([sde.value for _, sde in found]))
+
+
+def test_change_of_recall_beside_accuracy_has_welchs_t_and_an_interval_over_rows(given, content):
+    y = given["labels"].values.astype(bool)
+    rng = np.random.default_rng(2)
+    for row in content["attribute_values"]:
+        if row["condition"] != LEVEL:
+            continue
+        k = NAMES.index(row["attribute"])
+        gaps = [
+            [recall_score(y[:, k], m.logits[:, k] > 0) - ((m.logits[:, k] > 0) == y[:, k]).mean() for m in side]
+            for side in (given["dense"], of_level(given, 0.98))
+        ]
+        assert row["metrics"]["recall_gap"]["mean"] == pytest.approx(np.mean(gaps[1]))
+        assert row["changes"]["recall_change"]["mean"] == pytest.approx(np.mean(gaps[1]) - np.mean(gaps[0]))
+        t, p = ttest_ind(gaps[0], gaps[1], equal_var=False)
+        assert row["recall_test"]["t"] == pytest.approx(t)
+        assert row["recall_test"]["p"] == pytest.approx(p)
+    two = tamis.audit(**(given | {"dense": given["dense"][:1], "compressed": of_level(given, 0.98)[:1]})).content
+    row = next(r for r in two["attribute_values"] if r["condition"] == LEVEL)
+    assert row["recall_test"] == {"t": None, "p": None, "reason": "too_few_seeds"}
+    interval = row["changes"]["recall_change"]["interval"]
+    said = [m.logits[:, 0] > 0 for m in (given["dense"][0], of_level(given, 0.98)[0])]
+    draws = []
+    for _ in range(400):
+        rows = rng.integers(0, 500, 500)
+        side = [recall_score(y[rows, 0], s[rows]) - (s[rows] == y[rows, 0]).mean() for s in said]
+        draws.append(side[1] - side[0])
+    assert (interval["hi"] - interval["lo"]) / 2 == pytest.approx(1.96 * np.std(draws), rel=0.2)
+
+
+def test_identities_that_nobody_predicts_have_a_reason_and_not_a_number(given):
+    content = tamis.audit(**(given | {"attributes": ATTRIBUTES})).content
+    for pair in content["pairs"]:
+        assert pair["t_to_a"]["change"]["reason"] == "no_predicted_group"
+        assert pair["a_to_t"]["change"]["mean"] is not None
+    assert {row["zhao_ba"]["reason"] for row in content["identity_values"]} == {"no_predicted_group"}
+    assert content["reasons"]["no_predicted_group"] == REASONS["no_predicted_group"]
+    assert [row["identity"] for row in content["undefined"] if row["metric"] == "zhao_ba"][:2] == list(IDENTITIES)
+    assert "zhao\\_ba" in markdown(content)
+    assert "no\\_predicted\\_group" in markdown(content)
+
+
+def test_an_attribute_is_not_compared_with_itself(content):
+    same = [p for p in content["pairs"] if p["attribute"] == p["identity"]]
+    assert len(same) == 4
+    for pair in same:
+        reasons = {pair[key]["change"]["reason"] for key in ("a_to_t", "t_to_a")} | {pair["cev"]["reason"]}
+        assert reasons == {"same_attribute"}
+
+
+def test_small_cells_empty_groups_and_perfect_dense_models_have_reasons(given):
+    cells = tamis.audit(**given, intersections=[("Male", "Young")], min_cell=10_000).content["pairs"]
+    assert {
+        p["a_to_t"]["change"]["reason"] for p in cells if "=" in p["identity"] and p["attribute"] in ATTRIBUTES
+    } == {"small_cell"}
+    labels = given["labels"]
+    alone = replace(labels, values=np.hstack([labels.values[:, :4], np.ones((500, 1), np.uint8)]))
+    empty = tamis.audit(**(given | {"labels": alone})).content
+    rows = [p for p in empty["pairs"] if p["identity"] == "Young" and p["attribute"] in ATTRIBUTES]
+    assert {p["a_to_t"]["change"]["reason"] for p in rows} == {"empty_group"}
+    perfect = [
+        Outputs(20.0 * labels.values[:, :3] - 10, labels.ids, ATTRIBUTES, method="dense", seed=seed)
+        for seed in range(5)
+    ]
+    only = [replace(m, logits=m.logits[:, :3], names=ATTRIBUTES) for m in given["compressed"]]
+    right = tamis.audit(**(given | {"dense": perfect, "compressed": only, "attributes": ATTRIBUTES})).content
+    assert right["means"][LEVEL]["cev"]["reason"] == "zero_base_rate"
+    assert {p["sde"]["reason"] for p in right["pairs"]} == {"zero_base_rate"}
+
+
+def test_independence_in_training_is_no_direction_and_empty_tables_have_reasons():
+    table = np.array([[[4, 2], [1, 3]], [[2, 4], [1, 3]]])
+    assert a_to_t(table, TrainCounts(5, 10, 10, 20)).value == 0.0
+    assert a_to_t(table, TrainCounts(6, 10, 10, 20)).value == pytest.approx(((7 - 4) / 10 - (5 - 4) / 10) / 2)
+    assert a_to_t(table, TrainCounts(4, 10, 10, 20)).value == pytest.approx(-((7 - 4) / 10 - (5 - 4) / 10) / 2)
+    assert a_to_t(table, TrainCounts(0, 0, 10, 20)).reason == "empty_train_group"
+    joint = np.zeros((2, 2, 2, 2), int)
+    assert t_to_a(joint, TrainCounts(6, 10, 10, 20)).reason == "empty_group"
+    assert t_to_a(joint, TrainCounts(0, 0, 10, 20)).reason == "empty_train_group"
+
+
+def test_the_recall_of_a_class_is_seen_beside_the_accuracy_of_the_chosen_class():
+    rng = np.random.default_rng(3)
+    truth, ids = rng.integers(0, 3, 300), np.arange(300)
+    labels = Labels.from_classes(truth, ids, ("cat", "dog", "owl"))
+    member = Labels((rng.random((300, 1)) < 0.5), ids, ("G",))
+
+    def model(noise, level, seed):
+        own = np.random.default_rng([seed, int(100 * level)])
+        logits = 2 * np.eye(3)[truth] + noise * own.normal(size=(300, 3))
+        method = "gmp" if level else "dense"
+        return Outputs(logits, ids, ("cat", "dog", "owl"), "net", method, level, seed=seed, task="multiclass")
+
+    given = {
+        "dense": [model(0.8, 0.0, 0)],
+        "compressed": [model(1.6, 0.9, 0)],
+        "labels": labels,
+        "train_labels": labels,
+        "groups": member,
+        "train_groups": member,
+    }
+    content = tamis.audit(**given).content
+    gaps = []
+    for outputs in (*given["dense"], *given["compressed"]):
+        chosen = outputs.logits.argmax(axis=1)
+        gaps.append((chosen[truth == 1] == 1).mean() - (chosen == truth).mean())
+    row = next(r for r in content["attribute_values"] if r["attribute"] == "dog" and r["changes"])
+    assert row["changes"]["recall_change"]["mean"] == pytest.approx(gaps[1] - gaps[0])
+    low, high = (row["changes"]["recall_change"]["interval"][end] for end in ("lo", "hi"))
+    draws = []
+    for _ in range(400):
+        rows = rng.integers(0, 300, 300)
+        both = []
+        for outputs in (*given["dense"], *given["compressed"]):
+            chosen, true = outputs.logits[rows].argmax(axis=1), truth[rows]
+            both.append((chosen[true == 1] == 1).mean() - (chosen == true).mean())
+        draws.append(both[1] - both[0])
+    assert (high - low) / 2 == pytest.approx(1.96 * np.std(draws), rel=0.2)
+
+
+def test_unknown_labels_are_left_out_of_every_table():
+    labels = labels_of(300, 5)
+    values = labels.values.copy()
+    values[::7, 0] = 255
+    values[::11, 3] = 255
+    missing = replace(labels, values=values)
+    kept = (values[:, 0] < 2) & (values[:, 3] < 2)
+    found = world(n=300, seeds=1, levels=(0.98,))
+    models = {
+        side: [with_identities(replace(m, ids=labels.ids), labels, 2.0) for m in found[side]]
+        for side in ("dense", "compressed")
+    }
+    content = tamis.audit(
+        **models, labels=missing, train_labels=found["train_labels"], groups=("Male",), attributes=("Smiling", "Male")
+    ).content
+    row = next(r for r in content["identity_values"] if r["condition"] == "dense")
+    said = (models["dense"][0].logits > 0).astype(int)[kept]
+    y = values[kept].astype(int)
+    assert row["zhao_ba"]["mean"] == pytest.approx(zhao2017_mean_ba(y[:, [0]], said[:, [0]], y[:, 3], said[:, 3]).value)
