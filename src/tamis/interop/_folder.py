@@ -67,6 +67,7 @@ def load_folder(folder: str | os.PathLike[str], model: nn.Module | None = None) 
 
     Raises:
         FileError: the file is missing, damaged, foreign, names no network, or does not fit ``model``.
+        UsageError: ``model`` is no module.
     """
     file = Path(folder) / MODEL_FILE
     if model is None:
