@@ -18,7 +18,7 @@ def needs(package: str) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what a stranger's package says about its own imports
-            if package in ("torchvision", "timm", "lightning"):
+            if package.partition(".")[0] in ("torchvision", "timm", "lightning", "transformers"):
                 declare_operations_of_torchvision()
             return importlib.import_module(package)
     except ImportError as error:

@@ -101,6 +101,18 @@ def test_several_inputs_and_open_lengths(tmp_path):
         assert torch.allclose(found, expected, atol=1e-6)
     with pytest.raises(UsageError, match="2 examples for the inputs"):
         export_onnx(model, examples, tmp_path / "m.onnx")
+    with pytest.raises(UsageError, match="2 results for the outputs"):
+        export_onnx(model, examples, tmp_path / "m.onnx", inputs=["a", "b"])
+
+
+def test_a_model_that_returns_no_tensors_is_refused(tmp_path):
+    class Named(nn.Linear):
+        def forward(self, x):
+            return {"logits": super().forward(x)}
+
+    pytest.importorskip("onnx", reason="needs onnx: pip install tamis[onnx]")
+    with pytest.raises(UsageError, match=r"returns a dict; .*return_dict = False"):
+        export_onnx(Named(2, 2), torch.zeros(1, 2), tmp_path / "m.onnx")
 
 
 def test_a_model_that_torch_cannot_trace_leaves_no_file(tmp_path):

@@ -109,7 +109,9 @@ def nominal_sparsity(level: int, fraction: float) -> float:
 def update_count(live: int, fraction: float) -> int:
     """Weights that a drop-and-grow update exchanges in a layer of ``live`` weights: ``int(fraction * live)``.
 
-    Evci et al., "Rigging the Lottery" (ICML 2020), algorithm 1.  UsageError if it is not in [0, 1].
+    Evci et al., "Rigging the Lottery" (ICML 2020), algorithm 1.
+
+    UsageError if ``fraction`` is not in [0, 1] or ``live`` is negative.
 
     >>> update_count(1881, 0.15)
     282

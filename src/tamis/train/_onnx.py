@@ -43,8 +43,8 @@ def export_onnx(
             the first one open, as ``{0: "batch"}`` does.
 
     Raises:
-        UsageError: the package onnx is missing, the number of names is not that of the examples, or torch cannot trace
-            the model.
+        UsageError: the package onnx is missing, the number of names is not that of examples or results, the model
+            returns anything but tensors, or torch cannot trace it.
         OSError: the file cannot be written; an older one is untouched then.
     """
     if importlib.util.find_spec("onnx") is None:
@@ -56,8 +56,15 @@ def export_onnx(
     open_axes = {0: "batch"} if axes is None else dict(axes)
     with torch.no_grad():
         result: Any = plain(*tensors)
-    found = (result,) if isinstance(result, Tensor) else tuple(result)
-    named = [*zip(inputs, tensors, strict=True), *zip(outputs, found, strict=False)]
+    found = (result,) if isinstance(result, Tensor) else result
+    if not isinstance(found, tuple | list) or not all(isinstance(value, Tensor) for value in found):
+        raise UsageError(
+            f"{type(model).__name__} returns a {type(result).__name__}; expected a tensor or a tuple of tensors "
+            "(with transformers: model.config.return_dict = False)"
+        )
+    if len(found) != len(outputs):
+        raise UsageError(f"{len(found)} results for the outputs {list(outputs)}; expected one name for each")
+    named = [*zip(inputs, tensors, strict=True), *zip(outputs, found, strict=True)]
     dynamic = {name: {axis: label for axis, label in open_axes.items() if axis < t.dim()} for name, t in named}
     stream = io.BytesIO()
     with warnings.catch_warnings():
