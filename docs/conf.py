@@ -25,10 +25,11 @@ version = release = tamis.__version__
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
-    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx_gallery.gen_gallery",
+    "_formulas",
 ]
+html_math_renderer = "mathml"
 exclude_patterns = ["_build", "gallery/*.ipynb", "gallery/*.py"]
 html_theme = "furo"
 html_title = f"tamis {release}"

@@ -17,7 +17,7 @@ import tamis
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "src" / "tamis").rglob("*.py"))
 ROOMS = ["sparsity", "kernels", "nn", "methods", "models", "data", "train", "transfer", "audit", "sources"]
-ROOMS += ["bench", "report", "study", "cli"]
+ROOMS += ["bench", "report", "study", "interop", "cli"]
 
 
 def test_every_public_name_of_the_package_resolves():

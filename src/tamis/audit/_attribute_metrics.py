@@ -61,7 +61,7 @@ def tcb_ratio(y_true: np.ndarray, y_pred: np.ndarray, train_positive_rate: float
 
 
 def tcb(y_true: np.ndarray, y_pred: np.ndarray, train_positive_rate: float) -> Value:
-    """The logarithm of :func:`tcb_ratio`; undefined (never_predicted) where that is 0."""
+    """The logarithm of :func:`tcb_ratio`, arrays of shape (N,); undefined (never_predicted) where that is 0."""
     found = tcb_ratio(y_true, y_pred, train_positive_rate)
     if not found.defined:
         return found
@@ -69,7 +69,10 @@ def tcb(y_true: np.ndarray, y_pred: np.ndarray, train_positive_rate: float) -> V
 
 
 def tcb_smoothed(y_true: np.ndarray, y_pred: np.ndarray, train_positive_rate: float, a: float = 0.5) -> Value:
-    """``ln((predicted + a) / (true + a))`` of the rarer value: finite also where it is never predicted."""
+    """``ln((predicted + a) / (true + a))`` of the rarer value: finite also where it is never predicted.
+
+    Both arrays have shape (N,).
+    """
     return smoothed_log_ratio(*rare_counts(y_true, y_pred, train_positive_rate), a)
 
 

@@ -108,7 +108,10 @@ def bias_amplification(
 
 
 def directed_ba(table: np.ndarray, toward: int) -> Value:
-    """Bias amplification toward a given group, without any test of sizes and gaps; table as in bias_amplification."""
+    """Bias amplification toward a given group, without any test of sizes and gaps.
+
+    ``table`` has the shape that :func:`bias_amplification` takes.
+    """
     predicted, true = table[:, :, 1].sum(axis=1), table[:, 1].sum(axis=1)
     if true.sum() == 0:
         return undefined("too_few_positives")
@@ -118,7 +121,10 @@ def directed_ba(table: np.ndarray, toward: int) -> Value:
 
 
 def ba_bounds(table: np.ndarray, toward: int) -> tuple[float, float]:
-    """The least and the largest bias amplification that any predictions could have here: -b and 1 - b."""
+    """The least and the largest bias amplification that any predictions could have here: -b and 1 - b.
+
+    ``table`` has the shape that :func:`bias_amplification` takes.
+    """
     true = table[:, 1].sum(axis=1)
     share = float(true[toward] / true.sum()) if true.sum() else float("nan")
     return -share, 1 - share

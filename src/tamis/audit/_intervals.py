@@ -88,6 +88,9 @@ def seed_interval(dense: Sequence[float], compressed: Sequence[float], *, ci: fl
         ci: its level.
 
     Fewer than five seeds have no interval (p is undefined with too_few_seeds).
+
+    Raises:
+        UsageError: the lists differ in length, or are empty.
     """
     if len(dense) != len(compressed) or not dense:
         raise UsageError(

@@ -43,7 +43,7 @@ def cascade(
 ) -> Asked:
     """Take the reference's answer where the *compressed* model itself is uncertain: what can be deployed.
 
-    The dense model then runs only on that share of the inputs.  Arguments as in :func:`override`.
+    The dense model then runs only on that share of the inputs.  Arguments, of shape (N,), as in :func:`override`.
     """
     return _ask(compressed_pred, uncertain(compressed_prob, half_width), reference)
 

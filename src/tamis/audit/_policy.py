@@ -159,6 +159,9 @@ def policy_rule(
         min: lower limit.
         strict: see above.
         on_undefined: what NaN counts as.
+
+    Raises:
+        UsageError: neither limit is given.
     """
     if math.isnan(value):
         return "ignored" if on_undefined == "ignore" else on_undefined

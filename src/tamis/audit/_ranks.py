@@ -40,7 +40,7 @@ def row_spearman(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> tuple[Value, Value]:
-    """Spearman's correlation of two lists and its two-sided p by Student's t with n - 2 degrees of freedom.
+    """Spearman's correlation of two arrays of shape (n,), and its two-sided p by Student's t with n - 2 degrees.
 
     Undefined for fewer than four pairs (too_few_pairs) and for equal values throughout (constant).
     """

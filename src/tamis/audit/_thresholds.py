@@ -51,12 +51,12 @@ def calibrate_threshold_report(val_logits: np.ndarray, val_labels: np.ndarray) -
 
 
 def calibrate_threshold(val_logits: np.ndarray, val_labels: np.ndarray) -> float:
-    """The threshold of :func:`calibrate_threshold_report` alone."""
+    """The threshold of :func:`calibrate_threshold_report` alone; both arrays of shape (N,), as there."""
     return calibrate_threshold_report(val_logits, val_labels).threshold
 
 
 def calibrate_threshold_published(val_logits: np.ndarray, val_labels: np.ndarray) -> float:
-    """The threshold of the published code, for comparison: the k-th largest validation logit.
+    """The threshold of the published code, for comparison: the k-th largest validation logit; arrays of shape (N,).
 
     With its strict ``>`` one positive too few is predicted, and k = 0 gives the smallest logit, so nearly all samples
     are.

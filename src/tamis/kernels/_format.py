@@ -35,7 +35,7 @@ def nearest_format(x: Tensor) -> int:
 
 
 def in_format(x: Tensor, wanted: int) -> Tensor:
-    """``x`` itself where it has the format, else a copy that does; the gradient keeps the format it comes in."""
+    """``x``, of shape (N, C, H, W), itself where it has the format, else a copy; its gradient keeps its own format."""
     if x.permute(_ORDER[wanted]).is_contiguous():
         return x
     known = format_of(x)

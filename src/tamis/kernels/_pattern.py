@@ -85,13 +85,19 @@ class PackedPattern:
         return self.remember("flat", self._flat_positions)
 
     def pack(self, dense: Tensor) -> Tensor:
-        """Live weights ``(nnz,)`` of a tensor of the dense weight's shape (differentiable copy)."""
+        """Live weights ``(nnz,)`` of a tensor of the dense weight's shape (differentiable copy).
+
+        UsageError for a tensor of another shape.
+        """
         if tuple(dense.shape) != self.shape:
             raise UsageError(f"cannot pack a tensor of shape {tuple(dense.shape)} with a pattern of shape {self.shape}")
         return dense.reshape(-1).index_select(0, self.flat_positions().to(dense.device))
 
     def unpack(self, values: Tensor) -> Tensor:
-        """Dense tensor of the weight's shape: ``values`` ``(nnz,)`` in their places, exact zeros elsewhere."""
+        """Dense tensor of the weight's shape: ``values`` ``(nnz,)`` in their places, exact zeros elsewhere.
+
+        UsageError for values of another shape.
+        """
         if tuple(values.shape) != (self.nnz,):
             raise UsageError(f"expected {self.nnz} packed values, got a tensor of shape {tuple(values.shape)}")
         flat = self.flat_positions().to(values.device)

@@ -59,7 +59,7 @@ class Choices:
         self._used: set[str] = set()
 
     def key(self, x: Tensor, pattern: PackedPattern, geometry: ConvGeometry, isa: str) -> str:
-        """What a decision depends on, as text; ``""`` in a mode that does not measure."""
+        """What a decision depends on, the shape of ``x`` among it, as text; ``""`` in a mode that does not measure."""
         if self.mode != "measure":
             return ""
         g = geometry

@@ -86,7 +86,8 @@ def live_linear(x: Tensor, weight: Tensor, bias: Tensor | None, pattern: PackedP
     """``F.linear(x, weight, bias)`` for a dense ``weight`` that is zero outside ``pattern``, which is not looked at.
 
     Result and gradient of the input come from the sparse kernels, the gradient of ``weight`` ``(O, I)`` is dense and
-    complete.  Arguments otherwise as :func:`sparse_linear`, and so the errors.
+    complete.  Arguments otherwise as :func:`sparse_linear`, and so the errors
+    (UsageError).
     """
     if _under_autocast(x):
         with torch.autocast(x.device.type, enabled=False):

@@ -43,13 +43,13 @@ class PowerPropagation:
         return self.alpha > 1.0
 
     def effective(self, name: str, latent: Tensor) -> Tensor:
-        """The weights ``w`` that the model computes with."""
+        """The weights ``w`` that the model computes with, of the shape of ``theta``."""
         return signed_power(latent, self.alpha)
 
     def latent(self, name: str, effective: Tensor) -> Tensor:
-        """``theta`` for given ``w``."""
+        """``theta`` for given ``w``, of the same shape."""
         return signed_root(effective, self.alpha)
 
     def gradient(self, name: str, latent: Tensor, upstream: Tensor) -> Tensor:
-        """Gradient of ``theta`` from that of ``w``."""
+        """Gradient of ``theta`` from that of ``w``, of the same shape."""
         return signed_power_gradient(latent, self.alpha, upstream)

@@ -422,6 +422,9 @@ class Sparsifier(ABC):
         each row with its rule and its denominator.  What :attr:`examples` are used for is not counted.
 
         See :func:`~tamis.methods._ledger.ledger_rows` for the columns.
+
+        Raises:
+            UsageError: never attached.
         """
         if self._model is None:
             raise UsageError("the ledger measures layers of the model; call attach(model, optimizer) first")

@@ -56,7 +56,7 @@ class SRSTE(StraightThrough):
         self.strength = float(strength)
 
     def gradient(self, name: str, latent: Tensor, upstream: Tensor) -> Tensor:
-        """``upstream + strength * (1 - mask) * latent``."""
+        """``upstream + strength * (1 - mask) * latent``, all of the weight's shape."""
         mask = self._mask(name)
         return upstream if mask is None else sr_ste_gradient(upstream, latent, mask, self.strength)
 

@@ -53,6 +53,8 @@ def split_sources(data: TabularData, seed: int, n_sources: int) -> Split:
 def bad_sources(seed: int, n_sources: int, n_bad: int) -> list[int]:
     """Positions of the sources that the adversary manipulates, sorted; drawn by ``default_rng(seed)``.
 
+    UsageError if there are not so many sources.
+
     >>> bad_sources(0, 5, 2), bad_sources(1, 5, 2)
     ([3, 4], [1, 2])
     """

@@ -111,6 +111,8 @@ def update_count(live: int, fraction: float) -> int:
 
     Evci et al., "Rigging the Lottery" (ICML 2020), algorithm 1.
 
+    UsageError if ``fraction`` is not in [0, 1] or ``live`` is negative.
+
     >>> update_count(1881, 0.15)
     282
     """

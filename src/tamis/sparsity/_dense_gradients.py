@@ -70,7 +70,7 @@ def topkast_masks(weight: Tensor, forward_sparsity: float, backward_sparsity: fl
     """The largest magnitudes at two sparsities (Jayakumar et al., "Top-KAST", NeurIPS 2020).
 
     Args:
-        weight: weights of a layer.
+        weight: weights of a layer, any shape.
         forward_sparsity: zeros in A, in [0, 1).
         backward_sparsity: zeros in B, in [0, 1), at most ``forward_sparsity``.
 
@@ -119,7 +119,7 @@ def sr_ste_gradient(upstream: Tensor, weight: Tensor, mask: Tensor, strength: fl
     With ``strength=0`` the plain straight-through estimator.
 
     Args:
-        upstream: gradient with respect to the masked weights.
+        upstream: gradient with respect to the masked weights, of the weight's shape.
         weight: dense weights.
         mask: bool mask of the forward pass.
         strength: lambda; pulls dead weights towards 0, so that masks settle.

@@ -91,7 +91,7 @@ def obs_independent_update(weight: Tensor, inverse: Tensor, pruned: Tensor) -> T
 def obs_joint_update(weight: Tensor, inverse: Tensor, pruned: Tensor) -> Tensor:
     """Weights after removing a set with the optimal joint compensation: ``w - H[:, Q] (H[Q, Q])^-1 w_Q``.
 
-    Arguments as :func:`obs_independent_update`.
+    Arguments and their shapes as for :func:`obs_independent_update`.
     """
     if not bool(pruned.any()):
         return weight.clone()

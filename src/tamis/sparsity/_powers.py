@@ -12,17 +12,17 @@ from torch import Tensor
 
 
 def signed_power(latent: Tensor, alpha: float) -> Tensor:
-    """``latent * |latent| ** (alpha - 1)``; rising, so magnitudes are ranked as those of ``latent``."""
+    """``latent * |latent| ** (alpha - 1)``, of any shape; rising, so magnitudes are ranked as those of ``latent``."""
     return _magnitude_power(latent, alpha - 1.0).mul_(latent)
 
 
 def signed_root(weight: Tensor, alpha: float) -> Tensor:
-    """The latent weights whose :func:`signed_power` is ``weight``: ``sign(w) * |w| ** (1 / alpha)``."""
+    """The latent weights, of any shape, whose :func:`signed_power` is ``weight``: ``sign(w) * |w| ** (1 / alpha)``."""
     return torch.copysign(weight.abs().pow(1.0 / alpha), weight)
 
 
 def signed_power_gradient(latent: Tensor, alpha: float, upstream: Tensor) -> Tensor:
-    """``upstream * alpha * |latent| ** (alpha - 1)``; 0 where the latent weight is 0 and ``alpha > 1``."""
+    """``upstream * alpha * |latent| ** (alpha - 1)``, any shape; 0 where the latent weight is 0 and ``alpha > 1``."""
     return _magnitude_power(latent, alpha - 1.0).mul_(alpha).mul_(upstream)
 
 

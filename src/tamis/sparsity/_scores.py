@@ -18,12 +18,12 @@ from tamis.sparsity._selection import top_k_masks_global
 
 
 def magnitude_score(weight: Tensor) -> Tensor:
-    """``|w|``; -0.0 scores as 0."""
+    """``|w|``, of the weight's shape; -0.0 scores as 0."""
     return weight.detach().abs()
 
 
 def random_score(weight: Tensor, generator: torch.Generator) -> Tensor:
-    """Uniform random numbers in [0, 1), float32 on the CPU, reproducible from the generator's state.
+    """Uniform random numbers in [0, 1) of the weight's shape, float32 on the CPU, reproducible from ``generator``.
 
     For random pruning and for the initial masks of SET and RigL.
     """
@@ -31,7 +31,7 @@ def random_score(weight: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def snip_score(weight: Tensor, gradient: Tensor) -> Tensor:
-    """SNIP: ``|g * w|``, the first-order effect of a removal (Lee et al., ICLR 2019, without its norm)."""
+    """SNIP: ``|g * w|``, the first-order effect of a removal (Lee et al., ICLR 2019, without its norm); one shape."""
     return (gradient * weight).detach().abs()
 
 
@@ -41,14 +41,14 @@ def grasp_score(weight: Tensor, hessian_gradient: Tensor) -> Tensor:
     Wang et al., "Picking Winning Tickets Before Training by Preserving Gradient Flow" (ICLR 2020).
 
     Args:
-        weight: the weights.
+        weight: the weights, any shape.
         hessian_gradient: product of the loss's Hessian with its gradient, for these weights.
     """
     return (weight * hessian_gradient).detach()
 
 
 def synflow_score(weight: Tensor, flow_gradient: Tensor) -> Tensor:
-    """SynFlow: ``|w * dR/dw|`` for the flow R (Tanaka et al., NeurIPS 2020); see :func:`synflow_masks`."""
+    """SynFlow: ``|w * dR/dw|`` for the flow R (Tanaka et al., NeurIPS 2020), one shape; see :func:`synflow_masks`."""
     return (weight * flow_gradient).detach().abs()
 
 

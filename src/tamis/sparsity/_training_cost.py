@@ -34,6 +34,9 @@ def rigl_cost(sparse: float, interval: int, update_share: float = 1.0) -> float:
         sparse: sparse forward cost.
         interval: steps between two updates, at least 1.
         update_share: share of training during which masks are updated, in [0, 1] (25k of 32k steps as published).
+
+    Raises:
+        UsageError: the interval, the cost or the share is out of range.
     """
     _check_fraction(sparse, "the sparse forward cost")
     _check_fraction(update_share, "update_share")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tamis.train._interrupt import Interrupted, StopRequest
     from tamis.train._learning_rate import build_optimizer, learning_rate
     from tamis.train._metrics import MetricsLog, read_metrics
+    from tamis.train._onnx import export_onnx
     from tamis.train._options import MethodOptions
     from tamis.train._options_registry import OPTIONS
     from tamis.train._ranks import RankError, Ranks
@@ -54,6 +55,7 @@ _MODULES = {
     "_interrupt": ("Interrupted", "StopRequest"),
     "_learning_rate": ("build_optimizer", "learning_rate"),
     "_metrics": ("MetricsLog", "read_metrics"),
+    "_onnx": ("export_onnx",),
     "_ranks": ("RankError", "Ranks"),
     "_recipe": ("Data", "Model", "Optimizer", "Recipe", "Schedule", "Source", "Train"),
     "_options": ("MethodOptions",),
@@ -99,6 +101,7 @@ __all__ = [
     "dump_recipe",
     "evaluate",
     "export_model",
+    "export_onnx",
     "find_recipe",
     "fit",
     "learning_rate",

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
-import io
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from tamis.errors import FileError, UsageError
 from tamis.models import create_model
 from tamis.nn import densify, sparsify
-from tamis.storage import write_atomic
 from tamis.train._checkpoint import load_checkpoint, load_weights, packed_tensors
 from tamis.train._container import save_container
+from tamis.train._onnx import export_onnx
 
 Form = Literal["dense", "sparse", "onnx"]
 
@@ -45,7 +42,8 @@ def export_model(model: nn.Module, path: str | os.PathLike[str], form: Form, hea
     """
     plain = densify(copy.deepcopy(model))
     if form == "onnx":
-        return _export_onnx(plain.eval(), path, header)
+        architecture = header["architecture"]
+        return export_onnx(plain, torch.zeros(1, architecture["in_channels"], *architecture["image_size"]), path)
     if form == "sparse":
         sparsify(plain)
     tensors, shapes = packed_tensors(plain)
@@ -66,24 +64,3 @@ def load_model(path: str | os.PathLike[str]) -> tuple[nn.Module, dict[str, Any]]
         raise FileError(f"{path}: does not say which network it holds ({error})") from error
     load_weights(model, checkpoint)
     return model.eval(), checkpoint.header
-
-
-def _export_onnx(model: nn.Module, path: str | os.PathLike[str], header: Mapping[str, Any]) -> Path:
-    if importlib.util.find_spec("onnx") is None:
-        raise UsageError("ONNX export needs the package onnx: pip install 'tamis[onnx]'")
-    architecture = header["architecture"]
-    example: Tensor = torch.zeros(1, architecture["in_channels"], *architecture["image_size"])
-    stream = io.BytesIO()
-    with warnings.catch_warnings():
-        # The older exporter needs no package but onnx; torch announces its end at every call.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            model,
-            (example,),
-            stream,  # type: ignore[arg-type]
-            input_names=["images"],
-            output_names=["logits"],
-            dynamic_axes={"images": {0: "batch"}, "logits": {0: "batch"}},
-            dynamo=False,
-        )
-    return write_atomic(path, stream.getvalue())

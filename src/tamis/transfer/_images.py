@@ -87,7 +87,10 @@ class ImageFiles:
         return list(self.files)
 
     def marks(self) -> list[str]:
-        """Path, size in bytes and time of the last change of each file: a file that was replaced is noticed."""
+        """Path, size in bytes and time of the last change of each file: a file that was replaced is noticed.
+
+        FileError if one cannot be read.
+        """
         found = []
         for name in self.files:
             try:

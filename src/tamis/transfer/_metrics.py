@@ -29,6 +29,8 @@ def top1(labels: Tensor, predictions: Tensor) -> float:
 def mean_per_class(labels: Tensor, predictions: Tensor, num_classes: int) -> float:
     """The mean recall of the classes that occur in ``labels``; a class that does not is left out with a warning.
 
+    Both int64 of shape (N,).  UsageError if they do not fit each other or ``num_classes``.
+
     >>> round(mean_per_class(torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 1, 1]), 2), 4)
     0.8333
     """
@@ -47,7 +49,7 @@ def mean_per_class(labels: Tensor, predictions: Tensor, num_classes: int) -> flo
 
 
 def score(labels: Tensor, predictions: Tensor, num_classes: int) -> Scores:
-    """Both accuracies at once."""
+    """Both accuracies at once; labels and predictions int64 of shape (N,)."""
     return Scores(top1(labels, predictions), mean_per_class(labels, predictions, num_classes), len(labels))
 
 

@@ -61,6 +61,9 @@ def fit_sgd(
 
     Returns:
         ``last``, then ``best_val`` if samples were held out, then ``paper_best_test`` if asked for.
+
+    Raises:
+        UsageError: every training sample is held out.
     """
     check_features(train_x, train_y, num_classes, "training features")
     check_features(test_x, test_y, num_classes, "test features")

@@ -175,6 +175,9 @@ def replace_head(model: nn.Module, num_classes: int, seed: int, head: str = "") 
         num_classes: outputs.
         seed: any whole number of at least 0.
         head: name of the classifier; found if empty.
+
+    Raises:
+        UsageError: the classifier is no Linear layer, or none is found.
     """
     name = head or head_name(model)
     old = model.get_submodule(name)
