@@ -72,6 +72,8 @@ def read_foreign_state(path: str | os.PathLike[str]) -> ForeignState:
 def _read(file: Path) -> Any:
     if file.is_dir():
         raise _error(file, "a folder")
+    if file.exists() and not file.is_file():  # opening a pipe would wait for ever
+        raise _error(file, "a pipe or a device")
     try:
         with file.open("rb") as stream:
             start = stream.read(9)

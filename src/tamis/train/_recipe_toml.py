@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import json
 import os
-import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -13,17 +12,13 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tamis.documents import read_text, toml_table
 from tamis.errors import FileError, UsageError
 from tamis.storage import write_atomic
 from tamis.train._options import MethodOptions
 from tamis.train._options_registry import OPTIONS
 from tamis.train._recipe import Recipe
 from tamis.train._recipe_method import Distribution, Pattern
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 Kind = TypeVar("Kind")
 
@@ -63,19 +58,12 @@ def parse_recipe(text: str, where: str = "recipe") -> Recipe:
 
 def read_toml(file: Path) -> dict[str, Any]:
     """The tables of a TOML file, not checked further; FileError for a missing file or broken TOML."""
-    try:
-        text = file.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"{file}: cannot read this file ({error}); expected a TOML text file") from error
-    return parse_toml(text, str(file))
+    return toml_table(read_text(file, "a TOML text file"), str(file))
 
 
 def parse_toml(text: str, where: str) -> dict[str, Any]:
     """The tables of TOML text, not checked further; FileError for broken TOML."""
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise FileError(f"{where}: this is no valid TOML ({error})") from error
+    return toml_table(text, where)
 
 
 def parse_table(kind: type[Kind], table: Mapping[str, Any], where: str) -> Kind:
