@@ -1,6 +1,6 @@
 """Kill -9 at random moments, hundreds of times: nothing is lost, and nothing half-written is taken for a result.
 
-python benchmarks/soak/kill.py [--cycles train=150,steps=60,checkpoint=150,report=40,study=25,sweep=25] [--seed 0]
+python benchmarks/soak/kill.py [--cycles train=150,steps=100,checkpoint=150,report=60,study=15,sweep=15] [--seed 0]
 
 Each cycle starts a small work, ends it by SIGKILL at a moment that is drawn, checks every file that it left, starts the
 same command again (which may be killed again), lets it run to its end, and compares with a work that was never killed,
@@ -10,7 +10,9 @@ bit for bit.  Rows are written to benchmarks/results/soak_kill.csv after every c
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
+import io
 import os
 import random
 import shutil
@@ -21,6 +23,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +39,12 @@ import victim
 import tamis
 from tamis.bench import describe_machine, write_csv
 from tamis.cli import main as command
+from tamis.documents import csv_records, read_text
 from tamis.report import write_report
 from tamis.train import load_checkpoint, restore, save_checkpoint
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "soak_kill.csv"
-DEFAULT = "train=150,steps=60,checkpoint=150,report=40,study=25,sweep=25"
+DEFAULT = "train=150,steps=100,checkpoint=150,report=60,study=15,sweep=15"
 
 
 @dataclass
@@ -52,6 +56,7 @@ class Tally:
     """
 
     campaign: str
+    seed: int
     cycles: int = 0
     killed: int = 0
     too_late: int = 0
@@ -77,18 +82,33 @@ class Campaigns:
         self.whole: dict[str, dict[str, Any]] = {}
         self.seconds: dict[str, float] = {}
         self.count = 0
+        self._load_everything()
         for method in scene.METHODS:
-            self.seconds[method] = self._finish(self._train(method, home / f"whole_{method}"))
+            self.seconds[method], _ = self._finish(self._train(method, home / f"whole_{method}"))
             self.whole[method] = scene.run_state(home / f"whole_{method}")
             self._finish(lambda folder=home / f"whole_{method}": write_report(folder) is None)
         self.pages = {method: (home / f"whole_{method}" / "report.html").read_bytes() for method in scene.METHODS}
 
-    def _finish(self, work: Callable[[], int]) -> float:
+    def _load_everything(self) -> None:
+        """One run and one page in this process, so that forked ones find every module loaded."""
+        folder = self.home / "warm"
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            command(["train", str(self.home / "gmp.toml"), "--out", str(folder)])
+            write_report(folder)
+        shutil.rmtree(folder)
+
+    def _finish(self, work: Callable[[], int]) -> tuple[float, float]:
+        """Let a work run to its end; its seconds of CPU time and of wall time."""
         began, log = time.monotonic(), self.home / "log.txt"
-        code = victim.wait(victim.start(work, log))
+        pid, cpu, code = victim.start(work, log), 0.0, None
+        while code is None:
+            with contextlib.suppress(OSError):
+                cpu = victim.cpu_seconds(pid)
+            time.sleep(0.001)
+            code = victim.ended(pid)
         if code != 0:
             raise RuntimeError(f"exit code {code} of a work that nobody killed:\n{log.read_text()[-2000:]}")
-        return time.monotonic() - began
+        return cpu, time.monotonic() - began
 
     def _train(self, method: str, folder: Path) -> Callable[[], int]:
         def work() -> int:
@@ -114,7 +134,8 @@ class Campaigns:
             work, log = self._train(method, folder), folder.with_suffix(".log")
             if step:
                 how = draw.choice(("before", "half", "after"))
-                code: int | None = victim.wait(victim.start(lambda: _armed(victim.Suicide(step, how), work), log))
+                suicide = victim.Suicide(step, how)
+                code: int | None = victim.wait(victim.start(partial(_armed, suicide, work), log))
                 code = None if code == 0 else code
             else:
                 code = victim.kill_after(victim.start(work, log), victim.moment(draw, self.seconds[method]))
@@ -124,10 +145,10 @@ class Campaigns:
             scene.check_files(folder)
             tally.resumed += (folder / "checkpoints" / "last.safetensors").is_file()
             if (folder / "summary.json").exists():  # it counts as finished, so it must be the same already
-                assert scene.run_state(folder) == self.whole[method], "a result that is not that of the whole run"
+                scene.check_same(scene.run_state(folder), self.whole[method])
         self._finish(self._train(method, folder))
         scene.check_files(folder)
-        assert scene.run_state(folder) == self.whole[method], "the resumed run differs from the whole one"
+        scene.check_same(scene.run_state(folder), self.whole[method])
         assert not list(folder.rglob(".*.part")), "leftovers of killed writers"
 
     def checkpoint(self, folder: Path, draw: random.Random, tally: Tally) -> None:
@@ -158,11 +179,11 @@ class Campaigns:
     def report(self, folder: Path, draw: random.Random, tally: Tally) -> None:
         """A loop that writes the pages of two runs to one place: what is there is one of them."""
         folder.mkdir(parents=True)
-        for name in ("acdc", "gmp"):
-            shutil.copytree(self.home / f"whole_{name}", folder / name)
-            (folder / name / "report.html").unlink()
+        run = folder / "whole_acdc"  # the page shows the name
+        shutil.copytree(self.home / run.name, run)
+        target = run / "report.html"
+        target.unlink()
         seen = draw.random() < 0.5
-        target = folder / "acdc" / "report.html"
 
         def work() -> int:
             from tamis.report import _page
@@ -171,7 +192,7 @@ class Campaigns:
             pages = [self.pages["acdc"].decode(), self.pages["gmp"].decode()]
             while True:
                 if seen:  # the whole command
-                    write_report(folder / "acdc")
+                    write_report(run)
                 else:  # its last part alone, of which many fit into the time
                     _page.write_atomic(target, pages[0])
                     write_atomic(target, pages[1])
@@ -182,7 +203,7 @@ class Campaigns:
             tally.resumed += 1
             assert target.read_bytes() in (self.pages["acdc"], self.pages["gmp"]), "half a page"
         scene.check_files(folder)
-        self._finish(lambda: write_report(folder / "acdc") is None)
+        self._finish(lambda: write_report(run) is None)
         assert target.read_bytes() == self.pages["acdc"]
         assert not list(folder.rglob(".*.part")), "leftovers of killed writers"
 
@@ -209,7 +230,7 @@ class Campaigns:
         log = folder.with_suffix(".log")
         if name not in self.whole:
             whole = self.home / f"whole_{name}"
-            self.seconds[name] = self._finish(
+            _, self.seconds[name] = self._finish(
                 lambda: command([str(whole) if part == str(folder) else part for part in arguments])
             )
             self.whole[name] = rows(whole)
@@ -300,19 +321,19 @@ def main() -> int:
     parser.add_argument("--cycles", default=DEFAULT, help="cycles of each campaign")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--csv", type=Path, default=RESULTS)
+    parser.add_argument("--add", action="store_true", help="keep the rows that the file has already")
     options = parser.parse_args()
     torch.set_num_threads(1)
     wanted = {name: int(count) for name, _, count in (part.partition("=") for part in options.cycles.split(","))}
     home = Path(tempfile.mkdtemp(prefix="tamis-soak-"))
-    tallies: list[Tally] = []
+    tallies: list[Tally] = _earlier(options.csv) if options.add else []
     try:
         campaigns = Campaigns(home)
         for name, count in wanted.items():
             cycle: Cycle = getattr(campaigns, name)
-            tallies.append(_campaign(name, cycle, count, home, options.seed))
+            tallies.append(_campaign(Tally(name, options.seed), cycle, count, home))
             about = {
                 "what": "works killed by SIGKILL; see benchmarks/soak/README.md",
-                "seed": options.seed,
                 "date": datetime.date.today().isoformat(),
                 "kills": sum(tally.killed for tally in tallies),
                 "failures": sum(tally.failures for tally in tallies),
@@ -324,12 +345,21 @@ def main() -> int:
     return 1 if any(tally.failures for tally in tallies) else 0
 
 
-def _campaign(name: str, cycle: Cycle, count: int, home: Path, seed: int) -> Tally:
-    tally, began = Tally(name), time.monotonic()
+def _earlier(file: Path) -> list[Tally]:
+    """The rows of an earlier soak."""
+    found = []
+    for row in csv_records(read_text(file, "the rows of a soak"), str(file)):
+        numbers = {name: int(value) for name, value in row.items() if name not in ("campaign", "seconds")}
+        found.append(Tally(row["campaign"], seconds=float(row["seconds"]), **numbers))
+    return found
+
+
+def _campaign(tally: Tally, cycle: Cycle, count: int, home: Path) -> Tally:
+    name, began = tally.campaign, time.monotonic()
     for number in range(count):
         folder = home / f"out_{name}_{number}"
         try:
-            cycle(folder, random.Random(f"{seed} {name} {number}"), tally)
+            cycle(folder, random.Random(f"{tally.seed} {name} {number}"), tally)
         except Exception:
             tally.failures += 1
             print(f"{name} {number} FAILED\n{traceback.format_exc()}", flush=True)

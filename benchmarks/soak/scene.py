@@ -36,9 +36,16 @@ batch_size = 16
 packed = "always"
 {more}
 """
+PHASES = """[options]
+warmup = 1
+sparse = 1
+dense = 1
+last_dense = 1
+last_sparse = 1
+"""
 METHODS = {
     "dense": {"sparsity": "", "optimizer": "sgd", "more": ""},
-    "acdc": {"sparsity": "sparsity = 0.8", "optimizer": "sgd", "more": "dense_twin_epochs = 1"},
+    "acdc": {"sparsity": "sparsity = 0.8", "optimizer": "sgd", "more": "dense_twin_epochs = 1\n" + PHASES},
     "gmp": {"sparsity": "sparsity = 0.9", "optimizer": "adam", "more": "checkpoint_every = 2"},
     "rigl": {"sparsity": "sparsity = 0.8", "optimizer": "sgd", "more": ""},
 }
@@ -122,8 +129,20 @@ def run_state(folder: Path) -> dict[str, Any]:
     rows = [row for row in read_metrics(folder / "metrics.jsonl") if row["kind"] != "speed"]
     state["metrics"] = json.dumps([_untimed(row) for row in rows], sort_keys=True)
     summary = json.loads((folder / "summary.json").read_text())
+    rows = summary["flops"].get("rows", [])
+    summary["flops"] = [row for row in rows if "time" not in row["count"]]
     state["summary"] = json.dumps({k: v for k, v in summary.items() if k not in TIMED}, sort_keys=True)
     return state
+
+
+def check_same(found: Mapping[str, Any], whole: Mapping[str, Any]) -> None:
+    """AssertionError that says where a run differs from the whole one."""
+    for key in [*whole, *found]:
+        one, other = found.get(key), whole.get(key)
+        if one != other:
+            place = next((i for i, (a, b) in enumerate(zip(str(one), str(other), strict=False)) if a != b), 0)
+            parts = str(one)[max(place - 80, 0) : place + 80], str(other)[max(place - 80, 0) : place + 80]
+            raise AssertionError(f"{key} differs from the whole run: {parts[0]!r} and not {parts[1]!r}")
 
 
 def _untimed(value: Any) -> Any:

@@ -40,15 +40,21 @@ def start(work: Callable[[], int], log: Path) -> int:
 
 
 def kill_after(pid: int, seconds: float, number: int = signal.SIGKILL) -> int | None:
-    """Let a process run, then send it a signal; its exit code, negative for a signal, or None if it ended before."""
-    deadline = time.monotonic() + seconds
-    while (left := deadline - time.monotonic()) > 0:
-        code = ended(pid)
-        if code is not None:
-            return None if code == 0 else code
-        time.sleep(min(left, 0.0005))
-    os.kill(pid, number)
-    return wait(pid)
+    """Let a process run for so many seconds of CPU time, which a busy machine does not stretch, then send it a signal.
+
+    Returns its exit code, negative for a signal, or None if it ended before.
+    """
+    while (code := ended(pid)) is None and cpu_seconds(pid) < seconds:
+        time.sleep(0.0005)
+    if code is None:
+        os.kill(pid, number)
+        code = wait(pid)
+    return None if code == 0 else code  # it may have ended between the look and the signal
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that the first thread of a living process has had."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def ended(pid: int) -> int | None:
@@ -57,9 +63,9 @@ def ended(pid: int) -> int | None:
     return os.waitstatus_to_exitcode(status) if found else None
 
 
-def wait(pid: int) -> int:
-    """Wait for the end of a process and return its exit code."""
-    deadline = time.monotonic() + PATIENCE
+def wait(pid: int, seconds: float = PATIENCE) -> int:
+    """Wait for the end of a process and return its exit code; TimeoutError, and the process is killed, if it hangs."""
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         code = ended(pid)
         if code is not None:
@@ -67,7 +73,7 @@ def wait(pid: int) -> int:
         time.sleep(0.001)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    raise TimeoutError(f"process {pid} did not end within {PATIENCE:.0f} s")
+    raise TimeoutError(f"process {pid} did not end within {seconds:.0f} s")
 
 
 def descendants(pid: int) -> list[int]:
@@ -144,12 +150,11 @@ class Suicide:
 
 def _cut(handle: object) -> None:
     assert isinstance(handle, int)
-    name, size = os.readlink(f"/proc/self/fd/{handle}"), os.fstat(handle).st_size
-    if os.path.isdir(name):  # noqa: PTH112 - the name may have " (deleted)" behind it
-        return
-    os.ftruncate(handle, size // 2 if name.endswith(".part") else max(size - 5, 0))
+    file, size = Path(f"/proc/self/fd/{handle}").readlink(), os.fstat(handle).st_size
+    if not file.is_dir():
+        os.ftruncate(handle, size // 2 if file.suffix == ".part" else max(size - 5, 0))
 
 
 def moment(draw: random.Random, seconds: float) -> float:
-    """A moment in a work of so many seconds; a quarter of the draws fall into its last fifth, where results are written."""
+    """A moment in a work of so many seconds; a quarter of the draws fall into its end, where results are written."""
     return seconds * (draw.uniform(0.8, 1.05) if draw.random() < 0.25 else draw.random())

@@ -25,6 +25,14 @@ MAX_DEPTH = 64
 MAX_INTEGER = 10**38
 
 
+def is_file(path: Path) -> bool:
+    """Whether a plain file is there; False also for what the system takes for no name at all, such as a long text."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def read_text(path: str | os.PathLike[str], expected: str) -> str:
     """The text of a UTF-8 file, its line ends as ``\\n``, without a byte order mark.
 
@@ -88,6 +96,14 @@ def toml_table(text: str, where: str) -> dict[str, Any]:
     return table
 
 
+def csv_heading(text: str, where: str) -> list[str]:
+    """The names in the heading of CSV text; empty if there is none, FileError if it is no CSV."""
+    try:
+        return next(csv.reader(_lines(text), strict=True), [])
+    except csv.Error as error:
+        raise FileError(f"{where}: is not well-formed CSV ({error})") from None
+
+
 def csv_records(text: str, where: str, needed: tuple[str, ...] = ()) -> Iterator[dict[str, str]]:
     """The rows of CSV text by the names in its heading; lines that begin with ``#`` and blank lines are passed over.
 
@@ -100,9 +116,7 @@ def csv_records(text: str, where: str, needed: tuple[str, ...] = ()) -> Iterator
         FileError: the text is no CSV, a column is missing or there twice, or a row has not as many cells as the
             heading, which a row that was cut short has not.
     """
-    # only \n ends a line: str.splitlines would also cut at characters that texts may hold, such as U+2028
-    lines = [line + "\n" for line in text.split("\n") if line and not line.startswith("#")]
-    reader = csv.reader(lines, strict=True)
+    reader = csv.reader(_lines(text), strict=True)
     try:
         names = next(reader, [])
         twice = [name for name in names if names.count(name) > 1]
@@ -120,6 +134,11 @@ def csv_records(text: str, where: str, needed: tuple[str, ...] = ()) -> Iterator
             yield dict(zip(names, cells, strict=True))
     except csv.Error as error:
         raise FileError(f"{where}: is not well-formed CSV ({error})") from None
+
+
+def _lines(text: str) -> list[str]:
+    # only \n ends a line: str.splitlines would also cut at characters that texts may hold, such as U+2028
+    return [line + "\n" for line in text.split("\n") if line and not line.startswith("#")]
 
 
 def _check(value: Any, where: str) -> None:

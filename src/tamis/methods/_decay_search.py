@@ -150,6 +150,9 @@ class DecaySearch:
             raise
         except (ValueError, KeyError, TypeError) as error:
             raise FileError(f"{file}: found no trials of a decay search ({error}); delete it to begin anew") from error
+        wrong = [pair for pair in trials if not (0 < pair[0] < math.inf and 0.0 <= pair[1] <= 1.0)]
+        if wrong:
+            raise FileError(f"{file}: found decay and sparsity {wrong[0]}; expected a decay above 0 and a fraction")
         if target != self.sparsity:
             raise UsageError(f"{file} holds trials for sparsity {target}, this search is for {self.sparsity}")
         self.trials = []

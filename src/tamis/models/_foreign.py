@@ -104,6 +104,8 @@ def _read(file: Path) -> Any:
 
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return "a damaged file, which asks for more memory than there is"
     if "weights_only" in text or "Weights only" in text:
         # torch's advice is to switch the protection off; say what is wrong instead
         _, _, detail = text.partition("WeightsUnpickler error: ")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from tamis.documents import is_file
 from tamis.errors import UsageError
 from tamis.study._description import BASELINE, known_method
 from tamis.train import find_recipe, parse_table, read_toml
@@ -122,6 +123,6 @@ def load_sweep(path: str | os.PathLike[str]) -> TransferSweep:
     file = find_recipe(path, "sweep", "transfer")
     table = dict(read_toml(file))
     train = table.get("train")
-    if isinstance(train, str) and train and (file.parent / train).is_file():
+    if isinstance(train, str) and train and is_file(file.parent / train):
         table["train"] = str(Path(os.path.normpath(file.parent / train)))
     return parse_table(TransferSweep, table, str(file))

@@ -8,11 +8,11 @@ import os
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tamis.documents import read_text, toml_table
+from tamis.documents import is_file, read_text, toml_table
 from tamis.errors import FileError, UsageError
 from tamis.storage import write_atomic
 from tamis.train._options import MethodOptions
@@ -42,7 +42,7 @@ def find_recipe(path: str | os.PathLike[str], kind: str = "recipe", folder: str 
         folder: sub-folder of the recipes that come with tamis.
     """
     file = Path(path)
-    if file.is_file():
+    if is_file(file):
         return file
     homes = [Path(__file__).parents[1] / "recipes" / folder, Path(__file__).parents[3] / "recipes" / folder]
     known = {found.stem: found for home in reversed(homes) for found in sorted(home.glob("*.toml"))}
@@ -97,6 +97,9 @@ def _section(kind: Any, table: Mapping[str, Any], prefix: str) -> Any:
         if key not in known:
             close = difflib.get_close_matches(key, sorted(known), n=3) or sorted(known)
             raise UsageError(f"unknown key {prefix + key!r}; did you mean {', '.join(prefix + c for c in close)}?")
+    for item in fields(kind):
+        if item.name not in table and item.default is MISSING and item.default_factory is MISSING:
+            raise UsageError(f"expected the key {prefix + item.name!r}, which is not there")
     hints = typing.get_type_hints(kind)
     if kind is Recipe:  # an unknown method is refused with the other values
         hints["options"] = OPTIONS.get(str(table.get("method", "dense")), MethodOptions)

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from tamis.documents import csv_records, json_object, read_text
+from tamis.documents import csv_heading, csv_records, json_object, read_text
 from tamis.errors import FileError, UsageError
 from tamis.storage import write_atomic
 
@@ -119,8 +119,7 @@ def _parsed(file: Path, text: str) -> Iterator[Row]:
             (number, json_object(line, f"{file}, line {number}")) for number, line in lines if line.strip()
         )
     else:
-        heading = next((line for line in text.split("\n") if line and not line.startswith("#")), "")
-        present = {_ALIASES.get(name, name) for name in next(csv.reader([heading]), [])}
+        present = {_ALIASES.get(name, name) for name in csv_heading(text, str(file))}
         missing = [name for name in _NEEDED if name not in present]
         if missing:
             found = ", ".join(sorted(name[:40] for name in present if name)) or "none"
