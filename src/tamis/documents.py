@@ -126,7 +126,7 @@ def csv_records(text: str, where: str, needed: tuple[str, ...] = ()) -> Iterator
             raise FileError(
                 f"{where}: found {problem}; expected {'each once' if twice else 'also ' + _listed(lacking)}"
             )
-        for number, cells in enumerate(reader, 1):
+        for number, cells in enumerate(reader, 2):  # the heading is row 1, as people count
             if len(cells) != len(names):
                 raise FileError(
                     f"{where}, row {number}: has {len(cells)} cells; expected {len(names)} as in the heading"
