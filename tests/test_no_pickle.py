@@ -36,6 +36,10 @@ NEVER = {
 }  # fmt: skip
 
 
+# the forward pass of a traced module, written by torch.fx from the user's own code; no file reaches it
+KNOWN = {"_fuse_graph.py": ["exec", "compile"]}
+
+
 def name_of(node: ast.expr) -> str:
     if isinstance(node, ast.Attribute):
         return f"{name_of(node.value)}.{node.attr}"
@@ -65,7 +69,8 @@ def offences(source: str) -> list[str]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: "/".join(p.parts[-2:]))
 def test_no_module_can_unpickle(path):
-    assert offences(path.read_text(encoding="utf-8")) == []
+    found = offences(path.read_text(encoding="utf-8"))
+    assert [offence.split(" in line")[0] for offence in found] == KNOWN.get(path.name, [])
 
 
 def test_torch_load_is_called_in_one_place():
