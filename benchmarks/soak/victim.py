@@ -99,13 +99,14 @@ def wait_for_end_of(pids: list[int], seconds: float = 30.0) -> None:
     """Wait until processes that are not our children are gone; RuntimeError if they live on."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if not [pid for pid in pids if _lives(pid)]:
+        if not [pid for pid in pids if lives(pid)]:
             return
         time.sleep(0.01)
-    raise RuntimeError(f"processes {[pid for pid in pids if _lives(pid)]} outlive the process that started them")
+    raise RuntimeError(f"processes {[pid for pid in pids if lives(pid)]} outlive the process that started them")
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
+    """Whether a process is there and has not ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
