@@ -74,6 +74,10 @@ def read_arrays(
                     arrays[name] = _read_array(stream, member.file_size, f"{file}: {name}")
         except FileError:
             raise
+        except MemoryError:
+            raise FileError(
+                f"{file}: the array {name} asks for more memory than there is; expected a smaller one"
+            ) from None
         except Exception as error:
             # zlib.error, LZMAError, EOFError, BadZipFile, ValueError, NotImplementedError ...
             reason = " ".join(f"{type(error).__name__}: {error}".split())

@@ -147,7 +147,9 @@ def _check(value: Any, where: str) -> None:
     for _ in range(MAX_DEPTH + 1):  # level by level, since recursion is what such files are after
         for inner in level:
             if type(inner) is int and abs(inner) >= MAX_INTEGER:
-                raise FileError(f"{where}: holds a whole number of {len(str(inner))} digits; expected at most 38")
+                raise FileError(
+                    f"{where}: holds a whole number of {inner.bit_length()} bits; expected at most 38 digits"
+                )
         parts = (
             outer.values() if isinstance(outer, dict) else outer for outer in level if isinstance(outer, (dict, list))
         )
