@@ -272,7 +272,8 @@ def _join_optimizer(tensors: Mapping[str, Tensor], stored: Mapping[str, Any]) ->
     groups = [
         {key: tuple(value) if key == "betas" else value for key, value in group.items()} for group in stored["groups"]
     ]
-    return {"state": state, "param_groups": groups}
+    # by number: a file has names in the order of letters, and a snapshot of the state keeps the order that it finds
+    return {"state": dict(sorted(state.items())), "param_groups": groups}
 
 
 def _strip(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
