@@ -15,13 +15,19 @@ from tamis.errors import FileError
 
 # the most bytes of images or arrays that one data set may take in memory
 MAX_BYTES = 8 << 30
+# the most that an array beyond 64 MiB may grow when it is unpacked: images shrink by less
+MAX_EXPANSION = 200.0
 
 
 def array_names(file: Path) -> list[str]:
     """The names of the arrays in an ``.npz`` file, in its order; ``FileError`` if it is missing or no such file."""
     try:
+        if file.exists() and not file.is_file():  # opening a pipe would wait for ever
+            raise FileError(f"{file}: is a folder, a pipe or a device; expected an .npz archive")
         with zipfile.ZipFile(file) as archive:
             return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+    except FileError:
+        raise
     except FileNotFoundError:
         raise FileError(f"{file}: no such file") from None
     except Exception as error:
@@ -30,7 +36,7 @@ def array_names(file: Path) -> list[str]:
 
 
 def read_arrays(
-    file: Path, names: Collection[str], most_bytes: int | None = None, most_expansion: float = math.inf
+    file: Path, names: Collection[str], most_bytes: int | None = None, most_expansion: float = MAX_EXPANSION
 ) -> dict[str, np.ndarray]:
     """Read the arrays ``names`` of an ``.npz`` file; the others are not touched.
 
@@ -68,6 +74,10 @@ def read_arrays(
                     arrays[name] = _read_array(stream, member.file_size, f"{file}: {name}")
         except FileError:
             raise
+        except MemoryError:
+            raise FileError(
+                f"{file}: the array {name} asks for more memory than there is; expected a smaller one"
+            ) from None
         except Exception as error:
             # zlib.error, LZMAError, EOFError, BadZipFile, ValueError, NotImplementedError ...
             reason = " ".join(f"{type(error).__name__}: {error}".split())

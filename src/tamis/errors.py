@@ -4,9 +4,16 @@ Every message says what was given, what was expected and what to do.  The comman
 :class:`UsageError` into one line on stderr and exit code 2.
 """
 
+# characters of a message; what a hostile file can put into one is cut out of its middle
+_LONGEST = 1000
+
 
 class TamisError(Exception):
-    """Base of every error that tamis raises on purpose."""
+    """Base of every error that tamis raises on purpose; its message is one line of at most 1000 characters."""
+
+    def __str__(self) -> str:
+        text = " ".join(super().__str__().splitlines())
+        return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 304]} ... {text[-299:]}"
 
 
 class UsageError(TamisError, ValueError):

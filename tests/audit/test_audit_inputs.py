@@ -126,7 +126,7 @@ def test_damaged_and_foreign_files_are_named(tmp_path):
         Outputs.load(path)
     deep = np.array("[" * 100_000)  # nested beyond what Python's parser follows
     np.savez(path, logits=np.zeros((1, 1)), ids=np.arange(1), names=np.array(["a"]), about=deep)
-    with pytest.raises(FileError, match=r"bad\.npz: .*recursion"):
+    with pytest.raises(FileError, match=r"bad\.npz: about: is not valid JSON"):
         Outputs.load(path)
     outputs().save(path)
     path.write_bytes(path.read_bytes()[:300])

@@ -96,7 +96,7 @@ def test_a_missing_recipe_is_one_error(tmp_path):
 
 def test_a_binary_file_is_no_recipe(tmp_path):
     (tmp_path / "r.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(FileError, match="cannot read"):
+    with pytest.raises(FileError, match="not UTF-8 text"):
         load_recipe(tmp_path / "r.toml")
 
 

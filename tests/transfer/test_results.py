@@ -39,6 +39,28 @@ def test_a_half_written_last_line_is_dropped_and_the_rest_kept(tmp_path, name):
     assert (tmp_path / name).read_bytes() == whole
 
 
+def test_what_a_crash_left_of_a_row_is_taken_for_no_result(tmp_path):
+    for name in ("t.csv", "t.jsonl"):
+        with Table.open(tmp_path / name) as table:
+            table.append(ROW)
+            table.append(dataclasses.replace(ROW, seed="4", value=0.8125))
+        whole = (tmp_path / name).read_bytes()
+        for length in range(whole.rfind(b"\n", 0, -1) + 1, len(whole)):
+            (tmp_path / name).write_bytes(whole[:length])
+            assert [row.seed for row in read_results(tmp_path / name)] == ["3"]
+    (tmp_path / "t.csv").write_text("arch,kind,method,sparsity,task,seed,value,note\nnet,linear,a,0.8,t,1,0.8")
+    with pytest.raises(FileError, match="row 2: has 7 cells; expected 8"):  # somebody else's, cut short
+        read_results(tmp_path / "t.csv")
+
+
+def test_a_text_with_odd_line_ends_stays_one_row(tmp_path):
+    row = dataclasses.replace(ROW, note="a\u2028b\x85c\x0bd\re\nf")
+    with Table.open(tmp_path / "t.csv") as table:
+        table.append(row)
+    (found,) = read_results(tmp_path / "t.csv")
+    assert found.note == "a\u2028b\x85c\x0bd e f"
+
+
 def test_a_duplicate_without_a_replicate_number_is_refused(tmp_path):
     with Table.open(tmp_path / "t.csv") as table:
         table.append(ROW)
@@ -95,8 +117,8 @@ def test_two_threads_are_locked_out_of_each_other(tmp_path):
     [
         ("arch,kind\n", "expected also"),
         ("arch,kind,method,sparsity,task,seed,value\nnet,linear,a,0.8,t,1,high\n", "column value: found 'high'"),
-        ("arch,kind,method,sparsity,task,seed,value\nnet,linear,a,0.8,t,1\n", "row 2: value"),
-        ("arch,kind,method,sparsity,task,seed,value\nnet,linear,a,0.8,t,1,0.5,9\n", "more cells than columns"),
+        ("arch,kind,method,sparsity,task,seed,value\nnet,linear,a,0.8,t,1\n", "row 2: has 6 cells; expected 7"),
+        ("arch,kind,method,sparsity,task,seed,value\nnet,linear,a,0.8,t,1,0.5,9\n", "row 2: has 8 cells; expected 7"),
         ("", "found the columns none"),
     ],
 )

@@ -15,6 +15,7 @@ import numpy as np
 
 from tamis.arrays import read_arrays
 from tamis.audit._names import check_ids, check_names
+from tamis.documents import json_object
 from tamis.errors import FileError, UsageError
 from tamis.storage import write_atomic
 
@@ -68,9 +69,10 @@ class Outputs:
             raise UsageError(f"logits have shape {logits.shape}; expected (samples, attributes), neither of them 0")
         if logits.dtype.kind not in "fiu":
             raise UsageError(f"logits have dtype {logits.dtype}; expected float32 or float64")
-        logits = logits.astype(
-            np.float32 if logits.dtype.itemsize < 4 or logits.dtype == np.float32 else np.float64, copy=False
-        )
+        with np.errstate(over="ignore"):  # what is too large for float64 becomes infinite and is refused below
+            logits = logits.astype(
+                np.float32 if logits.dtype.itemsize < 4 or logits.dtype == np.float32 else np.float64, copy=False
+            )
         if not np.isfinite(logits).all():
             row, column = np.argwhere(~np.isfinite(logits))[0]
             raise UsageError(f"logits[{row}, {column}] is {logits[row, column]}; expected finite numbers everywhere")
@@ -129,8 +131,8 @@ class Outputs:
         file = Path(path)
         found = read_arrays(file, ("logits", "ids", "names", "about"), MAX_BYTES, MAX_EXPANSION)
         try:
-            about = json.loads(str(found["about"][()]))
-            if not isinstance(about, dict) or about.pop("format", None) != FORMAT:
+            about = json_object(str(found["about"][()]), "about")
+            if about.pop("format", None) != FORMAT:
                 raise UsageError(f"found no mark {FORMAT!r}; expected a file that Outputs.save wrote")
             if not isinstance(about.get("meta", {}), dict):
                 raise UsageError("meta is no table; expected a JSON object")
@@ -138,7 +140,7 @@ class Outputs:
             return cls(found["logits"], found["ids"], tuple(np.atleast_1d(found["names"]).tolist()), **{
                 key: value for key, value in about.items() if key in known
             })  # fmt: skip
-        except (UsageError, ValueError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise FileError(f"{file}: {error}") from None
 
 

@@ -5,18 +5,12 @@ from __future__ import annotations
 import difflib
 import math
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, Literal
 
+from tamis.documents import read_text, toml_table
 from tamis.errors import FileError, UsageError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 State = Literal["pass", "warn", "fail", "ignored"]
 Over = Literal["each", "mean", "worst"]
@@ -109,18 +103,13 @@ class Policy:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Policy:
         """Read a TOML file; FileError names the file and what is wrong with it."""
-        file = Path(path)
-        try:
-            text = file.read_bytes().decode("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise FileError(f"{file}: cannot read this file ({error}); expected a TOML policy") from None
-        return cls.parse(text, str(file))
+        return cls.parse(read_text(path, "a TOML policy"), str(path))
 
     @classmethod
     def parse(cls, text: str, where: str = "policy") -> Policy:
         """A policy from TOML text; FileError begins with ``where``."""
+        table = toml_table(text, where)
         try:
-            table = tomllib.loads(text)
             given = table.pop("rule", [])
             if not isinstance(given, list) or not all(isinstance(rule, dict) for rule in given):
                 raise UsageError("rule: expected tables that begin with [[rule]]")
@@ -132,9 +121,7 @@ class Policy:
                     raise UsageError(f"rule {number} has no metric; expected one of {', '.join(METRICS)}")
                 rules.append(Rule(**rule))
             return cls(tuple(rules), **table)
-        except tomllib.TOMLDecodeError as error:
-            raise FileError(f"{where}: this is no valid TOML ({error})") from None
-        except UsageError as error:
+        except (UsageError, TypeError) as error:  # TypeError: a value of a type that cannot be compared
             raise FileError(f"{where}: {error}") from None
 
 

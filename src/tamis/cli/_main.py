@@ -1,7 +1,8 @@
 """Choosing the command before anything heavy is imported, and turning errors into exit codes.
 
 Each command is one module with ``run(arguments: list[str]) -> int``.  Results go to stdout, everything else to stderr.
-Exit codes: 0 done, 1 a check failed (a layer collapsed), 2 bad usage or input, 130 stopped by Ctrl-C.
+Exit codes: 0 done, 1 a check failed (a layer collapsed), 2 bad usage or input, or the machine cannot do it (full disk,
+read-only folder, not enough memory), 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -56,14 +57,37 @@ def _run(command: str, arguments: list[str]) -> int:
         print(f"tamis {command}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except BrokenPipeError:
-        # The reader has seen enough (tamis info | head).  Python would complain again while closing stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_stdout_go()  # the reader has seen enough (tamis info | head)
         return 0
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        print(f"tamis {command}: {what}; free the disk or choose another place", file=sys.stderr)
+        _let_stdout_go()
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        print(f"tamis {command}: not enough memory; use smaller batches or a smaller model", file=sys.stderr)
+        return 2
     except KeyboardInterrupt as stop:
         print(f"tamis {command}: {stop if str(stop) else 'stopped'}", file=sys.stderr)
         return 130
     except SystemExit as stop:  # the parser ends this way after --help (0) or a bad flag (2)
         return stop.code if isinstance(stop.code, int) else 2
+
+
+def _let_stdout_go() -> None:
+    """Where stdout takes nothing any more, send what is left nowhere: Python would complain again while closing it."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory has run out: Python's own, or torch's, which is a RuntimeError."""
+    words = ("can't allocate memory", "not enough memory", "bad_alloc", "out of memory")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
 def _help() -> str:

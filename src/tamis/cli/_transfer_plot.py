@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from tamis.cli._arguments import parse, show
+from tamis.documents import csv_records, read_text
 from tamis.errors import FileError
 
 
@@ -57,15 +58,13 @@ def run(arguments: list[str]) -> int:
 
 
 def _speeds(path: str) -> dict[Any, float]:
-    import csv
-
+    text = read_text(path, "a .csv file of speeds")
     try:
-        lines = [line for line in Path(path).read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
         return {
             (row["arch"], row["kind"], row["method"], float(row["sparsity"])): float(row["speed_up"])
-            for row in csv.DictReader(lines)
+            for row in csv_records(text, path, ("arch", "kind", "method", "sparsity", "speed_up"))
         }
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror})") from None
-    except (KeyError, TypeError, ValueError) as error:
-        raise FileError(f"{path}: {error!r}; expected the columns arch, kind, method, sparsity, speed_up") from None
+    except FileError:
+        raise
+    except ValueError as error:
+        raise FileError(f"{path}: {error}; expected numbers in the columns sparsity and speed_up") from None

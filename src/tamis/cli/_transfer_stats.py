@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from tamis.cli._arguments import parse, show
+from tamis.documents import csv_records, read_text
 from tamis.errors import FileError, UsageError
 
 
@@ -64,13 +65,11 @@ def statistics_from(options: Any) -> Any:
 
 
 def _upstream(path: str) -> dict[tuple[str, float], float]:
-    import csv
-    from pathlib import Path
-
+    text = read_text(path, "a .csv file of upstream accuracies")
     try:
-        rows = list(csv.DictReader(Path(path).read_text(encoding="utf-8").splitlines()))
+        rows = csv_records(text, path, ("method", "sparsity", "top1"))
         return {(row["method"], float(row["sparsity"])): float(row["top1"]) for row in rows}
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror})") from None
-    except (KeyError, TypeError, ValueError) as error:
-        raise FileError(f"{path}: {error!r}; expected the columns method, sparsity, top1") from None
+    except FileError:
+        raise
+    except ValueError as error:
+        raise FileError(f"{path}: {error}; expected numbers in the columns sparsity and top1") from None

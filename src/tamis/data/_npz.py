@@ -71,7 +71,8 @@ def read_npz(
 
 def _pixels(where: str, array: np.ndarray, layout: Layout | None) -> Tensor:
     if array.dtype.kind == "f":
-        array = array.astype(np.float32)
+        with np.errstate(over="ignore"):  # refused below
+            array = array.astype(np.float32)
         if not np.isfinite(array).all():
             raise FileError(f"{where} holds NaN, infinity or values beyond float32; expected finite pixels")
     elif array.dtype != np.uint8:

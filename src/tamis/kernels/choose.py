@@ -158,7 +158,7 @@ class Choices:
         try:
             state = json.loads(self._path.read_text())
             self._entries = {**_checked_entries(state, str(self._path)), **self._entries}
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return  # no file yet, or a damaged one: decisions are measured anew and overwrite it
 
     def _save(self) -> None:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tamis.documents import json_object, read_text
 from tamis.errors import FileError, UsageError
 from tamis.sparsity import check_sparsity
 from tamis.storage import write_atomic
@@ -142,11 +143,16 @@ class DecaySearch:
             FileError: the file is damaged.
         """
         try:
-            state = json.loads(Path(file).read_text(encoding="utf-8"))
+            state = json_object(read_text(file, "the trials of a decay search"), str(file))
             target = float(state["sparsity"])
             trials = [(float(trial["decay"]), float(trial["sparsity"])) for trial in state["trials"]]
+        except FileError:
+            raise
         except (ValueError, KeyError, TypeError) as error:
             raise FileError(f"{file}: found no trials of a decay search ({error}); delete it to begin anew") from error
+        wrong = [pair for pair in trials if not (0 < pair[0] < math.inf and 0.0 <= pair[1] <= 1.0)]
+        if wrong:
+            raise FileError(f"{file}: found decay and sparsity {wrong[0]}; expected a decay above 0 and a fraction")
         if target != self.sparsity:
             raise UsageError(f"{file} holds trials for sparsity {target}, this search is for {self.sparsity}")
         self.trials = []

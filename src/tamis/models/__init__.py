@@ -1,5 +1,6 @@
 """Networks by name, with torchvision's parameter names, and the reading of checkpoints written elsewhere."""
 
+from tamis.models._described import create_described
 from tamis.models._foreign import ForeignState, load_foreign_checkpoint, read_foreign_state
 from tamis.models._mlp import MLP
 from tamis.models._mobilenet import MobileNetV1
@@ -18,6 +19,7 @@ __all__ = [
     "ResNet",
     "SmallCNN",
     "WideResNet",
+    "create_described",
     "create_model",
     "list_models",
     "load_foreign_checkpoint",

@@ -72,6 +72,8 @@ def read_foreign_state(path: str | os.PathLike[str]) -> ForeignState:
 def _read(file: Path) -> Any:
     if file.is_dir():
         raise _error(file, "a folder")
+    if file.exists() and not file.is_file():  # opening a pipe would wait for ever
+        raise _error(file, "a pipe or a device")
     try:
         with file.open("rb") as stream:
             start = stream.read(9)
@@ -102,6 +104,8 @@ def _read(file: Path) -> Any:
 
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return "a damaged file, which asks for more memory than there is"
     if "weights_only" in text or "Weights only" in text:
         # torch's advice is to switch the protection off; say what is wrong instead
         _, _, detail = text.partition("WeightsUnpickler error: ")

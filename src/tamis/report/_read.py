@@ -6,22 +6,16 @@ and does not parse: the page says so.  Anything else that does not parse raises 
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tamis import documents
 from tamis.errors import FileError
 from tamis.report._rows import EpochRow, Fields, MaskRow, ProbeRow, epoch_row, mask_row, probe_row
 from tamis.report._summary import Summary, read_summary
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 @dataclass(frozen=True)
@@ -92,7 +86,7 @@ def _metrics(path: Path, remarks: list[str]) -> list[Fields]:
     if not path.is_file():
         remarks.append("There is no metrics.jsonl: nothing was logged while training.")
         return []
-    lines = path.read_bytes().split(b"\n")
+    lines = _bytes_of(path).split(b"\n")
     unended = lines.pop()  # empty if the file ends with a line end
     rows = [_row(line, f"{path} line {number}") for number, line in enumerate(lines, 1) if line.strip()]
     if unended.strip():
@@ -129,19 +123,23 @@ def _row(line: bytes, where: str) -> Fields:
 
 def json_object(path: Path) -> dict[str, Any] | None:
     """The JSON object in the file, None if there is no such file."""
-    return _parse(path.read_bytes(), str(path)) if path.is_file() else None
+    return _parse(_bytes_of(path), str(path)) if path.is_file() else None
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as problem:
+        raise FileError(f"{path}: cannot be read ({problem.strerror}); expected a file of a run.") from None
 
 
 def _parse(data: bytes, where: str) -> dict[str, Any]:
     try:
-        values = json.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError) as problem:
-        raise FileError(
-            f"{where}: not valid JSON ({problem}); the file is damaged. Restore it or repeat the run."
-        ) from None
-    if not isinstance(values, dict):
-        raise FileError(f"{where}: expected a JSON object, found {type(values).__name__}; the file is damaged.")
-    return values
+        return documents.json_object(data.decode("utf-8"), where)
+    except UnicodeDecodeError as problem:
+        raise FileError(f"{where}: not valid JSON ({problem}); the file is damaged.") from None
+    except FileError as problem:
+        raise FileError(f"{problem}; the file is damaged. Restore it or repeat the run.") from None
 
 
 def text_of(path: Path, remarks: list[str]) -> str:
@@ -150,14 +148,11 @@ def text_of(path: Path, remarks: list[str]) -> str:
         remarks.append("There is no recipe.toml: the page cannot say how the run was configured.")
         return ""
     try:
-        return path.read_bytes().decode("utf-8").replace("\r\n", "\n")
+        return _bytes_of(path).decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as problem:
         raise FileError(f"{path}: not UTF-8 text ({problem}); the file is damaged.") from None
 
 
 def recipe_of(path: Path, text: str) -> dict[str, Any]:
     """The tables of a recipe's text; FileError unless it is TOML."""
-    try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as problem:
-        raise FileError(f"{path}: not valid TOML ({problem}); the file is damaged.") from None
+    return documents.toml_table(text, str(path))

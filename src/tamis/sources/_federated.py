@@ -140,7 +140,10 @@ def message_from_bytes(data: bytes) -> dict[str, NDArray[Any]]:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             if sum(entry.file_size for entry in archive.zip.infolist()) > MOST_BYTES:
                 raise ValueError("it unpacks to more than 2 GiB")
-            return {name: archive[name] for name in archive.files}
+            found = {name: archive[name] for name in archive.files}
+        if not all(isinstance(value, np.ndarray) for value in found.values()):
+            raise ValueError("it holds something else than arrays")
+        return found
     except Exception:  # zipfile, zlib and NumPy raise many kinds for damaged bytes
         raise UsageError(f"a message of {len(data)} bytes cannot be read; was it damaged on the way?") from None
 

@@ -17,6 +17,11 @@ from tamis.errors import FileError, UsageError
 from tamis.storage import write_atomic
 
 MOST_BYTES = 16 << 30  # of a table in memory
+# the most that a Parquet file beyond 64 MiB may grow when it is unpacked
+MAX_EXPANSION = 1000
+ALWAYS_ALLOWED = 64 << 20
+PORTION = 1024  # rows
+CELL_BYTES = 8  # that a value has at least once it is an array of NumPy
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 PARQUET = (".parquet", ".pq")
 SUFFIXES = (*DELIMITERS, *PARQUET)
@@ -71,7 +76,10 @@ def read_table(path: str | Path) -> DataTable:
         raise FileError(
             f"{file} has {file.stat().st_size:,} bytes; at most {MOST_BYTES:,} are read: split it, or drop columns"
         )
-    digest = _digest(file)
+    try:
+        digest = _digest(file)
+    except OSError as error:
+        raise FileError(f"{file} cannot be read ({error.strerror}); make it readable") from None
     return _read_parquet(file, digest) if file.suffix.lower() in PARQUET else _read_text(file, digest)
 
 
@@ -106,26 +114,53 @@ def _read_text(file: Path, digest: str) -> DataTable:
 
 def _read_parquet(file: Path, digest: str) -> DataTable:
     try:
-        from pyarrow import ArrowException, parquet
+        from pyarrow import parquet
     except ImportError:
         raise UsageError("Parquet files need pyarrow; install it with pip install tamis[fair]") from None
     try:
-        meta = parquet.ParquetFile(file).metadata
-        size = sum(meta.row_group(group).total_byte_size for group in range(meta.num_row_groups))
-        if size > MOST_BYTES:
-            raise FileError(
-                f"{file} unpacks to {size:,} bytes; at most {MOST_BYTES:,} are read: split it, or drop columns"
-            )
-        table = parquet.read_table(file)
-    except (ArrowException, OSError) as error:
-        raise FileError(f"{file} is no readable Parquet file: {str(error).splitlines()[0]}") from None
-    names = [str(name) for name in table.column_names]
-    _check_names(names, file)
-    if not table.num_rows:
-        raise FileError(f"{file} has no rows")
-    frame = table.to_pandas()
-    columns = {name: _plain(frame.iloc[:, place].to_numpy()) for place, name in enumerate(names)}
+        with parquet.ParquetFile(file) as opened:
+            table = _unpacked(opened, file)
+        names = [str(name) for name in table.column_names]
+        _check_names(names, file)
+        if not table.num_rows:
+            raise FileError(f"{file} has no rows")
+        # without what pandas may have noted in the file, which can be damaged too
+        frame = table.replace_schema_metadata(None).to_pandas()
+        columns = {name: _plain(frame.iloc[:, place].to_numpy()) for place, name in enumerate(names)}
+    except FileError:
+        raise
+    except Exception as error:  # damaged files raise ArrowException, OSError, ValueError, KeyError, TypeError ...
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise FileError(f"{file} is no readable Parquet file: {reason}") from None
     return DataTable(file, digest, tuple(names), columns, table)
+
+
+def _unpacked(opened: Any, file: Path) -> Any:
+    """The table of an open ``pyarrow.parquet.ParquetFile``; FileError if it unpacks to suspiciously many bytes.
+
+    A few bytes of Parquet can stand for any number of rows, and what the file says of its own size need not be true, so
+    the first rows are unpacked in small portions.
+    """
+    from pyarrow import Table as ArrowTable
+
+    most = min(MOST_BYTES, max(ALWAYS_ALLOWED, MAX_EXPANSION * file.stat().st_size))
+    meta = opened.metadata
+    said = sum(meta.row_group(group).total_byte_size for group in range(meta.num_row_groups))
+    if max(said, CELL_BYTES * meta.num_rows * max(meta.num_columns, 1)) > most:
+        raise FileError(
+            f"{file} unpacks from {file.stat().st_size:,} to more than {most:,} bytes; expected at most {MOST_BYTES:,} "
+            f"and a factor of at most {MAX_EXPANSION}: split it, or drop columns"
+        )
+    batches, size = [], 0
+    for batch in opened.iter_batches(batch_size=PORTION):
+        size += batch.nbytes
+        if size > most:
+            raise FileError(
+                f"{file} unpacks from {file.stat().st_size:,} to more than {most:,} bytes; expected a factor of at "
+                f"most {MAX_EXPANSION}"
+            )
+        batches.append(batch)
+    return ArrowTable.from_batches(batches, opened.schema_arrow)
 
 
 def _plain(values: NDArray[Any]) -> NDArray[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from tamis.documents import json_object, read_text
 from tamis.errors import UsageError
 from tamis.study._bias_cells import BiasCell
 from tamis.study._bias_worker import CELL, SUMMARY, is_trained
@@ -109,7 +109,7 @@ def _train(pool: Pool, cells: Sequence[BiasCell], root: Path, bar: Any, failed: 
 
 
 def _check_same(cell: BiasCell, folder: Path) -> None:
-    if (folder / CELL).is_file() and (folder / CELL).read_text(encoding="utf-8") != cell.text():
+    if (folder / CELL).is_file() and read_text(folder / CELL, "what was trained here") != cell.text():
         raise UsageError(
             f"{folder}: holds cell {cell.name} of another description of the study; use --out another folder, or "
             "remove that one"
@@ -117,5 +117,4 @@ def _check_same(cell: BiasCell, folder: Path) -> None:
 
 
 def _summary(folder: Path) -> Mapping[str, Any]:
-    found: dict[str, Any] = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    return found
+    return json_object(read_text(folder / SUMMARY, "the numbers of a cell"), str(folder / SUMMARY))

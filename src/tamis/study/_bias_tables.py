@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from tamis.documents import csv_records, read_text
 from tamis.errors import FileError
 from tamis.report import Table
 from tamis.study._tables import DASH, SPACE
@@ -35,18 +34,16 @@ def read_bias_rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     Raises:
         FileError: the file is missing or its columns are not those of a bias study.
     """
-    file = Path(path)
+    rows = csv_records(read_text(path, "a CSV of a bias study"), str(path), ("setup", "subject"))
     try:
-        lines = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("# ")]
-        rows = list(csv.DictReader(lines))
         found = [{name: text if name in TEXT else float(text or "nan") for name, text in row.items()} for row in rows]
-        if not found or not {"setup", "subject"} <= found[0].keys():
-            raise KeyError("setup")
-        return found
-    except OSError as error:
-        raise FileError(f"{file}: cannot be read ({error.strerror}); expected a CSV of a bias study") from error
-    except (KeyError, ValueError, TypeError) as error:
-        raise FileError(f"{file}: no CSV of a bias study ({error!r})") from error
+    except FileError:
+        raise
+    except ValueError as error:
+        raise FileError(f"{path}: no CSV of a bias study ({error}); expected numbers") from error
+    if not found:
+        raise FileError(f"{path}: has no rows; expected a CSV of a bias study")
+    return found
 
 
 def level_text(row: Row) -> str:

@@ -104,7 +104,7 @@ def is_trained(cell: BiasCell, folder: Path) -> bool:
     """Whether ``folder`` holds the finished run of just this cell."""
     try:
         return (folder / SUMMARY).is_file() and (folder / CELL).read_text(encoding="utf-8") == cell.text()
-    except FileNotFoundError:
+    except (FileNotFoundError, UnicodeDecodeError):
         return False
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tamis.documents import is_file
 from tamis.errors import UsageError
 from tamis.train import OPTIONS, find_recipe, parse_table, read_toml
 from tamis.train._recipe_checks import folder_name, fraction_of_zeros, within
@@ -93,6 +94,6 @@ def load_study(path: str | os.PathLike[str]) -> MethodStudy:
     file = find_recipe(path, "study", "studies")
     table = dict(read_toml(file))
     base = table.get("base")
-    if isinstance(base, str) and base and (file.parent / base).is_file():
+    if isinstance(base, str) and base and is_file(file.parent / base):
         table["base"] = str(Path(os.path.normpath(file.parent / base)))
     return parse_table(MethodStudy, table, str(file))

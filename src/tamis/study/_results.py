@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -11,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from tamis.documents import csv_records, json_object, read_text
 from tamis.errors import FileError
 from tamis.study._cells import Cell
 from tamis.study._description import BASELINE
@@ -77,8 +76,8 @@ def read_result(study: str, cell: Cell, folder: Path) -> CellResult:
         FileError: a file of the run folder is missing or damaged.
     """
     try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        load = json.loads((folder / "env.json").read_text(encoding="utf-8"))["load_average"]
+        summary = _object(folder / "summary.json")
+        load = _object(folder / "env.json")["load_average"]
         epochs = [row for row in read_metrics(folder / "metrics.jsonl") if row["kind"] == "epoch"]
         final = "dense" if cell.method == BASELINE else "sparse"
         ledger = {(row["row"], row["count"]): row["fraction"] for row in summary["flops"].get("rows", [])}
@@ -112,8 +111,12 @@ def read_result(study: str, cell: Cell, folder: Path) -> CellResult:
         )
     except FileError:
         raise
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise FileError(f"{folder}: its files are damaged ({error!r}); remove the folder and train it again") from error
+
+
+def _object(file: Path) -> dict[str, Any]:
+    return json_object(read_text(file, "what tamis train writes"), str(file))
 
 
 def training_cpu_s(epochs: Sequence[Mapping[str, Any]]) -> float:
@@ -150,21 +153,17 @@ def read_results(path: str | os.PathLike[str]) -> tuple[CellResult, ...]:
     Raises:
         FileError: the file is missing or its columns are not those of a study.
     """
-    file = Path(path)
-    known = [item.name for item in fields(CellResult)]
+    known = tuple(item.name for item in fields(CellResult))
+    rows = csv_records(read_text(path, "the results of a study"), str(path), known)
     try:
-        lines = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("# ")]
-        rows = list(csv.DictReader(lines))
         found = [
             {name: (float(row[name] or "nan") if _is_number(name) else row[name]) for name in known} for row in rows
         ]
         return tuple(CellResult(**{**row, "seed": int(row["seed"])}) for row in found)  # type: ignore[arg-type]
-    except OSError as error:
-        raise FileError(f"{file}: cannot be read ({error.strerror}); expected the results of a study") from error
-    except (KeyError, ValueError, TypeError) as error:
-        raise FileError(
-            f"{file}: no results of a study ({error!r}); expected the columns {', '.join(known)}"
-        ) from error
+    except FileError:
+        raise
+    except ValueError as error:
+        raise FileError(f"{path}: no results of a study ({error}); expected numbers") from error
 
 
 def _is_number(name: str) -> bool:

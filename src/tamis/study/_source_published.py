@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import os
+import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tamis.documents import csv_records
 from tamis.errors import FileError
 from tamis.study._source_study import METHODS
 from tamis.study._source_summary import setting
@@ -84,12 +85,8 @@ def read_published(file: Path) -> dict[Key, tuple[float, float, float | None]]:
             content = stream.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
             raise FileError(f"{file}: holds more than {MOST_BYTES:,} bytes; expected the published results")
-        found = csv.DictReader(content.decode("utf-8").splitlines())
-        lacking = [name for name in needed if name not in (found.fieldnames or [])]
-        if lacking:
-            raise FileError(f"{file}: lacks the columns {', '.join(lacking)}; expected the published results")
         rows: dict[Key, tuple[float, float, float | None]] = {}
-        for row in found:
+        for row in csv_records(content.decode("utf-8"), str(file), needed):
             if row["classifier"] != "linear":
                 continue
             what = (NAMES.get(row["dataset"], row["dataset"]), int(row["n_sources"]), int(row["n_adv"]))
@@ -99,7 +96,7 @@ def read_published(file: Path) -> dict[Key, tuple[float, float, float | None]]:
         return rows
     except FileError:
         raise
-    except (OSError, EOFError, ValueError, TypeError) as error:
+    except (OSError, EOFError, zlib.error, ValueError) as error:
         raise FileError(f"{file}: cannot be read ({error}); expected the published results as CSV, also .gz") from error
 
 

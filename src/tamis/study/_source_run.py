@@ -13,6 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from tamis.bench import describe_machine, write_csv
+from tamis.documents import json_object, read_text
 from tamis.errors import FileError, UsageError
 from tamis.storage import write_atomic
 from tamis.study._pool import Pool
@@ -144,12 +145,12 @@ def _on_dask(
 
 def _stored(cell: SourceCell, file: Path) -> list[Row] | None:
     """The rows in a cell's file; None if there is none."""
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        stored, rows = found["cell"], list(found["rows"])
-    except FileNotFoundError:
+    if not file.exists():
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    try:
+        found = json_object(read_text(file, "the result of a cell"), str(file))
+        stored, rows = dict(found["cell"]), [dict(row) for row in found["rows"]]
+    except (ValueError, KeyError, TypeError) as error:
         raise FileError(f"{file}: no result of a cell ({error!r}); remove it and run the study again") from error
     if stored != cell.as_dict():
         differs = [key for key, value in cell.as_dict().items() if stored.get(key) != value]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+import re
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from tamis.documents import is_file
 from tamis.errors import UsageError
 from tamis.study._description import BASELINE, known_method
 from tamis.train import find_recipe, parse_table, read_toml
@@ -98,17 +101,26 @@ class TransferSweep:
         for fraction in self.sparsity:
             fraction_of_zeros("sparsity", fraction)
         if self.path:
-            try:
-                self.path.format(method="acdc", sparsity=0.9)
-            except (KeyError, ValueError, IndexError) as error:
-                raise UsageError(
-                    f"path = {self.path!r}: {error!r}; expected {{method}} and {{sparsity}} only"
-                ) from None
+            _check_pattern(self.path)
         if len({(model.method, model.sparsity) for model in self.models}) < len(self.models):
             raise UsageError("models: expected each method and sparsity once")
         for key in ("model", "data", "root", "how", "seed", "method", "arch", "cache"):
             if key in self.recipe:
                 raise UsageError(f"recipe.{key} belongs to the sweep itself")
+
+
+def _check_pattern(path: str) -> None:
+    """Refuse what ``str.format`` would look up or widen beyond a name and a number."""
+    try:
+        parts = [(name, spec or "", kind) for _, name, spec, kind in string.Formatter().parse(path) if name is not None]
+        for name, spec, kind in parts:
+            if name not in ("method", "sparsity") or kind or not re.fullmatch(r"(\.?\d{1,2})?[gf%]?", spec):
+                raise ValueError(f"{{{name}:{spec}}}")
+        path.format(method="acdc", sparsity=0.9)
+    except ValueError as error:
+        raise UsageError(
+            f"path = {path!r}: {error}; expected {{method}} and {{sparsity}}, or {{sparsity:g}}, only"
+        ) from None
 
 
 def load_sweep(path: str | os.PathLike[str]) -> TransferSweep:
@@ -122,6 +134,6 @@ def load_sweep(path: str | os.PathLike[str]) -> TransferSweep:
     file = find_recipe(path, "sweep", "transfer")
     table = dict(read_toml(file))
     train = table.get("train")
-    if isinstance(train, str) and train and (file.parent / train).is_file():
+    if isinstance(train, str) and train and is_file(file.parent / train):
         table["train"] = str(Path(os.path.normpath(file.parent / train)))
     return parse_table(TransferSweep, table, str(file))

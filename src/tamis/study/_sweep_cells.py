@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tamis.errors import UsageError
+from tamis.documents import json_object, read_text
+from tamis.errors import FileError, UsageError
 from tamis.study._cells import Cell, cell_name, cells_of
 from tamis.study._description import BASELINE, MethodStudy
 from tamis.study._sweep import TransferSweep, UpstreamModel
@@ -113,8 +113,9 @@ def upstream_accuracy(model: UpstreamModel) -> float:
     if not math.isnan(model.upstream):
         return model.upstream
     try:
-        summary = json.loads((Path(model.path) / "summary.json").read_text(encoding="utf-8"))
+        file = Path(model.path) / "summary.json"
+        summary = json_object(read_text(file, "the summary of a run"), str(file))
         value = summary["accuracy_dense" if model.method == BASELINE else "accuracy_sparse"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileError, KeyError):
         return math.nan
-    return math.nan if value is None else float(value)
+    return float(value) if isinstance(value, int | float) else math.nan

@@ -12,7 +12,7 @@ from typing import Any
 
 from tamis.train import parse_table
 from tamis.train._recipe_toml import parse_toml
-from tamis.transfer import Task, TransferRecipe, load_task, read_results, run_transfer
+from tamis.transfer import Task, TransferRecipe, has_finished, load_task, read_results, run_transfer
 
 # Torch's global generator and thread count belong to the process: its cells run one after another.
 _ONE_AT_A_TIME = threading.Lock()
@@ -40,9 +40,11 @@ def run_sweep_job(job: Mapping[str, Any]) -> list[dict[str, Any]]:
         before = torch.get_num_threads()
         torch.set_num_threads(job["threads"])
         try:
-            resume = any((folder / "checkpoints").glob("*"))
             task = _task(recipe.data, recipe.root)
-            run_transfer(recipe, folder, resume=resume, overwrite=not resume, task=task)
+            if not has_finished(recipe, folder, task=task):  # a crash may have come before its rows were in the table
+                # a killed writer leaves a hidden .part file, which is no checkpoint
+                resume = any(file.suffix != ".part" for file in (folder / "checkpoints").glob("*"))
+                run_transfer(recipe, folder, resume=resume, overwrite=not resume, task=task)
         finally:
             torch.set_num_threads(before)
     rows = [asdict(row) for row in read_results(folder / "results.csv")]

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tamis.documents import read_text
 from tamis.train import fit, parse_recipe
 
 LOG = "log.txt"
@@ -81,7 +82,5 @@ def is_finished(text: str, folder: Path) -> bool:
 
 def stored_recipe(folder: Path) -> str | None:
     """The text of the recipe that was trained in ``folder``; None if there is none."""
-    try:
-        return (folder / "recipe.toml").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
+    file = folder / "recipe.toml"
+    return read_text(file, "the recipe of a cell") if file.exists() else None

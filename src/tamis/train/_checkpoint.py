@@ -8,6 +8,7 @@ method's counters, Python's and numpy's random states, the dense/sparse decision
 
 from __future__ import annotations
 
+import math
 import os
 import random
 from collections.abc import Mapping
@@ -26,6 +27,9 @@ from tamis.train._container import load_container, save_container
 
 PREFIXES = ("optimizer:", "method:", "rng:")
 PACKED_KEYS = ("values", "indices", "row_ptr")
+# a file may describe packed layers that are this much larger when dense; one live weight in 2000 gives a factor of 1000
+MAX_EXPANSION = 1000
+ALWAYS_ALLOWED = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         )
     except FileError as error:
         raise FileError(f"{file}: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RuntimeError) as error:
         raise FileError(
             f"{file}: its header and its tensors do not fit together ({error!r}); the file is damaged"
         ) from error
@@ -167,7 +171,7 @@ def load_method(checkpoint: Checkpoint, sparsifier: Any) -> None:
     """
     try:
         sparsifier.load_state_dict(checkpoint.method)
-    except (UsageError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RuntimeError) as error:
         raise FileError(f"{checkpoint.path}: does not fit this run ({error})") from error
 
 
@@ -203,7 +207,7 @@ def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Opt
         random.setstate(python_state)
         np.random.set_state(numpy_state)  # noqa: NPY002 - as above
         torch.set_rng_state(stored["torch"])
-    except (UsageError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RuntimeError) as error:
         raise FileError(f"{checkpoint.path}: does not fit this run ({error})") from error
 
 
@@ -224,8 +228,20 @@ def packed_tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, list[
 
 
 def unpacked_tensors(state: Mapping[str, Tensor], shapes: Mapping[str, list[int]]) -> dict[str, Tensor]:
-    """Undo :func:`packed_tensors`: dense ``name.weight`` for each packed layer; FileError if the arrays do not fit."""
+    """Undo :func:`packed_tensors`: dense ``name.weight`` for each packed layer.
+
+    Raises:
+        FileError: the arrays do not fit, or the dense layers would take more than 64 MiB and than 1000 times the bytes
+            that are stored.
+    """
     dense = dict(state)
+    stored = sum(tensor.nbytes for tensor in state.values())
+    wanted = 4 * sum(math.prod(int(side) for side in shape) for shape in shapes.values())
+    if wanted > max(ALWAYS_ALLOWED, MAX_EXPANSION * stored):
+        raise FileError(
+            f"{stored} bytes of tensors would unpack to more than {MAX_EXPANSION} times as many; expected shapes of "
+            "real layers"
+        )
     for name, shape in shapes.items():
         prefix = f"{name}." if name else ""
         values, indices, row_ptr = (dense.pop(prefix + key) for key in PACKED_KEYS)
@@ -256,7 +272,8 @@ def _join_optimizer(tensors: Mapping[str, Tensor], stored: Mapping[str, Any]) ->
     groups = [
         {key: tuple(value) if key == "betas" else value for key, value in group.items()} for group in stored["groups"]
     ]
-    return {"state": state, "param_groups": groups}
+    # by number: a file has names in the order of letters, and a snapshot of the state keeps the order that it finds
+    return {"state": dict(sorted(state.items())), "param_groups": groups}
 
 
 def _strip(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from tamis.errors import FileError, UsageError
-from tamis.models import create_model
+from tamis.errors import UsageError
+from tamis.models import create_described
 from tamis.nn import densify, sparsify
 from tamis.train._checkpoint import load_checkpoint, load_weights, packed_tensors
 from tamis.train._container import save_container
@@ -57,10 +57,6 @@ def load_model(path: str | os.PathLike[str]) -> tuple[nn.Module, dict[str, Any]]
         FileError: the file is damaged or foreign, or does not say which network it holds.
     """
     checkpoint = load_checkpoint(path)
-    architecture: Any = checkpoint.header.get("architecture")
-    try:
-        model = create_model(**architecture)
-    except (TypeError, UsageError) as error:
-        raise FileError(f"{path}: does not say which network it holds ({error})") from error
+    model = create_described(checkpoint.header.get("architecture"), checkpoint.model, str(path))
     load_weights(model, checkpoint)
     return model.eval(), checkpoint.header

@@ -67,6 +67,8 @@ def fit(
         FileError: data or checkpoint cannot be read.
         Interrupted: stopped by Ctrl-C or SIGTERM; the folder can be resumed.
         RankError: another process of the job is gone, or has other masks; the last checkpoint can be resumed.
+
+    A disk that is full or read-only is a FileError too; the last checkpoint is whole then and can be resumed.
     """
     with joined() as ranks:
         try:
@@ -75,6 +77,12 @@ def fit(
             raise Interrupted(f"{stopped}; {_go_on(run_folder)}") from None
         except RankError as error:
             raise RankError(f"{error}; {_go_on(run_folder)}") from error
+        except OSError as error:
+            saved = (Path(run_folder) / "checkpoints" / LAST).is_file()
+            remedy = f"the last checkpoint is whole: {_go_on(run_folder)}" if saved else "nothing was trained yet"
+            raise FileError(
+                f"{error.filename or run_folder}: {error.strerror}; free the disk or make it writable; {remedy}"
+            ) from error
 
 
 def _fit(
@@ -125,7 +133,12 @@ def _go_on(folder: str | os.PathLike[str]) -> str:
 
 def _stored(recipe: Recipe, folder: Path) -> Checkpoint:
     """The checkpoint to resume from; UsageError if another recipe wrote it."""
-    checkpoint = load_checkpoint(folder / "checkpoints" / LAST)
+    file = folder / "checkpoints" / LAST
+    if folder.is_dir() and not file.exists():
+        raise FileError(
+            f"{file}: no such file, so nothing was trained yet; start with --overwrite in place of --resume"
+        )
+    checkpoint = load_checkpoint(file)
     here, there = dump_recipe(recipe).splitlines(), str(checkpoint.header.get("recipe", "")).splitlines()
     if here != there:
         changed = [line for line in here if line not in there] or [line for line in there if line not in here]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tamis.documents import json_object, read_text
 from tamis.errors import FileError
 
 
@@ -17,7 +19,8 @@ class MetricsLog:
 
     Args:
         path: the file; made if missing.
-        keep: bytes of an earlier run to keep, everything behind them is cut (a resumed run repeats those rows).
+        keep: bytes of an earlier run to keep, everything behind them is cut (a resumed run repeats those rows), and so
+            is a last row that a crash left half-written.
 
     Raises:
         FileError: the file cannot be opened for writing.
@@ -27,12 +30,15 @@ class MetricsLog:
         self.path = Path(path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._stream = self.path.open("r+b" if self.path.exists() else "w+b")
+            # unbuffered, so that a row that could not be written is not written later
+            self._stream = self.path.open("r+b" if self.path.exists() else "w+b", buffering=0)
         except OSError as error:
             raise FileError(f"{self.path}: cannot write the metrics ({error.strerror})") from error
         size = self._stream.seek(0, os.SEEK_END)
-        self._stream.truncate(min(keep, size))
-        self._stream.seek(0, os.SEEK_END)
+        self._cut(min(keep, size))
+        if not self._ends_with_a_row():
+            self._stream.seek(0)
+            self._cut(self._stream.readall().rfind(b"\n") + 1)
         if size < keep:
             self.append({"kind": "note", "text": f"{keep - size} bytes of earlier rows were lost before this resume"})
 
@@ -42,10 +48,30 @@ class MetricsLog:
         return self._stream.tell()
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Write one row; numbers that JSON cannot hold (NaN, infinities) become null."""
-        self._stream.write(json.dumps(_finite(row), allow_nan=False).encode() + b"\n")
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
+        """Write one row; numbers that JSON cannot hold (NaN, infinities) become null.
+
+        Raises ``OSError`` with the file's name (disk full); the file then ends with the row before.
+        """
+        left, size = memoryview(json.dumps(_finite(row), allow_nan=False).encode() + b"\n"), self.size
+        try:
+            while left:
+                left = left[self._stream.write(left) :]
+            os.fsync(self._stream.fileno())
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                self._cut(size)
+            if isinstance(error, OSError):
+                error.filename = str(self.path)
+            raise
+
+    def _cut(self, size: int) -> None:
+        self._stream.truncate(size)
+        self._stream.seek(size)
+
+    def _ends_with_a_row(self) -> bool:
+        if self.size:
+            self._stream.seek(-1, os.SEEK_END)
+        return not self.size or self._stream.read(1) == b"\n"
 
     def close(self) -> None:
         """Close the file; further rows are an error."""
@@ -82,21 +108,8 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     Raises:
         FileError: the file is missing, or a line before the last is no JSON object.
     """
-    file = Path(path)
-    try:
-        lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
-    except OSError as error:
-        raise FileError(f"{file}: cannot be read ({error.strerror}); expected the metrics of a run") from error
-    rows = []
-    for number, line in enumerate(lines[:-1], start=1):
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise FileError(f"{file}, line {number}: no JSON ({error})") from error
-        if not isinstance(row, dict):
-            raise FileError(f"{file}, line {number}: expected a JSON object, found {line[:40]!r}")
-        rows.append(row)
-    return rows
+    lines = read_text(path, "the metrics of a run").split("\n")
+    return [json_object(line, f"{path}, line {number}") for number, line in enumerate(lines[:-1], start=1)]
 
 
 def _finite(value: Any) -> Any:

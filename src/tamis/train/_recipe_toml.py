@@ -5,25 +5,20 @@ from __future__ import annotations
 import difflib
 import json
 import os
-import sys
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tamis.documents import is_file, read_text, toml_table
 from tamis.errors import FileError, UsageError
 from tamis.storage import write_atomic
 from tamis.train._options import MethodOptions
 from tamis.train._options_registry import OPTIONS
 from tamis.train._recipe import Recipe
 from tamis.train._recipe_method import Distribution, Pattern
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 Kind = TypeVar("Kind")
 
@@ -47,7 +42,7 @@ def find_recipe(path: str | os.PathLike[str], kind: str = "recipe", folder: str 
         folder: sub-folder of the recipes that come with tamis.
     """
     file = Path(path)
-    if file.is_file():
+    if is_file(file):
         return file
     homes = [Path(__file__).parents[1] / "recipes" / folder, Path(__file__).parents[3] / "recipes" / folder]
     known = {found.stem: found for home in reversed(homes) for found in sorted(home.glob("*.toml"))}
@@ -63,19 +58,12 @@ def parse_recipe(text: str, where: str = "recipe") -> Recipe:
 
 def read_toml(file: Path) -> dict[str, Any]:
     """The tables of a TOML file, not checked further; FileError for a missing file or broken TOML."""
-    try:
-        text = file.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"{file}: cannot read this file ({error}); expected a TOML text file") from error
-    return parse_toml(text, str(file))
+    return toml_table(read_text(file, "a TOML text file"), str(file))
 
 
 def parse_toml(text: str, where: str) -> dict[str, Any]:
     """The tables of TOML text, not checked further; FileError for broken TOML."""
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise FileError(f"{where}: this is no valid TOML ({error})") from error
+    return toml_table(text, where)
 
 
 def parse_table(kind: type[Kind], table: Mapping[str, Any], where: str) -> Kind:
@@ -109,6 +97,9 @@ def _section(kind: Any, table: Mapping[str, Any], prefix: str) -> Any:
         if key not in known:
             close = difflib.get_close_matches(key, sorted(known), n=3) or sorted(known)
             raise UsageError(f"unknown key {prefix + key!r}; did you mean {', '.join(prefix + c for c in close)}?")
+    for item in fields(kind):
+        if item.name not in table and item.default is MISSING and item.default_factory is MISSING:
+            raise UsageError(f"expected the key {prefix + item.name!r}, which is not there")
     hints = typing.get_type_hints(kind)
     if kind is Recipe:  # an unknown method is refused with the other values
         hints["options"] = OPTIONS.get(str(table.get("method", "dense")), MethodOptions)

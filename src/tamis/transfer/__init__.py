@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tamis.transfer._recipe import ProbeOptions, TransferRecipe, paper_recipe
     from tamis.transfer._registry import REGISTRY, KnownTask
     from tamis.transfer._results import Row, Table, read_results
-    from tamis.transfer._run import run_transfer
+    from tamis.transfer._run import has_finished, run_transfer
     from tamis.transfer._run_record import recipe_hash
     from tamis.transfer._schedule import rate_of_epoch
     from tamis.transfer._seeds import derived_seed
@@ -77,7 +77,7 @@ _MODULES = {
     "_recipe": ("ProbeOptions", "TransferRecipe", "paper_recipe"),
     "_registry": ("KnownTask", "REGISTRY"),
     "_results": ("Row", "Table", "read_results"),
-    "_run": ("run_transfer",),
+    "_run": ("has_finished", "run_transfer"),
     "_run_record": ("recipe_hash",),
     "_schedule": ("rate_of_epoch",),
     "_seeds": ("derived_seed",),
@@ -175,6 +175,7 @@ __all__ = [
     "from_lists",
     "from_npz",
     "from_tensors",
+    "has_finished",
     "head_name",
     "held_sparsity",
     "holm",

@@ -5,6 +5,7 @@ A table is a CSV file, or JSON lines where its name ends in .jsonl.  One process
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -16,6 +17,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from tamis.documents import csv_heading, csv_records, json_object, read_text
 from tamis.errors import FileError, UsageError
 from tamis.storage import write_atomic
 
@@ -96,45 +98,35 @@ COLUMNS = tuple(item.name for item in fields(Row))
 def read_results(path: str | os.PathLike[str]) -> tuple[Row, ...]:
     """The rows of a results table; lines that begin with ``#`` are comments, unknown columns are passed over.
 
-    Needs the columns arch, kind, method, sparsity, task (or dataset), seed and value (or accuracy).
+    Needs the columns arch, kind, method, sparsity, task (or dataset), seed and value (or accuracy).  A last line of a
+    table of tamis that has no line end was left half-written by a crash and does not count.
 
     Raises:
-        FileError: the file is missing, has no such columns, or a cell is no number; line and column are named.
+        FileError: the file is missing, has no such columns, a row is cut short, or a cell is no number; row and column
+            are named.
     """
     file = Path(path)
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"{file}: cannot be read ({error}); expected a table of transfer results") from None
+    text = read_text(file, "a table of transfer results")
+    if file.suffix == ".jsonl" or text.startswith(_line(COLUMNS)):
+        text = text[: text.rfind("\n") + 1]
     return tuple(_parsed(file, text))
 
 
 def _parsed(file: Path, text: str) -> Iterator[Row]:
     if file.suffix == ".jsonl":
-        records: Iterator[tuple[int, dict[str, Any]]] = (
-            (number, _json_line(file, number, line)) for number, line in enumerate(text.splitlines(), 1) if line.strip()
+        lines = enumerate(text.split("\n"), 1)
+        records: Iterator[Any] = (
+            (number, json_object(line, f"{file}, line {number}")) for number, line in lines if line.strip()
         )
     else:
-        lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-        reader = csv.DictReader(lines, strict=True)
-        present = {_ALIASES.get(name, name) for name in reader.fieldnames or ()}
+        present = {_ALIASES.get(name, name) for name in csv_heading(text, str(file))}
         missing = [name for name in _NEEDED if name not in present]
         if missing:
-            found = ", ".join(sorted(present)) or "none"
-            raise FileError(f"{file}: found the columns {found}; expected also {', '.join(missing)}")
-        records = enumerate(reader, 2)
+            found = ", ".join(sorted(name[:40] for name in present if name)) or "none"
+            raise FileError(f"{file}: found the columns {found[:400]}; expected also {', '.join(missing)}")
+        records = enumerate(csv_records(text, str(file)), 2)
     for number, record in records:
         yield _row(file, number, record)
-
-
-def _json_line(file: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        found = json.loads(line)
-    except ValueError as error:
-        raise FileError(f"{file}, line {number}: no JSON ({error}); expected one object a line") from None
-    if not isinstance(found, dict):
-        raise FileError(f"{file}, line {number}: expected an object")
-    return found
 
 
 def _row(file: Path, number: int, record: dict[Any, Any]) -> Row:
@@ -145,11 +137,12 @@ def _row(file: Path, number: int, record: dict[Any, Any]) -> Row:
             continue
         try:
             values[name] = str(value) if _TYPES[name] is str else _TYPES[name](value)
-        except (TypeError, ValueError):
-            raise FileError(f"{file}, row {number}, column {given}: found {value!r}; expected a number") from None
+        except (TypeError, ValueError, OverflowError):
+            found = repr(value)[:80]
+            raise FileError(f"{file}, row {number}, column {given}: found {found}; expected a number") from None
     missing = [name for name in _NEEDED if name not in values]
-    if missing or None in record:
-        raise FileError(f"{file}, row {number}: {', '.join(missing) or 'more cells than columns'}; expected one each")
+    if missing:
+        raise FileError(f"{file}, row {number}: {', '.join(missing)}; expected one each")
     return Row(**values)
 
 
@@ -189,8 +182,9 @@ class Table:
             content = file.read_bytes()
             if content and not content.endswith(b"\n"):
                 write_atomic(file, content[: content.rfind(b"\n") + 1])
-            lines = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
-            if file.suffix != ".jsonl" and [*lines, ""][0] + "\n" != _line(COLUMNS):
+            lines = read_text(file, "a table of transfer results").split("\n")
+            heading = next((line for line in lines if not line.startswith("#")), "")
+            if file.suffix != ".jsonl" and heading + "\n" != _line(COLUMNS):
                 raise FileError(f"{file}: its columns are not those of this version; read it, or write another file")
             yield cls(file, read_results(file))
         finally:
@@ -226,8 +220,11 @@ class Table:
                 stream.write(line)
                 stream.flush()
                 os.fsync(stream.fileno())
-        except BaseException:  # a full disk or Ctrl-C must not leave half a row for the next one to join
-            os.truncate(self.path, size)
+        except BaseException as error:  # a full disk or Ctrl-C must not leave half a row for the next one to join
+            with contextlib.suppress(OSError):
+                os.truncate(self.path, size)
+            if isinstance(error, OSError):
+                error.filename = str(self.path)
             raise
         self._rows.append(row)
         self._keys.add(row.key)
@@ -235,5 +232,7 @@ class Table:
 
 def _line(cells: Any) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow([str(cell).replace("\n", " ") for cell in cells])
+    # one row is one line: what a crash leaves of a row can be told from the rows before it
+    plain = [str(cell).replace("\r", " ").replace("\n", " ") for cell in cells]
+    csv.writer(text, lineterminator="\n").writerow(plain)
     return text.getvalue()

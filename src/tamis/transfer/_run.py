@@ -14,6 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from tamis.documents import json_object, read_text
 from tamis.errors import FileError, UsageError
 from tamis.storage import write_atomic
 from tamis.train import Interrupted, MetricsLog, StopRequest, describe_environment, dump_recipe
@@ -74,21 +75,7 @@ def run_transfer(
         Interrupted: stopped by Ctrl-C or SIGTERM; full fine-tuning can be resumed.
     """
     folder, start = Path(run_folder), time.perf_counter()
-    if (backbone is None and not recipe.model) or (task is None and not recipe.data):
-        raise UsageError("a transfer needs a backbone and data: give --model CHECKPOINT and --data FOLDER_OR_NPZ")
-    network = backbone or load_backbone(
-        recipe.model,
-        recipe.arch,
-        min_zero_fraction=recipe.min_zero_fraction,
-        styles=styles_with(recipe.style),
-    )
-    task = task or load_task(recipe.data, root=recipe.root)
-    if recipe.metric != "task":
-        task = replace(task, metric=recipe.metric)
-    transform = transform or input_transform(
-        task, network.architecture, size=recipe.size, norm=recipe.norm, interpolation=network.state.interpolation
-    )
-    identity = _identity(recipe, network, task, transform)
+    network, task, transform, identity = _prepared(recipe, backbone, task, transform)
     _claim(folder, identity, resume, overwrite)
     write_atomic(folder / "recipe.toml", dump_recipe(recipe))
     write_atomic(folder / "env.json", json.dumps(describe_environment() | {"transfer": identity}, indent=2) + "\n")
@@ -120,6 +107,39 @@ def run_transfer(
     save_results(folder, recipe, summary, identity)
     write_atomic(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
     return summary
+
+
+def has_finished(recipe: TransferRecipe, run_folder: str | os.PathLike[str], *, task: Task | None = None) -> bool:
+    """Whether a folder holds the finished transfer of just this recipe, checkpoint and task.
+
+    Raises:
+        FileError, UsageError: as :func:`run_transfer`, if the folder holds any finished transfer.
+    """
+    folder = Path(run_folder)
+    if not (folder / "summary.json").is_file():  # written last
+        return False
+    return _stored_identity(folder) == _prepared(recipe, None, task, None)[-1]
+
+
+def _prepared(
+    recipe: TransferRecipe, backbone: Backbone | None, task: Task | None, transform: Transform | None
+) -> tuple[Backbone, Task, Transform, str]:
+    """What a transfer is made of, and its identity."""
+    if (backbone is None and not recipe.model) or (task is None and not recipe.data):
+        raise UsageError("a transfer needs a backbone and data: give --model CHECKPOINT and --data FOLDER_OR_NPZ")
+    network = backbone or load_backbone(
+        recipe.model,
+        recipe.arch,
+        min_zero_fraction=recipe.min_zero_fraction,
+        styles=styles_with(recipe.style),
+    )
+    task = task or load_task(recipe.data, root=recipe.root)
+    if recipe.metric != "task":
+        task = replace(task, metric=recipe.metric)
+    transform = transform or input_transform(
+        task, network.architecture, size=recipe.size, norm=recipe.norm, interpolation=network.state.interpolation
+    )
+    return network, task, transform, _identity(recipe, network, task, transform)
 
 
 def _linear(
@@ -233,6 +253,15 @@ def _identity(recipe: TransferRecipe, backbone: Backbone, task: Task, transform:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
+def _stored_identity(folder: Path) -> str | None:
+    """The identity of the transfer in a folder; None if there is none, or no whole one."""
+    file = folder / "env.json"
+    try:
+        return str(json_object(read_text(file, "what a transfer ran on"), str(file)).get("transfer"))
+    except FileError:
+        return None
+
+
 def _size(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
 
@@ -242,10 +271,9 @@ def _claim(folder: Path, identity: str, resume: bool, overwrite: bool) -> None:
         raise FileError(f"{folder}: is no folder; expected a folder for the run")
     found = [name for name in OWN_FILES if (folder / name).exists()]
     if resume:
-        try:
-            stored = json.loads((folder / "env.json").read_text(encoding="utf-8")).get("transfer")
-        except (OSError, ValueError):
-            raise UsageError(f"{folder}: holds no transfer that could go on; leave --resume out") from None
+        stored = _stored_identity(folder)
+        if stored is None:
+            raise UsageError(f"{folder}: holds no transfer that could go on; leave --resume out")
         if stored != identity:
             raise UsageError(
                 f"{folder}: was run with another recipe, checkpoint or task; resume with {folder / 'recipe.toml'}, or "

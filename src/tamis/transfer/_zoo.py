@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tamis.errors import FileError, UsageError
-from tamis.models import create_model, list_models, load_weights
+from tamis.models import create_described, create_model, list_models, load_weights
 from tamis.nn import prunable_modules
 from tamis.transfer._zoo_read import SparseState, head_of, read_sparse_state
 from tamis.transfer._zoo_style import MIN_ZERO_FRACTION, Style
@@ -68,7 +68,7 @@ def load_backbone(
         architecture = find_architecture(state, arch)
         if state.stem_pool == "tensorflow":
             architecture["stem"] = "tensorflow"  # an option of the ResNets; others refuse it
-        model = create_model(**architecture)
+        model = create_described(architecture, state.tensors, str(state.file))
     rename = _renaming(model, [*state.tensors, *(f"{name}.weight" for name in state.masks)])
     head = head_name(model)
     own = model.state_dict()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,13 @@ from tamis.train import parse_table, read_toml
 
 MIN_ZERO_FRACTION = 0.01
 """A weight without a mask and with a smaller share of exact zeros counts as dense (our rule)."""
+
+
+def _expression(pattern: str) -> re.Pattern[str]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about what later versions of Python may read another way
+        return re.compile(pattern)
+
 
 _REFERENCE = re.compile(r"<(\d+)(?:\+(\d+))?>")
 
@@ -41,8 +49,8 @@ class KeyRule:
 
     def __post_init__(self) -> None:
         try:
-            groups = re.compile(self.pattern).groups
-        except re.error as error:
+            groups = _expression(self.pattern).groups
+        except (re.error, RecursionError) as error:
             raise UsageError(f"pattern {self.pattern!r} is no regular expression ({error})") from error
         wrong = [m[0] for m in _REFERENCE.finditer(self.name) if not 1 <= int(m[1]) <= groups]
         if wrong:
@@ -84,8 +92,8 @@ class Style:
             raise UsageError(f"style {self.name!r}: expected a name and at least one sign by which it is recognised")
         for sign in self.signs:
             try:
-                re.compile(sign)
-            except re.error as error:
+                _expression(sign)
+            except (re.error, RecursionError) as error:
                 raise UsageError(f"style {self.name!r}: sign {sign!r} is no regular expression ({error})") from error
 
     def recognises(self, keys: Iterable[str]) -> bool:
