@@ -201,16 +201,18 @@ void sum_shares(const Plan& plan, float* grad_values, const Parallel& parallel, 
   const int64_t shares = shares_of(plan.tiling), per_share = up(plan.tiles(), shares);
   static thread_local Scratch partial_sums;
   float* partial = partial_sums.take<float>(live * (shares - 1));
-  std::fill(partial, partial + live * (shares - 1), 0.0f);
-  std::fill(grad_values, grad_values + live, 0.0f);
+  run_pieces(parallel, live * (shares - 1), [&](int64_t k, int64_t end) { std::fill(partial + k, partial + end, 0.0f); });
+  run_pieces(parallel, live, [&](int64_t k, int64_t end) { std::fill(grad_values + k, grad_values + end, 0.0f); });
   run_tasks(parallel, shares * groups * plan.chunks, [&](int64_t i) {
     const int64_t chunk = i % plan.chunks, group = i / plan.chunks % groups, share = i / plan.chunks / groups;
     float* into = share ? partial + (share - 1) * live : grad_values;
     for (int64_t tile = share * per_share; tile < std::min(plan.tiles(), (share + 1) * per_share); ++tile)
       each(task_at(plan, tile, group, chunk), into);
   });
-  for (int64_t share = 0; share + 1 < shares; ++share)
-    for (int64_t k = 0; k < live; ++k) grad_values[k] += partial[share * live + k];
+  run_pieces(parallel, live, [&](int64_t begin, int64_t end) {
+    for (int64_t share = 0; share + 1 < shares; ++share)
+      for (int64_t k = begin; k < end; ++k) grad_values[k] += partial[share * live + k];
+  });
 }
 
 // A gradient of the weights cut into given tiles.

@@ -4,6 +4,7 @@
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
 
+#include <atomic>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -55,8 +56,11 @@ Weights weights_of(const Tensor* values, const Tensor& row_ptr, const Tensor& in
   const auto* ptr = static_cast<const int64_t*>(row_ptr.const_data_ptr());
   const auto* index = static_cast<const int32_t*>(indices.const_data_ptr());
   STD_TORCH_CHECK(rows_rise(ptr, rows, indices.numel()), "tamis: row_ptr does not rise from 0 to the number of indices");
-  STD_TORCH_CHECK(all_below(index, indices.numel(), row_length), "tamis: an index lies outside its row of ", row_length,
-                  " weights");
+  std::atomic<bool> inside{true};
+  run_pieces(torch_threads(), indices.numel(), [&](int64_t begin, int64_t end) {
+    if (!all_below(index + begin, end - begin, row_length)) inside = false;
+  });
+  STD_TORCH_CHECK(inside, "tamis: an index lies outside its row of ", row_length, " weights");
   return {values ? static_cast<const float*>(values->const_data_ptr()) : nullptr, ptr, index};
 }
 
@@ -99,8 +103,12 @@ Weights transposed_weights(const Geometry& g, const Tensor& grad, const Tensor& 
   float* ordered = scratch.take<float>(indices.numel());
   const auto* from = static_cast<const float*>(values.const_data_ptr());
   const auto* order = static_cast<const int32_t*>(source.const_data_ptr());
-  STD_TORCH_CHECK(all_below(order, indices.numel(), indices.numel()), "tamis: source points outside the packed values");
-  for (int64_t k = 0; k < indices.numel(); ++k) ordered[k] = from[order[k]];
+  std::atomic<bool> inside{true};
+  run_pieces(torch_threads(), indices.numel(), [&](int64_t begin, int64_t end) {
+    if (!all_below(order + begin, end - begin, indices.numel())) return inside.store(false);
+    for (int64_t k = begin; k < end; ++k) ordered[k] = from[order[k]];
+  });
+  STD_TORCH_CHECK(inside, "tamis: source points outside the packed values");
   w.values = ordered;
   return w;
 }

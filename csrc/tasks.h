@@ -1,6 +1,7 @@
 #pragma once
 #include <stdint.h>
 
+#include <algorithm>
 #include <exception>
 #include <mutex>
 
@@ -32,6 +33,14 @@ void run_tasks(const Parallel& parallel, int64_t tasks, const Body& body) {
     }
   });
   if (shared.error) std::rethrow_exception(shared.error);
+}
+
+// Runs body(begin, end) for pieces that cover [0, count): long loops over plain arrays, which are no task of their own.
+template <typename Body>
+void run_pieces(const Parallel& parallel, int64_t count, const Body& body) {
+  constexpr int64_t piece = 16 * 1024;  // smaller ones cost more to hand out than they take
+  run_tasks(parallel, (count + piece - 1) / piece,
+            [&](int64_t i) { body(i * piece, std::min(count, (i + 1) * piece)); });
 }
 
 }  // namespace tamis
