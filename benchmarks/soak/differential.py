@@ -139,7 +139,9 @@ def operations_that_never_ran(tallies: Tallies, isas: tuple[str, ...]) -> list[s
         for name in torch._C._dispatch_get_all_op_names()
         if name.startswith("tamis::")
     }
-    return [f"{op} on {name}" for name in isas for op in sorted(registered - NO_KERNELS - set(tallies.operations[name]))]
+    return [
+        f"{op} on {name}" for name in isas for op in sorted(registered - NO_KERNELS - set(tallies.operations[name]))
+    ]
 
 
 def write_results(tallies: Tallies, facts: dict[str, object]) -> None:

@@ -32,22 +32,23 @@ def build() -> Path:
     return BUILD / "csrc" / "tests" / "driver_test"
 
 
-def branches(counts: Path) -> tuple[dict[tuple[int, int], int], dict[int, int]]:
-    """How often each branch (line, number) was taken, and how often each line was run, over all template instances."""
+def branches(counts: Path) -> dict[tuple[int, int], int]:
+    """How often each branch (line, number) was taken, over all template instances."""
     out = subprocess.run(
-        ["gcov", "--json-format", "--stdout", "--branch-probabilities", counts], check=True, capture_output=True, text=True
+        ["gcov", "--json-format", "--stdout", "--branch-probabilities", counts],
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout
     taken: dict[tuple[int, int], int] = {}
-    lines: dict[int, int] = {}
     for file in json.loads(out)["files"]:
         if not file["file"].endswith(SOURCE):
             continue
         for line in file["lines"]:
             number = line["line_number"]
-            lines[number] = lines.get(number, 0) + line["count"]
             for k, branch in enumerate(b for b in line["branches"] if not b["throw"]):
                 taken[number, k] = taken.get((number, k), 0) + branch["count"]
-    return taken, lines
+    return taken
 
 
 def main() -> int:
@@ -59,15 +60,19 @@ def main() -> int:
             raise SystemExit(f"driver_test {name} failed")
         ran += [name] if done.returncode == 0 else []
     (counts,) = BUILD.rglob("driver.cpp.gcda")
-    taken, lines = branches(counts)
+    taken = branches(counts)
     text = (ROOT / SOURCE).read_text().splitlines()
-    never = sorted({line for line, count in lines.items() if not count} | {at for (at, _), n in taken.items() if not n})
+    never = sorted({at for (at, _), count in taken.items() if not count})
     report = [
         "# Branches of csrc/driver.cpp that driver_test takes (benchmarks/soak/driver_coverage.py)",
         f"# run on {', '.join(ran)}",
-        f"lines run: {sum(n > 0 for n in lines.values())} of {len(lines)}",
         f"branches taken: {sum(n > 0 for n in taken.values())} of {len(taken)}",
     ]
+    for name, line in (("share()", "SharedTilings share("), ("gradients()", "void gradients(")):
+        at = next(k for k, content in enumerate(text, 1) if content.startswith(line))
+        end = next(k for k in range(at, len(text) + 1) if text[k - 1] == "}")
+        inside = [n for (number, _), n in taken.items() if at <= number <= end]
+        report.append(f"of these in {name}, lines {at} to {end}: {sum(n > 0 for n in inside)} of {len(inside)}")
     for at in never:
         counts_here = [n for (line, _), n in sorted(taken.items()) if line == at]
         report.append(f"never: line {at}, branches taken {counts_here}: {text[at - 1].strip()}")

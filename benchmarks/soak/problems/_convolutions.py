@@ -129,7 +129,9 @@ def differentiable(
     x = draw.arranged(draw.values(shape.images, shape.channels, *shape.geometry.size), expand=True)
     grad = draw.arranged(draw.values(*shape.output), expand=True)
     with_bias = draw.chance(0.5)
-    wanted = draw.pick((("grad_x", "grad_weight", "grad_bias"), ("grad_x", "grad_weight"), ("grad_x",), ("grad_weight",)))
+    wanted = draw.pick(
+        (("grad_x", "grad_weight", "grad_bias"), ("grad_x", "grad_weight"), ("grad_x",), ("grad_weight",))
+    )
     wanted = tuple(name for name in wanted if with_bias or name != "grad_bias")
     used = weight * seen
     b = bias if with_bias else torch.zeros_like(bias)
@@ -137,9 +139,7 @@ def differentiable(
     found = answers(draw, shape, exact, size)
     if grad_of is not None:
         old = found["grad_weight"]
-        found["grad_weight"] = Answer(
-            grad_of.pack(old.exact), grad_of.pack(old.bound), fixed=True, ordered=False
-        )  # type: ignore[arg-type]
+        found["grad_weight"] = Answer(grad_of.pack(old.exact), grad_of.pack(old.bound), fixed=True, ordered=False)  # type: ignore[arg-type]
     own = grad_of.pack(weight) if grad_of is not None else weight
 
     def compute() -> dict[str, Tensor]:

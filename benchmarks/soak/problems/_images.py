@@ -178,7 +178,9 @@ def block(draw: Draw) -> Problem:
     through = reach + reach.mean((0, 2, 3), keepdim=True) + hat * (reach * hat).mean((0, 2, 3), keepdim=True)
     through = through * fresh(scale).abs().view(1, -1, 1, 1) / deviation
     size = twin(shape, fresh(x).abs(), fresh(weight).abs(), torch.zeros(shape.outputs), through)
-    lost = 1 + float((size["y"] / deviation).max())  # what the results of the convolution lose by subtracting their mean
+    lost = 1 + float(
+        (size["y"] / deviation).max()
+    )  # what the results of the convolution lose by subtracting their mean
     sizes = {
         "z": size["y"] / deviation + 1, "grad_x": size["grad_x"], "grad_weight": pattern.pack(size["grad_weight"]),
         "grad_residual": reach, "grad_scale": (reach * (1 + hat)).sum((0, 2, 3)), "grad_bias": reach.sum((0, 2, 3)),
