@@ -57,7 +57,7 @@ wheel: package-tools
 	rm -rf dist/raw
 
 sdist: package-tools
-	$(BIN)/python -m build --no-isolation --sdist --outdir dist .
+	$(BIN)/python -m build --no-isolation --skip-dependency-check --sdist --outdir dist .
 
 # Native tests with sanitizers; on 64-bit Arm under emulation; which branches of the driver they take.
 sanitize: $(STAMP)

@@ -1,14 +1,14 @@
 """Random differential testing of every native operation against float64, on each instruction set of this machine.
 
-A case is one random problem (kind, shape, memory order, numbers) from one seed; its float64 answers are computed once,
-then the operation runs on each instruction set, with each panel layout, on one and on several threads.  Results must lie
-within the rounding that their sums allow; where the numbers are small integers, they must be equal.  The number of threads
-may change no bit, the layout none of a product.  At the end every native operation must have run on every instruction
-set, and no memory of the pool may be in use.
+A case is one random problem (kind, shape, memory order, numbers) from one seed; its float64 answers are computed
+once, then the operation runs on each instruction set, with each panel layout, on one and on several threads.  Results
+must lie within the rounding that their sums allow; where the numbers are small integers, they must be equal.  The
+number of threads may change no bit, the layout none of a product.  At the end every native operation must have run on
+every instruction set, and no memory of the pool may be in use.
 
 Run ``python benchmarks/soak/differential.py --minutes 60 --write``: progress on stderr and in
-benchmarks/results/soak_differential.log, a table in benchmarks/results/soak_differential.csv (with ``--write``).  A mismatch
-prints the command that repeats its case.  Exit code 1 where there was one.
+benchmarks/results/soak_differential.log, a table in benchmarks/results/soak_differential.csv (with ``--write``).  A
+mismatch prints the command that repeats its case.  Exit code 1 where there was one.
 """
 
 from __future__ import annotations
@@ -74,9 +74,11 @@ class Tallies:
     operations: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     def total(self, what: str) -> Any:
+        """A count over all kinds and instruction sets."""
         return sum(getattr(tally, what) for tally in self.of.values())
 
     def worst(self) -> float:
+        """The largest error in parts of its bound."""
         return max((tally.worst for tally in self.of.values()), default=0.0)
 
 

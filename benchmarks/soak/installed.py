@@ -1,7 +1,7 @@
 """Run by the interpreter of a fresh environment: is tamis installed there, and does it compute?
 
-``python installed.py native`` or ``python installed.py plain``, by what is expected.  Prints one JSON object with the versions;
-any difference is an error.  Imports nothing but tamis and what it depends on.
+``python installed.py native`` or ``python installed.py plain``, by what is expected.  Prints one JSON object with the
+versions; any difference is an error.  Imports nothing but tamis and what it depends on.
 """
 
 from __future__ import annotations

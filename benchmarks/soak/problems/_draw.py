@@ -26,8 +26,8 @@ def rounding(terms: int) -> float:
 def fresh(t: Tensor) -> Tensor:
     """A float64 copy in the ordinary order of memory.
 
-    For the reference: in torch 2.13 the gradients of batch norm on the CPU are wrong for a single image whose unused first
-    stride does not look like that of a contiguous or channels_last tensor.
+    For the reference: in torch 2.13 the gradients of batch norm on the CPU are wrong for a single image whose unused
+    first stride does not look like that of a contiguous or channels_last tensor.
     """
     return t.detach().double().clone(memory_format=torch.contiguous_format)
 

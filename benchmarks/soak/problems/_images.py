@@ -134,7 +134,7 @@ def block(draw: Draw) -> Problem:
     draw.kind = "normal"
     shape = shape_2d(draw)
     places = shape.images * shape.pixels
-    if not 8 <= places:
+    if places < 8:
         return block(draw)
     mask = draw.mask(shape.weight)
     pattern = PackedPattern.from_mask(mask)
@@ -178,9 +178,7 @@ def block(draw: Draw) -> Problem:
     through = reach + reach.mean((0, 2, 3), keepdim=True) + hat * (reach * hat).mean((0, 2, 3), keepdim=True)
     through = through * fresh(scale).abs().view(1, -1, 1, 1) / deviation
     size = twin(shape, fresh(x).abs(), fresh(weight).abs(), torch.zeros(shape.outputs), through)
-    lost = 1 + float(
-        (size["y"] / deviation).max()
-    )  # what the results of the convolution lose by subtracting their mean
+    lost = 1 + float((size["y"] / deviation).max())  # what the mean's subtraction loses
     sizes = {
         "z": size["y"] / deviation + 1, "grad_x": size["grad_x"], "grad_weight": pattern.pack(size["grad_weight"]),
         "grad_residual": reach, "grad_scale": (reach * (1 + hat)).sum((0, 2, 3)), "grad_bias": reach.sum((0, 2, 3)),

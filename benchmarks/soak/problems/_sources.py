@@ -48,8 +48,8 @@ def _all_pairs(sources: int) -> NDArray[np.int64]:
 def pairs(draw: Draw) -> Problem:
     """Discrepancy and signed disparity of all pairs: convex fits.
 
-    They count decisions of fitted classifiers; where a row lies on the boundary, rounding decides.  Such pairs, found by
-    disturbing the features, are left out of the comparison.
+    They count decisions of fitted classifiers; where a row lies on the boundary, rounding decides.  Such pairs, found
+    by disturbing the features, are left out of the comparison.
     """
     seed = draw.whole(0, 2**31)
     tables = _tables(draw, seed)
@@ -76,9 +76,9 @@ def pairs(draw: Draw) -> Problem:
 def published(draw: Draw) -> Problem:
     """The published disparity, by BFGS on an objective that is not convex and has all but a kink.
 
-    On some pairs the last digit of the features decides where BFGS ends, in NumPy as in the native solver.  So both solve the
-    pairs and five disturbed copies of them: each pair must have an end that both solvers found.  Pairs with more than two
-    ends in NumPy are left out.
+    On some pairs the last digit of the features decides where BFGS ends, in NumPy as in the native solver.  So both
+    solve the pairs and five disturbed copies of them: each pair must have an end that both solvers found.  Pairs with
+    more than two ends in NumPy are left out.
     """
     seed = draw.whole(0, 2**31)
     tables = _tables(draw, seed)[:3]
