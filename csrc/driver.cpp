@@ -101,7 +101,7 @@ void for_channel_blocks(const Plan& plan, const Task& task, const PixelMap& sour
   }
   float* panel = ws.panel.take<float>(plan.panel_channels() * t.channel_floats);
   ws.packed = panel;
-  for (int64_t c = 0; c < std::max<int64_t>(per_group, 1); c += t.channel_block) {
+  for (int64_t c = 0;; c += t.channel_block) {
     const int64_t channels = std::min(t.channel_block, per_group - c);
     const bool last = nothing || c + t.channel_block >= per_group;
     if (!nothing)
@@ -285,7 +285,7 @@ void gradients(const Product& input, const Weights& t, const Product& forward, c
   level.limits(&limits);
   const bool flatten = layout == Layout::automatic;
   const Product in = flatten ? flatten_pointwise(input) : input, out = flatten ? flatten_pointwise(forward) : forward;
-  const bool same_form = in.src.images == out.dst.images && in.src.cols == out.dst.cols;
+  const bool same_form = in.src.images == out.dst.images;  // flattened, several images have become one
   SharedTilings s{};
   if (same_form && !in.phases.empty() && !nothing_to_do(out, w)) s = share(in, t, out, w, limits, layout);
   if (!s.possible) {

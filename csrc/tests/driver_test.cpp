@@ -87,6 +87,17 @@ struct Layer {
     for (size_t k = 0; k < indices.size(); ++k) values.push_back(random.value());
   }
 
+  Layer(Random& random, const Geometry& geometry, int64_t images, int64_t channels, int64_t outputs, int64_t percent)
+      : g(geometry), images(images), channels(channels), outputs(outputs), row_length(channels / g.groups * g.taps()) {
+    for (int64_t o = 0; o < outputs; ++o) {
+      for (int64_t i = 0; i < row_length; ++i)
+        if (random.below(100) < percent) indices.push_back(int32_t(i));
+      row_ptr.push_back(int64_t(indices.size()));
+      bias.push_back(random.value());
+    }
+    for (size_t k = 0; k < indices.size(); ++k) values.push_back(random.value());
+  }
+
   // Calls visit(image, output, output row, output column, weight, channel, input row, input column) for every product.
   template <typename Visit>
   void every_product(const Visit& visit) const {
@@ -124,15 +135,17 @@ bool same(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && (a.empty() || !std::memcmp(a.data(), b.data(), a.size() * sizeof(float)));
 }
 
-void run(const Level& level, int number, Random& random) {
-  Layer l(random, number);
-  const bool alike = pixels_alike(number);
-  const int order_in = alike ? 2 : int(random.below(5)), order_out = alike ? 2 : int(random.below(4));
-  const int order_grad = alike ? 2 : int(random.below(5)), order_grad_in = alike ? 2 : int(random.below(4));
-  Tensor x(l.images, l.channels, l.g.in_rows, l.g.in_cols, order_in, random);
-  Tensor y(l.images, l.outputs, l.g.out_rows, l.g.out_cols, order_out, random);
-  Tensor grad(l.images, l.outputs, l.g.out_rows, l.g.out_cols, order_grad, random);
-  Tensor grad_x(l.images, l.channels, l.g.in_rows, l.g.in_cols, order_grad_in, random);
+// Orders of memory (see Tensor).
+struct Orders {
+  int in, out, grad, grad_in;
+};
+
+void run(const Level& level, int number, Layer& l, const Orders& orders, const std::vector<const Parallel*>& parallels,
+         Random& random) {
+  Tensor x(l.images, l.channels, l.g.in_rows, l.g.in_cols, orders.in, random);
+  Tensor y(l.images, l.outputs, l.g.out_rows, l.g.out_cols, orders.out, random);
+  Tensor grad(l.images, l.outputs, l.g.out_rows, l.g.out_cols, orders.grad, random);
+  Tensor grad_x(l.images, l.channels, l.g.in_rows, l.g.in_cols, orders.grad_in, random);
   const auto place = [](const Images& v, int64_t n, int64_t c, int64_t h, int64_t w) {
     return size_t(((n * v.channels + c) * v.rows + h) * v.cols + w);
   };
@@ -158,7 +171,7 @@ void run(const Level& level, int number, Random& random) {
   std::vector<float> first_y, first_grad_x;
   for (Layout layout : {Layout::columns, Layout::images, Layout::automatic}) {
     std::vector<float> serial_weights, serial_both;
-    for (const Parallel* parallel : {&one, &three}) {
+    for (const Parallel* parallel : parallels) {
       y.forget();
       multiply(forward_product(l.g, x.view, y.view), w, {l.bias.data(), nullptr, false}, level, layout, *parallel);
       compare(forward, [&](int64_t i) {
@@ -171,7 +184,7 @@ void run(const Level& level, int number, Random& random) {
         const int64_t col = i % l.g.in_cols, row = i / l.g.in_cols % l.g.in_rows, c = i / l.g.in_cols / l.g.in_rows;
         return grad_x.at(c / l.channels, c % l.channels, row, col);
       }, 1e-6, "gradient of the input", level.name, number);
-      if (l.images) {  // the same with an epilogue: the residual is the result itself, so relu(2 y) remains
+      if (!forward.empty()) {  // the same with an epilogue: the residual is the result itself, so relu(2 y) remains
         const std::vector<float> plain = y.data;
         Tensor residual = y;
         residual.view.data = residual.data.data();
@@ -194,7 +207,7 @@ void run(const Level& level, int number, Random& random) {
                       layout, *parallel);
       compare(weights, [&](int64_t k) { return grad_values[size_t(k)]; }, 1e-6, "gradient of the weights", level.name,
               number);
-      if (parallel == &one) serial_weights = grad_values;
+      if (serial_weights.empty()) serial_weights = grad_values;
       CHECK(same(serial_weights, grad_values), "%s case %d: weights' gradient moves with threads", level.name, number);
       grad_values.assign(grad_values.size(), NAN);
       grad_x.forget();
@@ -205,6 +218,44 @@ void run(const Level& level, int number, Random& random) {
       if (serial_both.empty()) serial_both = grad_values;
       CHECK(same(serial_both, grad_values), "%s case %d: both gradients move with threads", level.name, number);
     }
+  }
+}
+
+void run(const Level& level, int number, Random& random) {
+  Layer l(random, number);
+  const bool alike = pixels_alike(number);
+  const Orders orders = alike ? Orders{2, 2, 2, 2}
+                              : Orders{int(random.below(5)), int(random.below(4)), int(random.below(5)), int(random.below(4))};
+  run(level, number, l, orders, {&one, &three}, random);
+}
+
+// What random shapes of a bearable size do not reach (benchmarks/soak/driver_coverage.py tells).
+void rare_shapes(const Level& level, Random& random) {
+  struct Rare {
+    const char* why;
+    Geometry g;
+    int64_t images, channels, outputs, percent;
+  };
+  const Rare all[] = {
+      {"a panel of the result's gradient that L2 cannot hold", {64, 64, 64, 64, 3, 3, 1, 1, 1, 1, 1, 1, 1}, 1, 2, 300, 10},
+      {"rows cut into several tiles", {60, 100, 60, 100, 3, 3, 1, 1, 1, 1, 1, 1, 1}, 1, 200, 2, 5},
+      {"pieces of a row that read their neighbours", {1, 3000, 1, 3000, 1, 3, 1, 1, 0, 1, 1, 1, 1}, 2, 3, 4, 50},
+      {"a phase without pixels in the last tile", {9, 1600, 5, 800, 2, 2, 2, 2, 0, 0, 1, 1, 1}, 1, 200, 1, 8},
+      {"more chunks of outputs than outputs fill", {3, 3, 3, 3, 1, 1, 1, 1, 0, 0, 1, 1, 1}, 1, 5, 322, 30},
+      {"more chunks of inputs than inputs fill", {3, 3, 3, 3, 1, 1, 1, 1, 0, 0, 1, 1, 1}, 1, 322, 5, 30},
+      {"no row of results", {2, 5, 0, 5, 3, 1, 1, 1, 0, 0, 1, 1, 1}, 3, 4, 5, 50},
+      {"no column of results", {5, 2, 5, 0, 1, 3, 1, 1, 0, 0, 1, 1, 1}, 3, 4, 5, 50},
+      {"no pixel of input, only its padding", {0, 3, 2, 3, 1, 1, 1, 1, 1, 0, 1, 1, 1}, 3, 4, 5, 50},
+      {"no channel of input", {4, 4, 4, 4, 3, 3, 1, 1, 1, 1, 1, 1, 1}, 3, 0, 5, 50},
+      {"no channel of results", {4, 4, 4, 4, 3, 3, 1, 1, 1, 1, 1, 1, 1}, 3, 4, 0, 50},
+  };
+  const Parallel twenty{20, tamis_test::serial};
+  int number = 1000;
+  for (const Rare& rare : all) {
+    const int before = tamis_test::failures();
+    Layer l(random, rare.g, rare.images, rare.channels, rare.outputs, rare.percent);
+    run(level, number++, l, {0, 0, 0, 0}, {&one, &three, &twenty}, random);
+    if (tamis_test::failures() != before) std::printf("  in: %s\n", rare.why);
   }
 }
 
@@ -243,6 +294,7 @@ int main(int argc, char** argv) {
   const Level& level = tamis_test::row_of_command_line(argc, argv);
   Random random(2);
   for (int number = 0; number < 120; ++number) run(level, number, random);
+  rare_shapes(level, random);
   far_apart(level);
   std::printf("%s: %d failures\n", level.name, tamis_test::failures());
   return tamis_test::failures() != 0;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import warnings
 
 import torch
 
@@ -16,7 +17,13 @@ def _load() -> str | None:
         return "TAMIS_NATIVE=0"
     spec = importlib.util.find_spec("tamis.kernels._ops")
     if spec is None or spec.origin is None:
-        return "the native extension was not built (no C++ compiler at installation?)"
+        why = "the native extension was not built (no C++ compiler at installation?)"
+        warnings.warn(
+            f"tamis computes with plain torch, at dense cost: {why}. Install a wheel, or from source with a C++ "
+            "compiler; TAMIS_NATIVE=0 asks for plain torch and silences this.",
+            stacklevel=2,
+        )
+        return why
     torch.ops.load_library(spec.origin)
     if not all(hasattr(torch.ops.tamis, name) for name in ("merge_rows", "conv_gradients")):  # the newest ones
         return "the native extension is older than the Python files; install again"
