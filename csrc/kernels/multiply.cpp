@@ -4,9 +4,16 @@
 
 namespace {
 
+// Where vector i of a tile begins, in floats.
+template <int ROWS, int VECTORS>
+TAMIS_INLINE int64_t start_of(int i, int64_t row_step, int64_t last) {
+  if (ROWS == 1 && VECTORS > 1 && i == VECTORS - 1) return last;
+  return (i / VECTORS) * row_step + (i % VECTORS) * LANES;
+}
+
 template <int ROWS, int VECTORS>
 void multiply_tile(const MultiplyArgs& a) {
-  const int64_t step = a.panel_row_step;
+  const int64_t step = a.panel_row_step, last = a.last;
   const int32_t* const indices = a.indices;
   const int32_t* const table = a.table;
   const float* const values = a.values;
@@ -15,6 +22,7 @@ void multiply_tile(const MultiplyArgs& a) {
     int64_t k = a.cursor[r];
     const int64_t end = a.row_end[r];
     float* const out = a.out + r * a.out_channel_step;
+    const float* const before = a.before + r * a.out_channel_step;
     vec acc[ROWS * VECTORS];
     if (a.start == START_FROM_BIAS) {
       const vec start = broadcast(a.bias ? a.bias[r] : 0.0f);
@@ -26,7 +34,7 @@ void multiply_tile(const MultiplyArgs& a) {
         continue;
       }
 #pragma GCC unroll 32
-      for (int i = 0; i < ROWS * VECTORS; ++i) acc[i] = load(out + (i / VECTORS) * a.out_row_step + (i % VECTORS) * LANES);
+      for (int i = 0; i < ROWS * VECTORS; ++i) acc[i] = load(before + start_of<ROWS, VECTORS>(i, a.out_row_step, last));
       if (a.start == START_FROM_OUT_AND_BIAS && a.bias) {
         const vec more = broadcast(a.bias[r]);
 #pragma GCC unroll 32
@@ -39,7 +47,7 @@ void multiply_tile(const MultiplyArgs& a) {
       const float* const x = a.panel + table[index];
       const vec w = broadcast(values[k]);
 #pragma GCC unroll 32
-      for (int i = 0; i < ROWS * VECTORS; ++i) acc[i] += w * load(x + (i / VECTORS) * step + (i % VECTORS) * LANES);
+      for (int i = 0; i < ROWS * VECTORS; ++i) acc[i] += w * load(x + start_of<ROWS, VECTORS>(i, step, last));
     }
     a.next_cursor[r] = k;
     if (a.relu) {
@@ -47,7 +55,7 @@ void multiply_tile(const MultiplyArgs& a) {
       for (int i = 0; i < ROWS * VECTORS; ++i) acc[i] = acc[i] <= (vec){} ? (vec){} : acc[i];
     }
 #pragma GCC unroll 32
-    for (int i = 0; i < ROWS * VECTORS; ++i) store(out + (i / VECTORS) * a.out_row_step + (i % VECTORS) * LANES, acc[i]);
+    for (int i = 0; i < ROWS * VECTORS; ++i) store(out + start_of<ROWS, VECTORS>(i, a.out_row_step, last), acc[i]);
   }
 }
 
