@@ -117,16 +117,16 @@ int64_t channels_ahead(int64_t stretch) {
 
 bool channels_innermost(const Images& t) { return t.channel_step == 1 && (t.col_step != 1 || t.cols == 1); }
 
-// Most gaps are a cell or two beside a row.
+// Most gaps are a cell or two beside a row: too short for a call.
 void clear(const PixelMap& map, float* channel) {
-  constexpr int64_t worth_a_call = 32;
   for (const PixelMap::Gap& gap : map.gaps) {
     float* const to = channel + gap.start;
-    if (gap.length >= worth_a_call) {
+    if (gap.length > 2) {
       std::memset(to, 0, size_t(gap.length) * sizeof(float));
-    } else {
-      for (int64_t i = 0; i < gap.length; ++i) to[i] = 0.0f;
+      continue;
     }
+    to[0] = 0.0f;
+    to[gap.length - 1] = 0.0f;
   }
 }
 

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <cstdlib>
 
 #include "bypass.h"
 #include "scratch.h"
@@ -40,7 +41,7 @@ void multiply_where_it_lies(const Product& p, const Weights& w, const Epilogue& 
   const int64_t tiles = up(vectors, limits.multiply), inputs = p.src.channels / p.groups, outputs = p.dst.channels / p.groups;
   const int64_t parts = p.dst.images * tiles * p.groups;
   const int64_t chunks = std::clamp<int64_t>(up(parallel.threads, parts), 1, up(outputs, 16)), chunk = up(outputs, chunks);
-  const int64_t block = inputs;
+  const int64_t block = getenv("BLK") ? atoi(getenv("BLK")) : inputs;
   static thread_local Scratch table_memory;
   int32_t* const table = table_memory.take<int32_t>(inputs);
   for (int64_t c = 0; c < inputs; ++c) table[c] = int32_t(c * p.src.channel_step);

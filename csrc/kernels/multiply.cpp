@@ -12,50 +12,107 @@ TAMIS_INLINE int64_t start_of(int i, int64_t row_step, int64_t last) {
 }
 
 template <int ROWS, int VECTORS>
-void multiply_tile(const MultiplyArgs& a) {
+TAMIS_INLINE void begin(const MultiplyArgs& a, int64_t r, vec* acc) {
+  if (a.start == START_FROM_BIAS) {
+    const vec start = broadcast(a.bias ? a.bias[r] : 0.0f);
+#pragma GCC unroll 32
+    for (int i = 0; i < ROWS * VECTORS; ++i) acc[i] = start;
+    return;
+  }
+  const float* const before = a.before + r * a.out_channel_step;
+#pragma GCC unroll 32
+  for (int i = 0; i < ROWS * VECTORS; ++i) acc[i] = load(before + start_of<ROWS, VECTORS>(i, a.out_row_step, a.last));
+  if (a.start == START_FROM_OUT_AND_BIAS && a.bias) {
+    const vec more = broadcast(a.bias[r]);
+#pragma GCC unroll 32
+    for (int i = 0; i < ROWS * VECTORS; ++i) acc[i] += more;
+  }
+}
+
+template <int ROWS, int VECTORS>
+TAMIS_INLINE void add(float value, const float* x, int64_t step, int64_t last, vec* acc) {
+  const vec w = broadcast(value);
+#pragma GCC unroll 32
+  for (int i = 0; i < ROWS * VECTORS; ++i) acc[i] += w * load(x + start_of<ROWS, VECTORS>(i, step, last));
+}
+
+template <int ROWS, int VECTORS>
+TAMIS_INLINE void finish(const MultiplyArgs& a, int64_t r, vec* acc) {
+  if (a.relu) {
+#pragma GCC unroll 32
+    for (int i = 0; i < ROWS * VECTORS; ++i) acc[i] = acc[i] <= (vec){} ? (vec){} : acc[i];
+  }
+  float* const out = a.out + r * a.out_channel_step;
+#pragma GCC unroll 32
+  for (int i = 0; i < ROWS * VECTORS; ++i) store(out + start_of<ROWS, VECTORS>(i, a.out_row_step, a.last), acc[i]);
+}
+
+// CHANNELS neighbouring output channels at the same time, as far as all of them have weights, then one after the other.
+template <int ROWS, int VECTORS, int CHANNELS>
+TAMIS_INLINE void multiply_channels(const MultiplyArgs& a, int64_t r) {
   const int64_t step = a.panel_row_step, last = a.last;
   const int32_t* const indices = a.indices;
   const int32_t* const table = a.table;
   const float* const values = a.values;
+  const float* const panel = a.panel;
   const int32_t limit = a.limit;
-  for (int64_t r = 0; r < a.channels; ++r) {
-    int64_t k = a.cursor[r];
-    const int64_t end = a.row_end[r];
-    float* const out = a.out + r * a.out_channel_step;
-    const float* const before = a.before + r * a.out_channel_step;
-    vec acc[ROWS * VECTORS];
-    if (a.start == START_FROM_BIAS) {
-      const vec start = broadcast(a.bias ? a.bias[r] : 0.0f);
-#pragma GCC unroll 32
-      for (int i = 0; i < ROWS * VECTORS; ++i) acc[i] = start;
-    } else {
-      if (a.start == START_FROM_OUT && !a.relu && (k >= end || indices[k] >= limit)) {
-        a.next_cursor[r] = k;
-        continue;
-      }
-#pragma GCC unroll 32
-      for (int i = 0; i < ROWS * VECTORS; ++i) acc[i] = load(before + start_of<ROWS, VECTORS>(i, a.out_row_step, last));
-      if (a.start == START_FROM_OUT_AND_BIAS && a.bias) {
-        const vec more = broadcast(a.bias[r]);
-#pragma GCC unroll 32
-        for (int i = 0; i < ROWS * VECTORS; ++i) acc[i] += more;
-      }
+  vec acc[CHANNELS][ROWS * VECTORS];
+#pragma GCC unroll 8
+  for (int c = 0; c < CHANNELS; ++c) begin<ROWS, VECTORS>(a, r + c, acc[c]);
+  int64_t done = 0;
+  if (CHANNELS > 1) {
+    const int32_t* index[CHANNELS];
+    const float* value[CHANNELS];
+    int64_t common = INT64_MAX;
+#pragma GCC unroll 8
+    for (int c = 0; c < CHANNELS; ++c) {
+      const int64_t k = a.cursor[r + c], length = a.row_end[r + c] - k;
+      index[c] = indices + k, value[c] = values + k;
+      common = length < common ? length : common;
     }
+    for (; done < common; ++done) {
+      int32_t largest = index[0][done];
+#pragma GCC unroll 8
+      for (int c = 1; c < CHANNELS; ++c) largest = index[c][done] > largest ? index[c][done] : largest;
+      if (largest >= limit) break;
+#pragma GCC unroll 8
+      for (int c = 0; c < CHANNELS; ++c)
+        add<ROWS, VECTORS>(value[c][done], panel + table[index[c][done]], step, last, acc[c]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int c = 0; c < CHANNELS; ++c) {
+    int64_t k = a.cursor[r + c] + done;
+    const int64_t end = a.row_end[r + c];
     for (; k < end; ++k) {
       const int32_t index = indices[k];
       if (index >= limit) break;
-      const float* const x = a.panel + table[index];
-      const vec w = broadcast(values[k]);
-#pragma GCC unroll 32
-      for (int i = 0; i < ROWS * VECTORS; ++i) acc[i] += w * load(x + start_of<ROWS, VECTORS>(i, step, last));
+      add<ROWS, VECTORS>(values[k], panel + table[index], step, last, acc[c]);
     }
-    a.next_cursor[r] = k;
-    if (a.relu) {
-#pragma GCC unroll 32
-      for (int i = 0; i < ROWS * VECTORS; ++i) acc[i] = acc[i] <= (vec){} ? (vec){} : acc[i];
-    }
-#pragma GCC unroll 32
-    for (int i = 0; i < ROWS * VECTORS; ++i) store(out + start_of<ROWS, VECTORS>(i, a.out_row_step, last), acc[i]);
+    a.next_cursor[r + c] = k;
+    finish<ROWS, VECTORS>(a, r + c, acc[c]);
+  }
+}
+
+// Whether nothing is added to what stands in out already.
+TAMIS_INLINE bool nothing_new(const MultiplyArgs& a, int64_t r) {
+  const int64_t k = a.cursor[r];
+  return a.start == START_FROM_OUT && !a.relu && (k >= a.row_end[r] || a.indices[k] >= a.limit);
+}
+
+// A multiply-add waits for the one before on the same sum, about four cycles; it takes eight sums to start two a cycle. Small
+// tiles get them from several output channels.
+constexpr int sums_wanted = 8;
+
+template <int ROWS, int VECTORS>
+void multiply_tile(const MultiplyArgs& a) {
+  constexpr int sums = ROWS * VECTORS, together = sums > 4 ? 1 : sums_wanted / sums;
+  int64_t r = 0;
+  if (together > 1)
+    for (; r + together <= a.channels; r += together) multiply_channels<ROWS, VECTORS, together>(a, r);
+  for (; r < a.channels; ++r) {
+    if (nothing_new(a, r)) a.next_cursor[r] = a.cursor[r];
+    else multiply_channels<ROWS, VECTORS, 1>(a, r);
   }
 }
 

@@ -1,7 +1,7 @@
 """Sparse kernels: packed patterns, native operations with plain-torch twins, and the measured dense/sparse choice."""
 
 from tamis.kernels._format import format_of, in_format, preferred_format, to_batch_last
-from tamis.kernels._geometry import ConvGeometry, pair
+from tamis.kernels._geometry import ConvGeometry, geometry_of, pair
 from tamis.kernels._inner import InnerPattern
 from tamis.kernels._memory import MemoryState, memory_state, release_memory
 from tamis.kernels._native import available_isas, isa, native_available, set_isa
@@ -27,6 +27,7 @@ __all__ = [
     "available_isas",
     "choices",
     "format_of",
+    "geometry_of",
     "in_format",
     "isa",
     "live_conv2d",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -57,7 +58,7 @@ class PackedPattern:
         _check_arrays(shape, row_ptr, indices)
         return cls(shape, row_ptr.to(torch.int64).clone(), indices.to(torch.int32).clone())
 
-    @property
+    @cached_property
     def nnz(self) -> int:
         """Number of live weights."""
         return self.indices.numel()
@@ -67,7 +68,7 @@ class PackedPattern:
         """Number of weights of the dense layer."""
         return self.shape[0] * self.row_length
 
-    @property
+    @cached_property
     def row_length(self) -> int:
         """Number of weights that one row (one output) has when it is dense."""
         length = 1

@@ -62,14 +62,19 @@ class Choices:
         """What a decision depends on, as text; ``""`` in a mode that does not measure."""
         if self.mode != "measure":
             return ""
-        g = geometry
-        return (
-            f"{isa}/t{torch.get_num_threads()}/w{'x'.join(map(str, pattern.shape))}"
-            f"/k{g.kernel[0]}x{g.kernel[1]}s{g.stride[0]}x{g.stride[1]}d{g.dilation[0]}x{g.dilation[1]}g{g.groups}"
-            f"p{'x'.join(map(str, g.padding))}"
-            f"/x{'x'.join(map(str, x.shape))}{_FORMATS[nearest_format(x)]}"
-            f"/live{_bucket(pattern)}"
-        )
+        threads, memory_format = torch.get_num_threads(), nearest_format(x)
+
+        def build() -> str:
+            g = geometry
+            return (
+                f"{isa}/t{threads}/w{'x'.join(map(str, pattern.shape))}"
+                f"/k{g.kernel[0]}x{g.kernel[1]}s{g.stride[0]}x{g.stride[1]}d{g.dilation[0]}x{g.dilation[1]}g{g.groups}"
+                f"p{'x'.join(map(str, g.padding))}"
+                f"/x{'x'.join(map(str, x.shape))}{_FORMATS[memory_format]}"
+                f"/live{_bucket(pattern)}"
+            )
+
+        return pattern.remember(("choice", isa, threads, geometry, x.shape, memory_format), build)
 
     def run(self, key: str, direction: Direction, sparse: Callable[[], Tensor], dense: Callable[[], Tensor]) -> Tensor:
         """The result of the side that is (or now turns out to be) faster for ``key`` in this ``direction``."""

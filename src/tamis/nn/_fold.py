@@ -17,9 +17,12 @@ _folded: WeakKeyDictionary[nn.Module, tuple[Any, Tensor, Tensor]] = WeakKeyDicti
 
 def can_fold(conv: nn.Module, bn: Any, x: Tensor) -> bool:
     """Whether ``bn(conv(x))`` is one convolution with other weights: no gradients, fixed statistics, a packed layer."""
-    if torch.is_grad_enabled() or type(conv) is not SparseConv2d or bn.training or bn.running_mean is None:
+    if torch.is_grad_enabled() or type(conv) is not SparseConv2d or bn.training:
         return False
-    return x.dim() == 4 and x.dtype == conv.weight.dtype == bn.running_var.dtype == torch.float32
+    weight, variance = conv._parameters["weight"], bn._buffers["running_var"]
+    if bn._buffers["running_mean"] is None or variance is None or weight is None:
+        return False
+    return x.dim() == 4 and x.dtype == weight.dtype == variance.dtype == torch.float32
 
 
 def folded_conv(conv: Any, bn: Any, x: Tensor, residual: Tensor | None, relu: bool) -> Tensor:
@@ -31,11 +34,16 @@ def folded_conv(conv: Any, bn: Any, x: Tensor, residual: Tensor | None, relu: bo
 
 def _weights(conv: Any, bn: Any) -> tuple[Tensor, Tensor]:
     """The packed weight times the norm's scale, and what is left as a bias; made anew when anything changed."""
-    sources = [conv.weight, conv.bias, bn.weight, bn.bias, bn.running_mean, bn.running_var]
+    # Straight from the dictionaries: nn.Module finds them last, and this runs for every layer of every inference.
+    of_conv, of_bn, running = conv._parameters, bn._parameters, bn._buffers
+    sources = (
+        of_conv["weight"], of_conv["bias"], of_bn["weight"], of_bn["bias"],
+        running["running_mean"], running["running_var"],
+    )  # fmt: skip
     made_from = (
         id(conv.forward_pattern),
         bn.eps,
-        *((t.data_ptr(), t._version) if t is not None else None for t in sources),
+        [(t.data_ptr(), t._version) if t is not None else None for t in sources],
     )
     known = _folded.get(bn)
     if known is None or known[0] != made_from:

@@ -19,13 +19,13 @@ from tamis.nn._fold import can_fold, folded_conv
 # An activation is a module of one of these classes or the name itself.
 ACTIVATION_MODULES: dict[type[nn.Module], str] = {nn.ReLU: "relu", nn.ReLU6: "relu6"}
 _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "relu6": F.relu6}
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def has_hooks(module: nn.Module) -> bool:
     """Whether somebody listens to the calls of ``module``."""
     state = module.__dict__
-    return any(state[name] for name in _HOOKS) or "forward" in state
+    hooks = state["_forward_hooks"] or state["_forward_pre_hooks"]
+    return bool(hooks or state["_backward_hooks"] or state["_backward_pre_hooks"]) or "forward" in state
 
 
 def conv_norm_step(conv: Any, bn: Any, x: Tensor, residual: Any = None, activation: Any = None) -> Tensor:
@@ -38,12 +38,12 @@ def conv_norm_step(conv: Any, bn: Any, x: Tensor, residual: Any = None, activati
         residual: as in :func:`norm_step`, and so ``activation``.
     """
     name = ACTIVATION_MODULES.get(type(activation)) if isinstance(activation, nn.Module) else activation
-    known = (
-        type(bn) is nn.BatchNorm2d and (activation is None or name == "relu") and isinstance(residual, Tensor | None)
-    )
-    listened_to = any(isinstance(m, nn.Module) and has_hooks(m) for m in (conv, bn, activation))
-    if known and not listened_to and can_fold(conv, bn, x):
-        return folded_conv(conv, bn, x, residual, name == "relu")
+    known = type(bn) is nn.BatchNorm2d and (activation is None or name == "relu")
+    known = known and (residual is None or isinstance(residual, Tensor))
+    if known and can_fold(conv, bn, x):
+        listened_to = has_hooks(conv) or has_hooks(bn) or (isinstance(activation, nn.Module) and has_hooks(activation))
+        if not listened_to:
+            return folded_conv(conv, bn, x, residual, name == "relu")
     return norm_step(bn, conv(x), residual, activation)
 
 
