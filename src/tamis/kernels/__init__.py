@@ -13,6 +13,7 @@ from tamis.kernels.choose import choices
 from tamis.kernels.functional import (
     live_conv2d,
     live_linear,
+    prepared_conv2d_inference,
     sparse_conv1d,
     sparse_conv2d,
     sparse_conv2d_inference,
@@ -38,6 +39,7 @@ __all__ = [
     "norm_act",
     "pair",
     "preferred_format",
+    "prepared_conv2d_inference",
     "processor_name",
     "release_memory",
     "set_isa",

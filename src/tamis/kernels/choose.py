@@ -81,7 +81,7 @@ class Choices:
         if not key:
             return dense() if self.mode == "dense" else sparse()
         self._load()
-        name = f"{key}/{direction.value}"
+        name = f"{key}/{direction._value_}"
         self._used.add(name)
         entry = self._entries.get(name)
         if entry is not None:

@@ -152,11 +152,30 @@ def sparse_conv2d_inference(
             return sparse_conv2d_inference(x, values, bias, pattern, geometry, residual=residual, relu=relu)
     _check_geometry(x, pattern, geometry)
     _check_operands(x, values, bias, pattern)
+    return prepared_conv2d_inference(x, values, bias, pattern, geometry, residual, relu)
+
+
+def prepared_conv2d_inference(
+    x: Tensor,
+    values: Tensor,
+    bias: Tensor | None,
+    pattern: PackedPattern,
+    geometry: ConvGeometry,
+    residual: Tensor | None,
+    relu: bool,
+) -> Tensor:
+    """:func:`sparse_conv2d_inference` for arguments that went through it before, but for what the tensors hold.
+
+    Shapes, types, pattern and geometry must be those of such a call, without gradients; only the residual is looked at.
+    """
     if residual is not None:
         shape = (x.shape[0], pattern.shape[0], *geometry.output_size)
         if residual.shape != shape:
             raise UsageError(f"the residual has shape {tuple(residual.shape)}, the result {shape}")
-    if not _native.serves(x, values) or (residual is not None and residual.dtype != torch.float32):
+        served = residual.dtype == torch.float32 and _native.serves(x, values)
+    else:
+        served = _native.serves(x, values)
+    if not served:
         y = reference.conv2d(x, values, bias, pattern, geometry)
         y = y if residual is None else y + residual
         return y.relu() if relu else y

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tamis.kernels import format_of, in_format, max_pool2d, norm_act, preferred_format
-from tamis.nn._fold import can_fold, folded_conv
+from tamis.nn._fold import can_fold, can_fold_dense, folded_conv, folded_dense_conv
 
 # An activation is a module of one of these classes or the name itself.
 ACTIVATION_MODULES: dict[type[nn.Module], str] = {nn.ReLU: "relu", nn.ReLU6: "relu6"}
@@ -64,7 +64,13 @@ def stem_step(conv: Any, bn: Any, activation: Any, pool: Any, x: Tensor) -> Tens
     plain = type(conv) is nn.Conv2d and type(bn) is nn.BatchNorm2d and not any(has_hooks(m) for m in steps)
     if not plain or not _is_picture(x):
         return pool_step(pool, conv_norm_step(conv, bn, x, None, activation))
-    z = pool_step(pool, _norm(bn, conv(x.contiguous(memory_format=torch.channels_last)), None, activation))
+    innermost = x.contiguous(memory_format=torch.channels_last)
+    if can_fold_dense(conv, bn) and (activation in (None, "relu") or type(activation) is nn.ReLU):
+        # A ReLU may as well follow the max pool, which leaves a quarter.
+        z = pool_step(pool, folded_dense_conv(conv, bn, innermost))
+        z = z if activation is None else z.relu_()
+    else:
+        z = pool_step(pool, _norm(bn, conv(innermost), None, activation))
     wanted = preferred_format(z)
     return z.contiguous() if wanted is None else in_format(z, wanted)
 
