@@ -1,7 +1,7 @@
 // Copies pictures whose rows are too short for a call each, between a tensor and a panel. See PicturesArgs. A row is copied in
 // pieces of the widest vector that fits into it; the last piece overlaps the one before, so there is no loop over single
 // floats: a row of 14 floats is two pieces of eight, one of 56 four pieces of 16 with 16 lanes.
-#include "simd.h"
+#include "part.h"
 
 namespace {
 
@@ -36,19 +36,38 @@ void copy_rows(const PicturesArgs& a) {
   else copy_rows<N, false>(a);
 }
 
-typedef int32_t ints __attribute__((vector_size(LANES * 4)));
-TAMIS_INLINE vec every_other(const float* from) {
-  const vec a = load(from), b = load(from + LANES);
-#if LANES == 4
-  return __builtin_shuffle(a, b, (ints){0, 2, 4, 6});
-#elif LANES == 8
-  return __builtin_shuffle(a, b, (ints){0, 2, 4, 6, 8, 10, 12, 14});
-#else
-  return __builtin_shuffle(a, b, (ints){0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30});
+// The first N of every second float.
+template <int N>
+struct EveryOther;
+template <>
+struct EveryOther<4> {
+  typedef int32_t ints __attribute__((vector_size(16)));
+  typedef float type __attribute__((vector_size(16)));
+  static TAMIS_ALWAYS type of(const float* from) {
+    const type a = *(const Floats<4>::type*)from, b = *(const Floats<4>::type*)(from + 4);
+    return __builtin_shuffle(a, b, (ints){0, 2, 4, 6});
+  }
+};
+#if LANES == 8
+template <>
+struct EveryOther<8> {
+  typedef int32_t ints __attribute__((vector_size(32)));
+  static TAMIS_ALWAYS vec of(const float* from) {
+    return __builtin_shuffle(load(from), load(from + 8), (ints){0, 2, 4, 6, 8, 10, 12, 14});
+  }
+};
+#elif LANES == 16
+template <>
+struct EveryOther<16> {
+  typedef int32_t ints __attribute__((vector_size(64)));
+  static TAMIS_ALWAYS vec of(const float* from) {
+    return __builtin_shuffle(load(from), load(from + 16), (ints){0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30});
+  }
+};
 #endif
-}
 
-// Every second float. A vector's worth of results reads one float more than it wants, so the last result comes by itself.
+// Every second float. N results read one float more than they want, so the last result of a row comes by itself.
+template <int N>
 void pick_rows(const PicturesArgs& a) {
   const int64_t most = a.cols - 1;
   for (int64_t c = 0; c < a.channels; ++c)
@@ -57,20 +76,29 @@ void pick_rows(const PicturesArgs& a) {
       float* const to = a.dst + c * a.dst_channel_step + r * a.dst_row_step;
       if (a.ahead)
         for (int64_t i = 0; i < 2 * a.cols; i += 16) __builtin_prefetch(from + i + a.ahead, 0, 2);
-      int64_t i = 0;
-      if (most >= LANES) {
-        for (; i + LANES <= most; i += LANES) store(to + i, every_other(from + 2 * i));
-        store(to + most - LANES, every_other(from + 2 * (most - LANES)));
-        i = most;
-      }
-      for (; i < a.cols; ++i) to[i] = from[2 * i];
+      for (int64_t i = 0; i + N <= most; i += N) *(typename Floats<N>::type*)(to + i) = EveryOther<N>::of(from + 2 * i);
+      *(typename Floats<N>::type*)(to + most - N) = EveryOther<N>::of(from + 2 * (most - N));
+      to[most] = from[2 * most];
+    }
+}
+
+void pick_floats(const PicturesArgs& a) {
+  for (int64_t c = 0; c < a.channels; ++c)
+    for (int64_t r = 0; r < a.rows; ++r) {
+      const float* const from = a.src + c * a.src_channel_step + r * a.src_row_step;
+      float* const to = a.dst + c * a.dst_channel_step + r * a.dst_row_step;
+      for (int64_t i = 0; i < a.cols; ++i) to[i] = from[2 * i];
     }
 }
 
 }  // namespace
 
 extern "C" void TAMIS_KERNEL(pictures)(const PicturesArgs* a) {
-  if (a->src_col_step == 2) return pick_rows(*a);
+  if (a->src_col_step == 2) {
+    if (a->cols > LANES) return pick_rows<LANES>(*a);
+    if (a->cols > 4) return pick_rows<4>(*a);
+    return pick_floats(*a);
+  }
 #if LANES > 8
   if (a->cols >= 16) return copy_rows<16>(*a);
 #endif
