@@ -47,73 +47,85 @@ TAMIS_INLINE void finish(const MultiplyArgs& a, int64_t r, vec* acc) {
   for (int i = 0; i < ROWS * VECTORS; ++i) store(out + start_of<ROWS, VECTORS>(i, a.out_row_step, a.last), acc[i]);
 }
 
-// CHANNELS neighbouring output channels at the same time, as far as all of them have weights, then one after the other.
-template <int ROWS, int VECTORS, int CHANNELS>
-TAMIS_INLINE void multiply_channels(const MultiplyArgs& a, int64_t r) {
+// Output channels one after the other, from `r` on.
+template <int ROWS, int VECTORS>
+TAMIS_INLINE void one_by_one(const MultiplyArgs& a, int64_t r) {
   const int64_t step = a.panel_row_step, last = a.last;
   const int32_t* const indices = a.indices;
   const int32_t* const table = a.table;
   const float* const values = a.values;
+  const int32_t limit = a.limit;
+  for (; r < a.channels; ++r) {
+    int64_t k = a.cursor[r];
+    const int64_t end = a.row_end[r];
+    if (a.start == START_FROM_OUT && !a.relu && (k >= end || indices[k] >= limit)) {
+      a.next_cursor[r] = k;
+      continue;
+    }
+    vec acc[ROWS * VECTORS];
+    begin<ROWS, VECTORS>(a, r, acc);
+    for (; k < end; ++k) {
+      const int32_t index = indices[k];
+      if (index >= limit) break;
+      add<ROWS, VECTORS>(values[k], a.panel + table[index], step, last, acc);
+    }
+    a.next_cursor[r] = k;
+    finish<ROWS, VECTORS>(a, r, acc);
+  }
+}
+
+// CHANNELS neighbouring output channels at the same time, as far as all of them have weights, then each by itself.
+template <int ROWS, int VECTORS, int CHANNELS>
+TAMIS_INLINE void together(const MultiplyArgs& a, int64_t r) {
+  const int64_t step = a.panel_row_step, last = a.last;
+  const int32_t* const table = a.table;
   const float* const panel = a.panel;
   const int32_t limit = a.limit;
   vec acc[CHANNELS][ROWS * VECTORS];
+  const int32_t* index[CHANNELS];
+  const float* value[CHANNELS];
+  int64_t common = INT64_MAX, done = 0;
 #pragma GCC unroll 8
-  for (int c = 0; c < CHANNELS; ++c) begin<ROWS, VECTORS>(a, r + c, acc[c]);
-  int64_t done = 0;
-  if (CHANNELS > 1) {
-    const int32_t* index[CHANNELS];
-    const float* value[CHANNELS];
-    int64_t common = INT64_MAX;
+  for (int c = 0; c < CHANNELS; ++c) {
+    begin<ROWS, VECTORS>(a, r + c, acc[c]);
+    const int64_t k = a.cursor[r + c], length = a.row_end[r + c] - k;
+    index[c] = a.indices + k, value[c] = a.values + k;
+    common = length < common ? length : common;
+  }
+  for (; done < common; ++done) {
+    int32_t largest = index[0][done];
 #pragma GCC unroll 8
-    for (int c = 0; c < CHANNELS; ++c) {
-      const int64_t k = a.cursor[r + c], length = a.row_end[r + c] - k;
-      index[c] = indices + k, value[c] = values + k;
-      common = length < common ? length : common;
-    }
-    for (; done < common; ++done) {
-      int32_t largest = index[0][done];
+    for (int c = 1; c < CHANNELS; ++c) largest = index[c][done] > largest ? index[c][done] : largest;
+    if (largest >= limit) break;
 #pragma GCC unroll 8
-      for (int c = 1; c < CHANNELS; ++c) largest = index[c][done] > largest ? index[c][done] : largest;
-      if (largest >= limit) break;
-#pragma GCC unroll 8
-      for (int c = 0; c < CHANNELS; ++c)
-        add<ROWS, VECTORS>(value[c][done], panel + table[index[c][done]], step, last, acc[c]);
-    }
+    for (int c = 0; c < CHANNELS; ++c)
+      add<ROWS, VECTORS>(value[c][done], panel + table[index[c][done]], step, last, acc[c]);
   }
 #pragma GCC unroll 8
   for (int c = 0; c < CHANNELS; ++c) {
     int64_t k = a.cursor[r + c] + done;
     const int64_t end = a.row_end[r + c];
     for (; k < end; ++k) {
-      const int32_t index = indices[k];
-      if (index >= limit) break;
-      add<ROWS, VECTORS>(values[k], panel + table[index], step, last, acc[c]);
+      const int32_t next = a.indices[k];
+      if (next >= limit) break;
+      add<ROWS, VECTORS>(a.values[k], panel + table[next], step, last, acc[c]);
     }
     a.next_cursor[r + c] = k;
     finish<ROWS, VECTORS>(a, r + c, acc[c]);
   }
 }
 
-// Whether nothing is added to what stands in out already.
-TAMIS_INLINE bool nothing_new(const MultiplyArgs& a, int64_t r) {
-  const int64_t k = a.cursor[r];
-  return a.start == START_FROM_OUT && !a.relu && (k >= a.row_end[r] || a.indices[k] >= a.limit);
-}
-
 // A multiply-add waits for the one before on the same sum, about four cycles; it takes eight sums to start two a cycle. Small
-// tiles get them from several output channels.
+// tiles of one row get them from several output channels.
 constexpr int sums_wanted = 8;
 
 template <int ROWS, int VECTORS>
 void multiply_tile(const MultiplyArgs& a) {
-  constexpr int sums = ROWS * VECTORS, together = sums > 4 ? 1 : sums_wanted / sums;
+  constexpr int channels = ROWS == 1 && VECTORS <= 4 ? sums_wanted / VECTORS : 1;
   int64_t r = 0;
-  if (together > 1)
-    for (; r + together <= a.channels; r += together) multiply_channels<ROWS, VECTORS, together>(a, r);
-  for (; r < a.channels; ++r) {
-    if (nothing_new(a, r)) a.next_cursor[r] = a.cursor[r];
-    else multiply_channels<ROWS, VECTORS, 1>(a, r);
-  }
+  if (channels > 1)
+    for (; r + channels <= a.channels; r += channels) together<ROWS, VECTORS, channels>(a, r);
+  one_by_one<ROWS, VECTORS>(a, r);
 }
 
 // Finds the instance for a runtime number of vectors by counting down at compile time.
