@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -47,7 +46,7 @@ class ConvGeometry:
                 f"pixels with padding {self.padding}"
             )
 
-    @cached_property
+    @property
     def output_size(self) -> tuple[int, int]:
         """Height and width of the output, in pixels."""
         top, bottom, left, right = self.padding

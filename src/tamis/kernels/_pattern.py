@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -58,7 +57,7 @@ class PackedPattern:
         _check_arrays(shape, row_ptr, indices)
         return cls(shape, row_ptr.to(torch.int64).clone(), indices.to(torch.int32).clone())
 
-    @cached_property
+    @property
     def nnz(self) -> int:
         """Number of live weights."""
         return self.indices.numel()
@@ -68,7 +67,7 @@ class PackedPattern:
         """Number of weights of the dense layer."""
         return self.shape[0] * self.row_length
 
-    @cached_property
+    @property
     def row_length(self) -> int:
         """Number of weights that one row (one output) has when it is dense."""
         length = 1
