@@ -9,6 +9,7 @@
   extern "C" void tamis_dot_##isa(const DotArgs*);           \
   extern "C" void tamis_transpose_##isa(const TransposeArgs*); \
   extern "C" void tamis_lanes_##isa(const LanesArgs*);         \
+  extern "C" void tamis_pictures_##isa(const PicturesArgs*);   \
   extern "C" void tamis_limits_##isa(TileLimits*);           \
   extern "C" void tamis_norm_##isa(const NormArgs*);         \
   extern "C" void tamis_maxpool_##isa(const MaxPoolArgs*);   \
@@ -16,8 +17,8 @@
   extern "C" void tamis_logistic_##isa(LogisticArgs*);       \
   extern "C" void tamis_gram_##isa(const GramArgs*);
 #define TAMIS_ROW(isa, supported)                                                                           \
-  {#isa, supported, tamis_multiply_##isa, tamis_dot_##isa, tamis_transpose_##isa, tamis_lanes_##isa, tamis_limits_##isa, \
-   tamis_norm_##isa, tamis_maxpool_##isa, tamis_maxpool_gradient_##isa, tamis_logistic_##isa, tamis_gram_##isa}
+  {#isa, supported, tamis_multiply_##isa, tamis_dot_##isa, tamis_transpose_##isa, tamis_lanes_##isa, tamis_pictures_##isa, \
+   tamis_limits_##isa, tamis_norm_##isa, tamis_maxpool_##isa, tamis_maxpool_gradient_##isa, tamis_logistic_##isa, tamis_gram_##isa}
 
 TAMIS_DECLARE(baseline)
 #if defined(__x86_64__)

@@ -14,6 +14,7 @@ struct Level {
   dot_fn dot;
   transpose_fn transpose;
   lanes_fn lanes;
+  pictures_fn pictures;
   void (*limits)(TileLimits*);
   norm_fn norm;
   maxpool_fn maxpool;

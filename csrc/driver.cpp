@@ -20,6 +20,7 @@
 #include <climits>
 
 #include "plan.h"
+#include "pointwise.h"
 #include "scratch.h"
 #include "tasks.h"
 
@@ -138,9 +139,10 @@ void multiply_task(const Plan& plan, const Task& task, const Epilogue& e) {
                                                        const int64_t* row_end, int32_t limit, bool first) {
     const int32_t start = !first ? START_FROM_OUT : e.residual ? START_FROM_OUT_AND_BIAS : START_FROM_BIAS;
     for_register_tiles(plan, part, [&](int64_t from, int64_t to, int32_t rows, int32_t vectors) {
+      float* const out = tile + phase * t.phase_floats + to;
       MultiplyArgs a{plan.weights.values, plan.weights.indices, table, cursor, next, row_end,
-                     e.bias ? e.bias + task.first_channel : nullptr, panel + from, tile + phase * t.phase_floats + to,
-                     task.channels, t.panel_row_floats, t.tile_row_floats, channel_floats, limit, start,
+                     e.bias ? e.bias + task.first_channel : nullptr, panel + from, out, out, task.channels,
+                     (vectors - 1) * plan.lanes, t.panel_row_floats, t.tile_row_floats, channel_floats, limit, start,
                      e.relu && limit == INT_MAX, rows, vectors};
       plan.level.multiply(&a);
     });
@@ -262,8 +264,9 @@ void multiply(const Product& product, const Weights& w, const Epilogue& e, const
   TileLimits limits;
   level.limits(&limits);
   const Product p = layout == Layout::automatic ? flatten_pointwise(product) : product;
-  const Plan plan = make_plan(p, w, level, choose_tiling(p, limits, limits.multiply, live_per_pair(p, w), layout),
-                              parallel.threads);
+  Tiling tiling = choose_tiling(p, limits, limits.multiply, live_per_pair(p, w), layout);
+  if (!tiling.images && lies_ready(p, limits)) return multiply_where_it_lies(p, w, e, level, limits, parallel);
+  const Plan plan = make_plan(p, w, level, std::move(tiling), parallel.threads);
   run_tasks(parallel, plan.tiles() * p.groups * plan.chunks, [&](int64_t i) {
     const int64_t chunk = i % plan.chunks, group = i / plan.chunks % p.groups, tile = i / plan.chunks / p.groups;
     multiply_task(plan, task_at(plan, tile, group, chunk), e);

@@ -17,18 +17,23 @@ struct Window {
   const int64_t* plane_of_phase;  // [row_step * col_step], -1 for phases without a plane
 };
 
-// Which pixels of a tensor a window holds, in the order of memory, and which cells no pixel fills. The same for every
-// channel and image.
+// Which pixels of a tensor a window holds and which cells no pixel fills. The same for every channel and image.
 struct PixelMap {
-  // `length` pixels that follow each other in memory in steps of the tensor's col_step, listed from entry `first` on. Where
-  // their cells follow each other too and there is one image per cell, the first of them stands for all.
+  // Where there is one image per cell: rows of pixels whose cells follow each other. Offsets count from the start of a channel
+  // of the tensor and of the panel; one entry for each phase of the window, as a rule.
+  struct Picture {
+    int64_t phase, pixel, place, rows, cols;
+    int64_t col_step, row_step;  // floats between neighbouring pixels and rows in the tensor
+    int64_t place_step;          // and between rows in the panel
+  };
+  // Else: `length` pixels that follow each other in memory in steps of the tensor's col_step, listed from entry `first` on.
   struct Run {
     int64_t first, length;
-    bool straight;
   };
   struct Gap {
     int64_t start, length;
   };
+  std::vector<Picture> pictures;
   std::vector<Run> runs;
   std::vector<int64_t> pixel;  // offset from the start of a channel of the tensor
   std::vector<int64_t> place;  // offset from the start of a channel of the panel, or -1 for pixels that nobody wants

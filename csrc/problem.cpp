@@ -24,11 +24,14 @@ int64_t extent(const Images& t) {
          (t.cols - 1) * t.col_step;
 }
 
+bool is_pointwise(const Product& p) {
+  return p.taps == 1 && p.phases.size() == 1 && p.source_step_rows == 1 && p.source_step_cols == 1 &&
+         p.target_step_rows == 1 && p.target_step_cols == 1 && p.phases[0].taps[0].row_shift == 0 &&
+         p.phases[0].taps[0].col_shift == 0 && p.src.rows == p.dst.rows && p.src.cols == p.dst.cols;
+}
+
 Product flatten_pointwise(const Product& p) {
-  const bool pointwise = p.taps == 1 && p.phases.size() == 1 && p.source_step_rows == 1 && p.source_step_cols == 1 &&
-                         p.target_step_rows == 1 && p.target_step_cols == 1 && p.phases[0].taps[0].row_shift == 0 &&
-                         p.phases[0].taps[0].col_shift == 0 && p.src.rows == p.dst.rows && p.src.cols == p.dst.cols;
-  if (!pointwise || !images_innermost(p.src) || !images_innermost(p.dst)) return p;
+  if (!is_pointwise(p) || !images_innermost(p.src) || !images_innermost(p.dst)) return p;
   Product flat = p;
   flat.src = one_row(p.src);
   flat.dst = one_row(p.dst);

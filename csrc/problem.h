@@ -56,6 +56,9 @@ int64_t extent(const Images& t);
 Product forward_product(const Geometry& g, const Images& x, const Images& y);
 Product input_gradient_product(const Geometry& g, const Images& grad_y, const Images& grad_x);
 
+// Whether each destination pixel is made of the source pixel at the same place and no other.
+bool is_pointwise(const Product& p);
+
 // A 1x1 convolution of stride 1 treats all positions of all images alike. Where images lie innermost in both tensors, each
 // channel is one long row of positions; this gives the product that form.
 Product flatten_pointwise(const Product& p);

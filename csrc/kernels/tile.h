@@ -14,7 +14,9 @@ struct TileLimits {
 
 // out[r][i][:] = start + sum over live weights k of row r with indices[k] < limit of
 //                values[k] * panel[table[indices[k]] + i * panel_row_step + :]
-// Products of one output are added in ascending k, whatever the tile.
+// Products of one output are added in ascending k, whatever the tile. The last vector of a tile of one row begins `last`
+// floats after the first: (vectors - 1) * LANES, or less where the row is no multiple of LANES long; then it overlaps the
+// vector before, and nothing outside the row is read or written.
 enum MultiplyStart { START_FROM_OUT = 0, START_FROM_BIAS = 1, START_FROM_OUT_AND_BIAS = 2 };
 struct MultiplyArgs {
   const float* values;
@@ -25,8 +27,10 @@ struct MultiplyArgs {
   const int64_t* row_end;   // [channels] end of each output channel's weights
   const float* bias;        // [channels] or null for 0
   const float* panel;
+  const float* before;      // what the sums of a later call start from, laid out like out; out itself for START_FROM_OUT
   float* out;
   int64_t channels;
+  int64_t last;             // used where rows is 1
   int64_t panel_row_step;   // floats between neighbouring tile rows in the panel
   int64_t out_row_step;     // floats between neighbouring tile rows in out
   int64_t out_channel_step; // floats between neighbouring output channels in out
@@ -71,6 +75,17 @@ struct TransposeArgs {
                               // see them only after a store fence, which is left to the caller
 };
 
+// dst[c * dst_channel_step + r * dst_row_step + i] = src[c * src_channel_step + r * src_row_step + i * src_col_step]
+// for c < channels, r < rows and i < cols; src_col_step is 1 or 2.
+struct PicturesArgs {
+  const float* src;
+  float* dst;
+  int64_t src_channel_step, dst_channel_step;
+  int64_t src_row_step, dst_row_step, src_col_step;
+  int64_t channels, rows, cols;
+  int64_t ahead;              // as in TransposeArgs
+};
+
 // dst[dst_offset[p] + i] = src[src_offset[p] + i] for i < count, and 0 for count <= i < padded, for every p < places whose
 // dst_offset is not negative.
 struct LanesArgs {
@@ -87,3 +102,4 @@ typedef void (*multiply_fn)(const MultiplyArgs*);
 typedef void (*dot_fn)(const DotArgs*);
 typedef void (*transpose_fn)(const TransposeArgs*);
 typedef void (*lanes_fn)(const LanesArgs*);
+typedef void (*pictures_fn)(const PicturesArgs*);

@@ -12,14 +12,16 @@ namespace {
 
 struct Case {
   TileLimits limits;
-  int64_t channels = 3, row_length = 40, step, row_step, channel_step, floats;
+  int64_t channels = 3, row_length = 40, width, last, step, row_step, channel_step, floats;
   int32_t rows, vectors;
   std::vector<float> values, panel;
   std::vector<int32_t> indices, table;
   std::vector<int64_t> row_ptr;
 
-  Case(const TileLimits& l, int32_t r, int32_t v, Random& random) : limits(l), rows(r), vectors(v) {
-    const int64_t width = int64_t(vectors) * limits.lanes;
+  // A tile of one row may be `overlap` floats shorter than its vectors.
+  Case(const TileLimits& l, int32_t r, int32_t v, Random& random, int64_t overlap = 0) : limits(l), rows(r), vectors(v) {
+    width = int64_t(vectors) * limits.lanes - overlap;
+    last = width - limits.lanes;
     step = width + random.below(5);
     row_step = width + random.below(3);
     channel_step = (rows - 1) * row_step + width + random.below(3);
@@ -47,8 +49,8 @@ void multiply(const tamis::Level& level, const Case& c, const float* bias, int32
   std::vector<float> out(size_t(c.floats), NAN);
   std::vector<int64_t> cursor(c.row_ptr.begin(), c.row_ptr.end() - 1), next(size_t(c.channels), -1);
   MultiplyArgs a{c.values.data(), c.indices.data(), c.table.data(), cursor.data(), next.data(), c.row_ptr.data() + 1, bias,
-                 c.panel.data(), out.data(), c.channels, c.step, c.row_step, c.channel_step, middle, START_FROM_BIAS, 0, c.rows,
-                 c.vectors};
+                 c.panel.data(), out.data(), out.data(), c.channels, c.last, c.step, c.row_step, c.channel_step, middle,
+                 START_FROM_BIAS, 0, c.rows, c.vectors};
   level.multiply(&a);
   for (int64_t r = 0; r < c.channels; ++r) {
     int64_t k = c.row_ptr[size_t(r)];
@@ -62,7 +64,7 @@ void multiply(const tamis::Level& level, const Case& c, const float* bias, int32
   for (int64_t r = 0; r < c.channels; ++r) {
     CHECK(next[size_t(r)] == c.row_ptr[size_t(r) + 1], "%s: last cursor", level.name);
     for (int64_t i = 0; i < c.rows; ++i)
-      for (int64_t lane = 0; lane < c.vectors * c.limits.lanes; ++lane) {
+      for (int64_t lane = 0; lane < c.width; ++lane) {
         double sum = bias ? bias[r] : 0, size = 1;
         for (int64_t k = c.row_ptr[size_t(r)]; k < c.row_ptr[size_t(r) + 1]; ++k) {
           sum += double(c.values[size_t(k)]) * c.at(k, i, lane);
@@ -75,24 +77,23 @@ void multiply(const tamis::Level& level, const Case& c, const float* bias, int32
   // What lies between rows and channels belongs to somebody else.
   for (int64_t f = 0; f < c.floats; ++f) {
     const int64_t inside = f % c.channel_step, lane = inside % c.row_step;
-    const bool mine = inside / c.row_step < c.rows && lane < c.vectors * c.limits.lanes;
+    const bool mine = inside / c.row_step < c.rows && lane < c.width;
     CHECK(mine || std::isnan(out[size_t(f)]), "%s multiply %dx%d wrote float %d", level.name, c.rows, c.vectors, int(f));
   }
 }
 
-// relu(what was there + bias + sum), in one call.
+// relu(other sums + bias + sum), in one call.
 void multiply_onto(const tamis::Level& level, const Case& c, const float* bias, Random& random) {
-  std::vector<float> out(static_cast<size_t>(c.floats));
-  for (float& v : out) v = random.value();
-  const std::vector<float> before = out;
+  std::vector<float> before(static_cast<size_t>(c.floats)), out(before.size(), NAN);
+  for (float& v : before) v = random.value();
   std::vector<int64_t> cursor(c.row_ptr.begin(), c.row_ptr.end() - 1), next(size_t(c.channels), -1);
   MultiplyArgs a{c.values.data(), c.indices.data(), c.table.data(), cursor.data(), next.data(), c.row_ptr.data() + 1, bias,
-                 c.panel.data(), out.data(), c.channels, c.step, c.row_step, c.channel_step, INT32_MAX,
+                 c.panel.data(), before.data(), out.data(), c.channels, c.last, c.step, c.row_step, c.channel_step, INT32_MAX,
                  START_FROM_OUT_AND_BIAS, 1, c.rows, c.vectors};
   level.multiply(&a);
   for (int64_t r = 0; r < c.channels; ++r)
     for (int64_t i = 0; i < c.rows; ++i)
-      for (int64_t lane = 0; lane < c.vectors * c.limits.lanes; ++lane) {
+      for (int64_t lane = 0; lane < c.width; ++lane) {
         const size_t at = size_t(r * c.channel_step + i * c.row_step + lane);
         double sum = double(before[at]) + (bias ? bias[r] : 0), size = 1 + std::fabs(sum);
         for (int64_t k = c.row_ptr[size_t(r)]; k < c.row_ptr[size_t(r) + 1]; ++k) {
@@ -111,7 +112,7 @@ void dot(const tamis::Level& level, const Case& c, int32_t middle, Random& rando
   const std::vector<float> before = result;
   for (int64_t r = 0; r < c.channels; ++r)
     for (int64_t i = 0; i < c.rows; ++i)
-      for (int64_t lane = 0; lane < c.vectors * c.limits.lanes; ++lane)
+      for (int64_t lane = 0; lane < c.width; ++lane)
         grad[size_t(r * c.channel_step + i * c.row_step + lane)] = random.value();
   std::vector<int64_t> cursor(c.row_ptr.begin(), c.row_ptr.end() - 1), next(size_t(c.channels), -1);
   DotArgs a{grad.data(), c.indices.data(), c.table.data(), cursor.data(), next.data(), c.row_ptr.data() + 1, c.panel.data(),
@@ -126,7 +127,7 @@ void dot(const tamis::Level& level, const Case& c, int32_t middle, Random& rando
     for (int64_t k = c.row_ptr[size_t(r)]; k < c.row_ptr[size_t(r) + 1]; ++k) {
       double sum = before[size_t(k)], size = 1;
       for (int64_t i = 0; i < c.rows; ++i)
-        for (int64_t lane = 0; lane < c.vectors * c.limits.lanes; ++lane) {
+        for (int64_t lane = 0; lane < c.width; ++lane) {
           const double product = double(grad[size_t(r * c.channel_step + i * c.row_step + lane)]) * c.at(k, i, lane);
           sum += product;
           size += std::fabs(product);
@@ -178,6 +179,25 @@ void lanes(const tamis::Level& level, int64_t places, int64_t count, Random& ran
     }
 }
 
+void pictures(const tamis::Level& level, int64_t rows, int64_t cols, Random& random) {
+  const int64_t channels = random.below(4), col_step = random.between(1, 2);
+  const int64_t src_row = (cols - 1) * col_step + 1 + random.below(3), dst_row = cols + random.below(3);
+  const int64_t src_channel = rows * src_row + random.below(3), dst_channel = rows * dst_row + random.below(3);
+  const int64_t floats = channels && rows ? (channels - 1) * src_channel + (rows - 1) * src_row + (cols - 1) * col_step + 1 : 0;
+  std::vector<float> src(static_cast<size_t>(floats)), dst(size_t(channels * dst_channel), NAN);
+  for (float& v : src) v = random.value();
+  PicturesArgs a{src.data(), dst.data(), src_channel, dst_channel, src_row, dst_row, col_step, channels, rows, cols,
+                 random.below(2) ? random.below(100) : 0};
+  level.pictures(&a);
+  for (int64_t i = 0; i < int64_t(dst.size()); ++i) {
+    const int64_t c = i / dst_channel, r = i % dst_channel / dst_row, col = i % dst_channel % dst_row;
+    const bool written = r < rows && col < cols;
+    const float got = dst[size_t(i)];
+    CHECK(written ? got == src[size_t(c * src_channel + r * src_row + col * col_step)] : std::isnan(got),
+          "%s pictures %dx%d step %d", level.name, int(rows), int(cols), int(col_step));
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -188,7 +208,7 @@ int main(int argc, char** argv) {
   const float bias[] = {0.5f, -0.25f, 2.0f};
   for (int32_t rows = 1; rows <= 8; ++rows) {
     for (int32_t vectors = 1; rows * vectors <= limits.multiply; ++vectors) {
-      const Case c(limits, rows, vectors, random);
+      const Case c(limits, rows, vectors, random, rows == 1 && vectors > 1 ? random.below(limits.lanes) : 0);
       multiply(level, c, bias, 17);
       multiply(level, c, nullptr, 0);
       multiply_onto(level, c, bias, random);
@@ -203,6 +223,8 @@ int main(int argc, char** argv) {
     for (int64_t cols = 0; cols < 40; ++cols) transpose(level, rows, cols, random);
   for (int64_t places = 0; places < 6; ++places)
     for (int64_t count = 0; count < 40; ++count) lanes(level, places, count, random);
+  for (int64_t rows = 0; rows < 5; ++rows)
+    for (int64_t cols = 1; cols < 80; ++cols) pictures(level, rows, cols, random);
   std::printf("%s: %d failures\n", level.name, tamis_test::failures());
   return tamis_test::failures() != 0;
 }

@@ -8,6 +8,7 @@ extern "C" void tamis_multiply_wide(const MultiplyArgs*);
 extern "C" void tamis_dot_wide(const DotArgs*);
 extern "C" void tamis_transpose_wide(const TransposeArgs*);
 extern "C" void tamis_lanes_wide(const LanesArgs*);
+extern "C" void tamis_pictures_wide(const PicturesArgs*);
 extern "C" void tamis_limits_wide(TileLimits*);
 extern "C" void tamis_norm_wide(const NormArgs*);
 extern "C" void tamis_maxpool_wide(const MaxPoolArgs*);
@@ -25,6 +26,7 @@ const tamis::Level wide = {"wide",
                            tamis_dot_wide,
                            tamis_transpose_wide,
                            tamis_lanes_wide,
+                           tamis_pictures_wide,
                            tamis_limits_wide,
                            tamis_norm_wide,
                            tamis_maxpool_wide,

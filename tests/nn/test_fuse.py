@@ -246,6 +246,39 @@ def test_folded_weights_follow_every_change():
     check()
 
 
+def test_a_folded_stem_follows_every_change():
+    torch.manual_seed(0)
+    stem = fuse(
+        nn.Sequential(nn.Conv2d(3, 8, 7, 2, padding=3), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
+    ).eval()
+    x = torch.randn(1, 3, 33, 30)
+
+    def check() -> None:
+        conv, bn, act, pool = stem
+        with torch.no_grad():
+            assert error(stem(x), pool(act(bn(conv(x))))) < 1e-5
+
+    check()
+    with torch.no_grad():
+        stem[0].weight.mul_(2), check()
+        stem[0].bias.add_(1), check()
+        stem[1].running_mean.add_(0.5), check()
+        stem[1].weight.mul_(-1), check()
+
+
+def test_a_folded_layer_takes_inputs_of_several_sizes_and_repeats_itself():
+    torch.manual_seed(0)
+    block = nn.Sequential(nn.Conv2d(8, 8, 3, 2, padding=1), nn.BatchNorm2d(8), nn.ReLU()).eval()
+    sparsify(block, {"0": torch.rand(8, 8, 3, 3) < 0.3})
+    inputs = [torch.randn(1, 8, size, 20) for size in (5, 14, 31)]
+    with torch.inference_mode():
+        first = [block(x) for x in inputs]
+        for x, y in zip(inputs, first, strict=True):
+            assert torch.equal(block(x), y)
+            conv, bn, act = block
+            assert error(y, act(bn(conv(x)))) < 1e-5
+
+
 def test_copies_are_independent():
     model = fuse(network("resnet20"))
     x = torch.randn(4, 3, 32, 32)

@@ -1,7 +1,7 @@
 """Sparse kernels: packed patterns, native operations with plain-torch twins, and the measured dense/sparse choice."""
 
 from tamis.kernels._format import format_of, in_format, preferred_format, to_batch_last
-from tamis.kernels._geometry import ConvGeometry, pair
+from tamis.kernels._geometry import ConvGeometry, geometry_of, pair
 from tamis.kernels._inner import InnerPattern
 from tamis.kernels._memory import MemoryState, memory_state, release_memory
 from tamis.kernels._native import available_isas, isa, native_available, set_isa
@@ -13,6 +13,7 @@ from tamis.kernels.choose import choices
 from tamis.kernels.functional import (
     live_conv2d,
     live_linear,
+    prepared_conv2d_inference,
     sparse_conv1d,
     sparse_conv2d,
     sparse_conv2d_inference,
@@ -27,6 +28,7 @@ __all__ = [
     "available_isas",
     "choices",
     "format_of",
+    "geometry_of",
     "in_format",
     "isa",
     "live_conv2d",
@@ -37,6 +39,7 @@ __all__ = [
     "norm_act",
     "pair",
     "preferred_format",
+    "prepared_conv2d_inference",
     "processor_name",
     "release_memory",
     "set_isa",

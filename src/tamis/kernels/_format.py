@@ -28,6 +28,8 @@ def format_of(x: Tensor) -> int | None:
 
 def nearest_format(x: Tensor) -> int:
     """The format of what the kernels make of ``x`` in any strides: by what lies innermost (csrc/torch_images.cpp)."""
+    if x.is_contiguous():
+        return NCHW
     channels, pixels = x.shape[1], x.shape[2] * x.shape[3]
     if x.shape[0] > 1 and x.stride(0) == 1 and channels * pixels > 1 and (pixels > 1 or x.stride(1) != 1):
         return BATCH_LAST
@@ -36,7 +38,7 @@ def nearest_format(x: Tensor) -> int:
 
 def in_format(x: Tensor, wanted: int) -> Tensor:
     """``x``, of shape (N, C, H, W), itself where it has the format, else a copy; its gradient keeps its own format."""
-    if x.permute(_ORDER[wanted]).is_contiguous():
+    if (x if wanted == NCHW else x.permute(_ORDER[wanted])).is_contiguous():
         return x
     known = format_of(x)
     if why_not is not None or x.dtype != torch.float32 or x.device.type != "cpu" or not x.numel():

@@ -76,6 +76,32 @@ class ConvGeometry:
         return [*self.size, *self.output_size, *self.kernel, *self.stride, top, left, *self.dilation, self.groups]
 
 
+# Making one costs more than all else that a small layer does in Python; networks use a few dozen again and again.
+_MOST_KNOWN = 4096
+_known: dict[tuple[object, ...], ConvGeometry] = {}
+
+
+def geometry_of(
+    size: tuple[int, int],
+    kernel: int | tuple[int, ...],
+    stride: int | tuple[int, ...],
+    padding: tuple[int, int, int, int],
+    dilation: int | tuple[int, ...],
+    groups: int,
+) -> ConvGeometry:
+    """The geometry of these numbers, made once; kernel, stride and dilation as ``nn.Conv2d`` keeps them."""
+    if torch.compiler.is_compiling():
+        return ConvGeometry(size, pair(kernel), pair(stride), padding, pair(dilation), groups)
+    numbers = (size, kernel, stride, padding, dilation, groups)
+    geometry = _known.get(numbers)
+    if geometry is None:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        geometry = ConvGeometry(size, pair(kernel), pair(stride), padding, pair(dilation), groups)
+        _known[numbers] = geometry
+    return geometry
+
+
 def pair(value: int | tuple[int, ...]) -> tuple[int, int]:
     """An int or a pair of ints as a pair."""
     if isinstance(value, int):

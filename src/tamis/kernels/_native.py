@@ -20,6 +20,7 @@ from tamis.kernels.choose import Direction, choices
 # The values of csrc/tiling.h's Layout; tests force each, users get the automatic one.
 LAYOUTS = {"automatic": 0, "columns": 1, "images": 2}
 _layout = LAYOUTS["automatic"]
+_isa: str | None = None  # what the native side said last, asked again after set_isa
 
 
 def native_available() -> bool:
@@ -34,7 +35,10 @@ def available_isas() -> tuple[str, ...]:
 
 def isa() -> str:
     """The instruction set in use, ``"reference"`` without native kernels; ``TAMIS_ISA`` chooses it at start."""
-    return torch.ops.tamis.isa() if native_available() else "reference"
+    global _isa
+    if _isa is None:
+        _isa = torch.ops.tamis.isa() if native_available() else "reference"
+    return _isa
 
 
 def set_isa(name: str) -> None:
@@ -43,6 +47,8 @@ def set_isa(name: str) -> None:
     Raises:
         UsageError: this CPU or this build does not have it.
     """
+    global _isa
+    _isa = None
     if not native_available() or not torch.ops.tamis.set_isa(name):
         raise UsageError(f"instruction set {name!r} is not available; choose one of {available_isas()}")
 

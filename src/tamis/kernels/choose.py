@@ -30,7 +30,7 @@ from tamis.storage import write_atomic
 
 FORMAT = 1
 # Raised when kernels change so much that decisions taken with the old ones should be taken anew.
-KERNELS = 4
+KERNELS = 5
 _FORMATS = {NCHW: "", BATCH_LAST: "chwn", CHANNELS_LAST: "nhwc"}
 MODES = ("measure", "sparse", "dense")
 
@@ -62,21 +62,26 @@ class Choices:
         """What a decision depends on, the shape of ``x`` among it, as text; ``""`` in a mode that does not measure."""
         if self.mode != "measure":
             return ""
-        g = geometry
-        return (
-            f"{isa}/t{torch.get_num_threads()}/w{'x'.join(map(str, pattern.shape))}"
-            f"/k{g.kernel[0]}x{g.kernel[1]}s{g.stride[0]}x{g.stride[1]}d{g.dilation[0]}x{g.dilation[1]}g{g.groups}"
-            f"p{'x'.join(map(str, g.padding))}"
-            f"/x{'x'.join(map(str, x.shape))}{_FORMATS[nearest_format(x)]}"
-            f"/live{_bucket(pattern)}"
-        )
+        threads, memory_format = torch.get_num_threads(), nearest_format(x)
+
+        def build() -> str:
+            g = geometry
+            return (
+                f"{isa}/t{threads}/w{'x'.join(map(str, pattern.shape))}"
+                f"/k{g.kernel[0]}x{g.kernel[1]}s{g.stride[0]}x{g.stride[1]}d{g.dilation[0]}x{g.dilation[1]}g{g.groups}"
+                f"p{'x'.join(map(str, g.padding))}"
+                f"/x{'x'.join(map(str, x.shape))}{_FORMATS[memory_format]}"
+                f"/live{_bucket(pattern)}"
+            )
+
+        return pattern.remember(("choice", isa, threads, geometry, x.shape, memory_format), build)
 
     def run(self, key: str, direction: Direction, sparse: Callable[[], Tensor], dense: Callable[[], Tensor]) -> Tensor:
         """The result of the side that is (or now turns out to be) faster for ``key`` in this ``direction``."""
         if not key:
             return dense() if self.mode == "dense" else sparse()
         self._load()
-        name = f"{key}/{direction.value}"
+        name = f"{key}/{direction._value_}"
         self._used.add(name)
         entry = self._entries.get(name)
         if entry is not None:

@@ -148,19 +148,41 @@ def sparse_conv2d_inference(
     Raises:
         UsageError: shapes do not fit each other.
     """
-    with torch.no_grad():
-        _check_geometry(x, pattern, geometry)
-        _check_operands(x, values, bias, pattern)
+    if torch.is_grad_enabled():
+        with torch.no_grad():
+            return sparse_conv2d_inference(x, values, bias, pattern, geometry, residual=residual, relu=relu)
+    _check_geometry(x, pattern, geometry)
+    _check_operands(x, values, bias, pattern)
+    return prepared_conv2d_inference(x, values, bias, pattern, geometry, residual, relu)
+
+
+def prepared_conv2d_inference(
+    x: Tensor,
+    values: Tensor,
+    bias: Tensor | None,
+    pattern: PackedPattern,
+    geometry: ConvGeometry,
+    residual: Tensor | None,
+    relu: bool,
+) -> Tensor:
+    """:func:`sparse_conv2d_inference` for arguments that went through it before, but for what the tensors hold.
+
+    Shapes, types, pattern and geometry must be those of such a call, without gradients; only the residual is looked at.
+    """
+    if residual is not None:
         shape = (x.shape[0], pattern.shape[0], *geometry.output_size)
-        if residual is not None and tuple(residual.shape) != shape:
+        if residual.shape != shape:
             raise UsageError(f"the residual has shape {tuple(residual.shape)}, the result {shape}")
-        if not _native.serves(x, values) or (residual is not None and residual.dtype != torch.float32):
-            y = reference.conv2d(x, values, bias, pattern, geometry)
-            y = y if residual is None else y + residual
-            return y.relu() if relu else y
-        if residual is not None:
-            residual = in_format(residual, nearest_format(x))
-        return _native.conv2d_without_gradients(x, values, bias, pattern, geometry, residual, relu)
+        served = residual.dtype == torch.float32 and _native.serves(x, values)
+    else:
+        served = _native.serves(x, values)
+    if not served:
+        y = reference.conv2d(x, values, bias, pattern, geometry)
+        y = y if residual is None else y + residual
+        return y.relu() if relu else y
+    if residual is not None:
+        residual = in_format(residual, nearest_format(x))
+    return _native.conv2d_without_gradients(x, values, bias, pattern, geometry, residual, relu)
 
 
 def sparse_conv1d(
@@ -204,9 +226,9 @@ def _check_operands(
 ) -> None:
     if inner is not None and inner.pattern.shape != pattern.shape:
         raise UsageError(f"the inner pattern has shape {inner.pattern.shape}, the stored one {pattern.shape}")
-    if tuple(values.shape) != (pattern.nnz,):
+    if values.shape != (pattern.nnz,):
         raise UsageError(f"expected {pattern.nnz} packed values, got a tensor of shape {tuple(values.shape)}")
-    if bias is not None and tuple(bias.shape) != (pattern.shape[0],):
+    if bias is not None and bias.shape != (pattern.shape[0],):
         raise UsageError(f"expected a bias of shape ({pattern.shape[0]},), got {tuple(bias.shape)}")
     if bias is not None and bias.dtype != values.dtype:
         raise UsageError(f"the bias is {bias.dtype} but the packed weight is {values.dtype}")
@@ -225,5 +247,5 @@ def _check_geometry(x: Tensor, pattern: PackedPattern, geometry: ConvGeometry) -
             f"sparse_conv2d: a weight of shape {pattern.shape} does not fit a kernel of {geometry.kernel} taps in "
             f"{geometry.groups} groups"
         )
-    if tuple(x.shape[2:]) != geometry.size:
+    if x.shape[2:] != geometry.size:
         raise UsageError(f"sparse_conv2d: geometry is for {geometry.size} pixels, the input has {tuple(x.shape[2:])}")

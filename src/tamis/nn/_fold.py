@@ -2,51 +2,105 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from tamis.kernels import sparse_conv2d_inference
+from tamis.kernels import ConvGeometry, prepared_conv2d_inference, sparse_conv2d_inference
 from tamis.nn._layers import SparseConv2d
 
-# By batch norm: what the folded weights were made from, and the weights.
-_folded: WeakKeyDictionary[nn.Module, tuple[Any, Tensor, Tensor]] = WeakKeyDictionary()
+
+@dataclass(frozen=True)
+class _Folded:
+    """A convolution and a norm as one convolution.
+
+    Attributes:
+        made_from: what it was made from; another one must be made where this has changed.
+        values: the weight, packed or with channels innermost, times the norm's scale.
+        bias: what is left of the norm.
+        geometries: the geometry for each shape of an input that went through before.
+    """
+
+    made_from: tuple[Any, ...]
+    values: Tensor
+    bias: Tensor
+    geometries: dict[torch.Size, ConvGeometry] = field(default_factory=dict)
+
+
+_MOST_SHAPES = 64
+_folded: WeakKeyDictionary[nn.Module, _Folded] = WeakKeyDictionary()  # by batch norm
 
 
 def can_fold(conv: nn.Module, bn: Any, x: Tensor) -> bool:
     """Whether ``bn(conv(x))`` is one convolution with other weights: no gradients, fixed statistics, a packed layer."""
-    if torch.is_grad_enabled() or type(conv) is not SparseConv2d or bn.training or bn.running_mean is None:
+    if torch.is_grad_enabled() or type(conv) is not SparseConv2d or bn.training:
         return False
-    return x.dim() == 4 and x.dtype == conv.weight.dtype == bn.running_var.dtype == torch.float32
+    weight, variance = conv._parameters["weight"], bn._buffers["running_var"]
+    if bn._buffers["running_mean"] is None or variance is None or weight is None:
+        return False
+    return x.dim() == 4 and x.dtype == weight.dtype == variance.dtype == torch.float32
 
 
 def folded_conv(conv: Any, bn: Any, x: Tensor, residual: Tensor | None, relu: bool) -> Tensor:
     """``activation(bn(conv(x)) + residual)`` in one operation; see :func:`can_fold`."""
-    values, bias = _weights(conv, bn)
+    folded, pattern = _fold(conv, bn), conv.forward_pattern
+    geometry = folded.geometries.get(x.shape)
+    if geometry is not None:
+        return prepared_conv2d_inference(x, folded.values, folded.bias, pattern, geometry, residual, relu)
     padded, geometry = conv.prepared(x)
-    return sparse_conv2d_inference(padded, values, bias, conv.forward_pattern, geometry, residual=residual, relu=relu)
+    y = sparse_conv2d_inference(padded, folded.values, folded.bias, pattern, geometry, residual=residual, relu=relu)
+    if padded is x and not torch.compiler.is_compiling():  # and all checks are passed
+        if len(folded.geometries) >= _MOST_SHAPES:
+            folded.geometries.clear()
+        folded.geometries[x.shape] = geometry
+    return y
 
 
-def _weights(conv: Any, bn: Any) -> tuple[Tensor, Tensor]:
-    """The packed weight times the norm's scale, and what is left as a bias; made anew when anything changed."""
-    sources = [conv.weight, conv.bias, bn.weight, bn.bias, bn.running_mean, bn.running_var]
+def can_fold_dense(conv: Any, bn: Any) -> bool:
+    """The same for an ``nn.Conv2d`` that is dense, and its float32 input."""
+    if torch.is_grad_enabled() or type(conv) is not nn.Conv2d or conv.padding_mode != "zeros" or bn.training:
+        return False
+    mean, variance = bn._buffers["running_mean"], bn._buffers["running_var"]
+    return mean is not None and variance is not None and conv.weight.dtype == variance.dtype == torch.float32
+
+
+def folded_dense_conv(conv: Any, bn: Any, x: Tensor) -> Tensor:
+    """``bn(conv(x))`` in one operation, for an input with channels innermost; see :func:`can_fold_dense`."""
+    folded = _fold(conv, bn)
+    return F.conv2d(x, folded.values, folded.bias, conv.stride, conv.padding, conv.dilation, conv.groups)
+
+
+def _fold(conv: Any, bn: Any) -> _Folded:
+    """The folded weights, made anew when anything changed."""
+    # Straight from the dictionaries, where nn.Module looks last: this runs for every layer of every inference.
+    own, norm, running = conv._parameters, bn._parameters, bn._buffers
+    weight, bias, gamma, beta = own["weight"], own["bias"], norm["weight"], norm["bias"]
+    mean, variance = running["running_mean"], running["running_var"]
+    packed = type(conv) is SparseConv2d
     made_from = (
-        id(conv.forward_pattern),
-        bn.eps,
-        *((t.data_ptr(), t._version) if t is not None else None for t in sources),
-    )
+        id(conv.forward_pattern) if packed else None, bn.eps, weight.data_ptr(), weight._version,
+        mean.data_ptr(), mean._version, variance.data_ptr(), variance._version,
+        bias is None or (bias.data_ptr(), bias._version),
+        gamma is None or (gamma.data_ptr(), gamma._version), beta is None or (beta.data_ptr(), beta._version),
+        conv.stride, conv.dilation, conv.groups, conv.padding_mode, conv.padding, conv.in_channels,
+    )  # fmt: skip
     known = _folded.get(bn)
-    if known is None or known[0] != made_from:
-        scale = (bn.running_var.double() + bn.eps).rsqrt()
-        if bn.weight is not None:
-            scale = scale * bn.weight.double()
-        shift = -bn.running_mean.double() if conv.bias is None else conv.bias.double() - bn.running_mean.double()
-        bias = shift * scale
-        if bn.bias is not None:
-            bias = bias + bn.bias.double()
-        values = conv.forward_values().double() * scale.repeat_interleave(conv.forward_pattern.row_ptr.diff())
-        known = (made_from, values.float(), bias.float())
+    if known is None or known.made_from != made_from:
+        scale = (variance.double() + bn.eps).rsqrt()
+        if gamma is not None:
+            scale = scale * gamma.double()
+        shift = -mean.double() if bias is None else bias.double() - mean.double()
+        new_bias = shift * scale
+        if beta is not None:
+            new_bias = new_bias + beta.double()
+        if packed:
+            values = conv.forward_values().double() * scale.repeat_interleave(conv.forward_pattern.row_ptr.diff())
+        else:
+            values = (weight.double() * scale[:, None, None, None]).contiguous(memory_format=torch.channels_last)
+        known = _Folded(made_from, values.float(), new_bias.float())
         _folded[bn] = known
-    return known[1], known[2]
+    return known

@@ -58,7 +58,7 @@ class FusedForward:
         plain = tuple(
             (name, value)
             for name, value in state.items()
-            if isinstance(value, _PLAIN) and name != "training" and name[0] != "_"
+            if name[0] != "_" and name != "training" and isinstance(value, _PLAIN)
         )
         children = tuple(tuple(self.owner.get_submodule(name)._modules) for name in self.opened)
         absent = tuple((name, child is None) for name, child in self.owner._modules.items())

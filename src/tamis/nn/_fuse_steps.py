@@ -14,18 +14,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tamis.kernels import format_of, in_format, max_pool2d, norm_act, preferred_format
-from tamis.nn._fold import can_fold, folded_conv
+from tamis.nn._fold import can_fold, can_fold_dense, folded_conv, folded_dense_conv
 
 # An activation is a module of one of these classes or the name itself.
 ACTIVATION_MODULES: dict[type[nn.Module], str] = {nn.ReLU: "relu", nn.ReLU6: "relu6"}
 _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "relu6": F.relu6}
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def has_hooks(module: nn.Module) -> bool:
     """Whether somebody listens to the calls of ``module``."""
     state = module.__dict__
-    return any(state[name] for name in _HOOKS) or "forward" in state
+    hooks = state["_forward_hooks"] or state["_forward_pre_hooks"]
+    return bool(hooks or state["_backward_hooks"] or state["_backward_pre_hooks"]) or "forward" in state
 
 
 def conv_norm_step(conv: Any, bn: Any, x: Tensor, residual: Any = None, activation: Any = None) -> Tensor:
@@ -38,12 +38,12 @@ def conv_norm_step(conv: Any, bn: Any, x: Tensor, residual: Any = None, activati
         residual: as in :func:`norm_step`, and so ``activation``.
     """
     name = ACTIVATION_MODULES.get(type(activation)) if isinstance(activation, nn.Module) else activation
-    known = (
-        type(bn) is nn.BatchNorm2d and (activation is None or name == "relu") and isinstance(residual, Tensor | None)
-    )
-    listened_to = any(isinstance(m, nn.Module) and has_hooks(m) for m in (conv, bn, activation))
-    if known and not listened_to and can_fold(conv, bn, x):
-        return folded_conv(conv, bn, x, residual, name == "relu")
+    known = type(bn) is nn.BatchNorm2d and (activation is None or name == "relu")
+    known = known and (residual is None or isinstance(residual, Tensor))
+    if known and can_fold(conv, bn, x):
+        listened_to = has_hooks(conv) or has_hooks(bn) or (isinstance(activation, nn.Module) and has_hooks(activation))
+        if not listened_to:
+            return folded_conv(conv, bn, x, residual, name == "relu")
     return norm_step(bn, conv(x), residual, activation)
 
 
@@ -64,7 +64,13 @@ def stem_step(conv: Any, bn: Any, activation: Any, pool: Any, x: Tensor) -> Tens
     plain = type(conv) is nn.Conv2d and type(bn) is nn.BatchNorm2d and not any(has_hooks(m) for m in steps)
     if not plain or not _is_picture(x):
         return pool_step(pool, conv_norm_step(conv, bn, x, None, activation))
-    z = pool_step(pool, _norm(bn, conv(x.contiguous(memory_format=torch.channels_last)), None, activation))
+    innermost = x.contiguous(memory_format=torch.channels_last)
+    if can_fold_dense(conv, bn) and (activation in (None, "relu") or type(activation) is nn.ReLU):
+        # A ReLU may as well follow the max pool, which leaves a quarter.
+        z = pool_step(pool, folded_dense_conv(conv, bn, innermost))
+        z = z if activation is None else z.relu_()
+    else:
+        z = pool_step(pool, _norm(bn, conv(innermost), None, activation))
     wanted = preferred_format(z)
     return z.contiguous() if wanted is None else in_format(z, wanted)
 

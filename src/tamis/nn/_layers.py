@@ -12,7 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tamis.errors import UsageError
-from tamis.kernels import ConvGeometry, InnerPattern, PackedPattern, pair, sparse_conv1d, sparse_conv2d, sparse_linear
+from tamis.kernels import (
+    ConvGeometry,
+    InnerPattern,
+    PackedPattern,
+    geometry_of,
+    sparse_conv1d,
+    sparse_conv2d,
+    sparse_linear,
+)
 from tamis.nn._state import load_packed, save_packed
 
 
@@ -115,14 +123,8 @@ def conv2d_geometry(layer: Any, input: Tensor) -> tuple[Tensor, ConvGeometry]:
     """``input`` ``(N, C, H, W)``, padded unless the kernels do it, and the geometry of its convolution by ``layer``."""
     _check_input(layer, input, 4)
     x, (left, right, top, bottom) = layer._padded(input)
-    return x, ConvGeometry(
-        size=(x.shape[2], x.shape[3]),
-        kernel=pair(layer.kernel_size),
-        stride=pair(layer.stride),
-        padding=(top, bottom, left, right),
-        dilation=pair(layer.dilation),
-        groups=layer.groups,
-    )
+    size, padding = (x.shape[2], x.shape[3]), (top, bottom, left, right)
+    return x, geometry_of(size, layer.kernel_size, layer.stride, padding, layer.dilation, layer.groups)
 
 
 class _PackedConv(PackedWeight, PaddedConv):
