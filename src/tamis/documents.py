@@ -74,7 +74,11 @@ def json_value(text: str, where: str) -> Any:
 
 
 def json_object(text: str, where: str) -> dict[str, Any]:
-    """As :func:`json_value`, and refuses everything but an object."""
+    """As :func:`json_value`, and refuses everything but an object.
+
+    Raises:
+        FileError: the text is no valid JSON, or its outermost value is no object; the message begins with ``where``.
+    """
     value = json_value(text, where)
     if not isinstance(value, dict):
         raise FileError(f"{where}: expected a JSON object, found {type(value).__name__}")

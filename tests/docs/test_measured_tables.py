@@ -145,9 +145,9 @@ def test_the_tables_of_the_study_of_sources_are_read_from_its_csvs(tmp_path):
         "compas,flea,regularised,0.659,-0.001,0.943,0.002\ncompas,dro,regularised,0.5,,0.6,\n"
     )
     (tmp_path / "sources_learners.csv").write_text(
-        "data,method,learner,adversary,accuracy_above,accuracy_equal,fairness_above,fairness_equal,compared\n"
-        "compas,flea,none,random,0.001,2,-0.01,1,3\ncompas,flea,none,none,-0.003,1,0.0,1,1\n"
-        "compas,naive,none,none,,,,,0\n"
+        "data,method,learner,adversary,accuracy_above,accuracy_equal,fairness_above,fairness_equal,both_equal,compared\n"
+        "compas,flea,none,random,0.001,2,-0.01,1,1,3\ncompas,flea,none,none,-0.003,1,0.0,1,1,1\n"
+        "compas,naive,none,none,,,,,,0\n"
     )
     found = tables(tmp_path)
     rows = found["flea_kept"].splitlines()
@@ -163,3 +163,4 @@ def test_the_tables_of_the_study_of_sources_are_read_from_its_csvs(tmp_path):
     agreement = found["flea_agreement"].splitlines()[-1]
     assert agreement.split(" | ")[3:] == ["4", "+0.00", "3", "0.30", f"{minus}0.75", "2", "1.00", "1 of 2 |"]
     assert "is committed yet" in found["flea_baselines"]
+    assert found["flea_matches"].splitlines()[-1] == "| FLEA, published disparity | none | 2 of 4 |"

@@ -13,12 +13,13 @@ from urllib.parse import unquote
 
 import pytest
 import torch
-from optional_packages import needs
 from torch import nn
 
 import tamis
 from tamis.errors import FileError, UsageError
 from tamis.interop import MODEL_FILE, load_from_hub, push_to_hub, save_folder
+
+from .optional_packages import needs
 
 COMMIT = "c" * 40
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the Hub's client

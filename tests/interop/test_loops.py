@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from optional_packages import needs
+
+from .optional_packages import needs
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the frameworks, about their own workers, devices and futures
 

@@ -6,12 +6,13 @@ import copy
 
 import pytest
 import torch
-from optional_packages import needs
 from torch import nn
 
 import tamis
 from tamis.kernels import choices
 from tamis.nn import is_packed, prunable_modules
+
+from .optional_packages import needs
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the packages' own deprecations
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from optional_packages import needs
 
 import tamis
 from tamis.nn import is_packed
 from tamis.train import export_onnx
+
+from .optional_packages import needs
 
 
 def test_the_example_checks_a_transformer_against_onnx_runtime(example, capsys):

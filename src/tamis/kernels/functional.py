@@ -167,7 +167,11 @@ def prepared_conv2d_inference(
 ) -> Tensor:
     """:func:`sparse_conv2d_inference` for arguments that went through it before, but for what the tensors hold.
 
-    Shapes, types, pattern and geometry must be those of such a call, without gradients; only the residual is looked at.
+    Shapes (``x`` (N, C, H, W), ``values`` (nnz,)), types, pattern and geometry must be those of such a call, without
+    gradients; only the residual is looked at.
+
+    Raises:
+        UsageError: the residual has not the result's shape.
     """
     if residual is not None:
         shape = (x.shape[0], pattern.shape[0], *geometry.output_size)

@@ -11,7 +11,6 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from tamis.errors import UsageError
 from tamis.models import create_described
 from tamis.nn import densify, sparsify
 from tamis.train._checkpoint import load_checkpoint, load_weights, packed_tensors
