@@ -7,7 +7,8 @@ For every layer of the suite three times of forward and both gradients are taken
 - whole: the layer as it is;
 - moved: the same with one live weight, so that packing, unpacking, halos, results and every call remain, but nothing to
   multiply;
-- alone: the difference, which is what the multiply-adds take inside our kernels, their panels packed already.
+- alone: the difference, which is what the multiply-adds take inside our kernels, their panels packed already;
+- bound: moved, and the multiply-adds at the speed at which L2 delivers their operands (layer_bounds.py).
 
 With few weights the kernels choose the tiles that move data best, so "moved" is not larger than the share of the whole.
 SparseProp's times are those of --layers (default benchmarks/results/layers.csv), measured on the same machine.
@@ -20,6 +21,7 @@ import csv
 from pathlib import Path
 
 import torch
+from layer_bounds import FROM_L2, shape
 
 from tamis.bench import LAYER_SUITE, LayerCase, contest, describe_machine, geometric_mean, keep_memory, write_csv
 from tamis.kernels import ConvGeometry, PackedPattern, choices, sparse_conv2d, sparse_linear
@@ -46,18 +48,26 @@ def main() -> None:
         one.view(-1)[one.numel() // 2] = True  # the middle tap of some channel, which no border cuts off
         times = contest({"whole": step(case, live), "moved": step(case, one)}, repeats=7, minimum_ms=20.0)
         whole, moved = times["whole"].cpu_ms, times["moved"].cpu_ms
+        bound = moved + 1e3 * operations(case) / FROM_L2
         rows.append(
             {
                 "layer": case.name, "sparsity": SPARSITY, "whole_ms": round(whole, 3), "moved_ms": round(moved, 3),
-                "alone_ms": round(whole - moved, 3), "sparseprop_ms": peers[case.name],
+                "alone_ms": round(whole - moved, 3), "bound_ms": round(bound, 3), "sparseprop_ms": peers[case.name],
                 "over_whole": round(peers[case.name] / whole, 3), "over_moved": round(peers[case.name] / moved, 3),
                 "over_alone": round(peers[case.name] / (whole - moved), 3),
+                "over_bound": round(peers[case.name] / bound, 3),
             }
         )  # fmt: skip
         print(*rows[-1].values(), flush=True)
-    for name in ("over_whole", "over_moved", "over_alone"):
+    for name in ("over_whole", "over_moved", "over_alone", "over_bound"):
         print(f"geometric mean of SparseProp's time {name}: {geometric_mean([float(row[name]) for row in rows]):.2f}")
     write_csv(options.out, rows, {**describe_machine(), "allocator": allocator})
+
+
+def operations(case: LayerCase) -> float:
+    """Of forward and both gradients, live weights alone."""
+    inputs, outputs, pixels, taps, stride, batch = shape({"layer": case.name, "batch": str(case.input_shape[0])})
+    return 6.0 * inputs * outputs * taps * (1.0 - SPARSITY) * batch * (-(-pixels // stride)) ** 2
 
 
 def step(case: LayerCase, mask: torch.Tensor):
