@@ -57,14 +57,17 @@ def _temporary(target: Path) -> IO[bytes]:
     while True:
         handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=target.parent)
         os.close(handle)
-        stream = Path(name).open("r+b")  # noqa: SIM115 - the caller's
+        try:
+            stream = Path(name).open("r+b")  # noqa: SIM115 - the caller's
+        except FileNotFoundError:  # another writer took it for a leftover before it was locked
+            continue
         if fcntl is None:
             return stream
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(stream, fcntl.LOCK_EX)
         if os.fstat(stream.fileno()).st_nlink:
             return stream
-        stream.close()  # another writer took it for a leftover before it was locked
+        stream.close()  # the same, a moment later
 
 
 def _remove_leftovers(target: Path) -> None:

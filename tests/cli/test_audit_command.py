@@ -118,7 +118,7 @@ def test_groups_may_come_from_a_file_of_their_own(files, capsys):
         (["audit", "rum"], "tamis audit: got 'rum'; did you mean 'run'?"),
         (["audit", "xyz"], "tamis audit: got 'xyz'; expected one of run, predict, check, queue, demo, collect"),
         (["audit", "demo", "--epochs", "0"], "--epochs 0: expected at least 1"),
-        (["audit", "demo", "--policy", "none.toml"], "cannot read this file"),
+        (["audit", "demo", "--policy", "none.toml"], "none.toml: cannot be read"),
         (["audit", "predict", *DENSE, "--limit", "-1"], "--limit -1: expected a number of rows"),
         (
             ["audit", "queue", *DENSE, "--compressed", "gmp98.npz", "--limit", "-1"],
@@ -127,7 +127,7 @@ def test_groups_may_come_from_a_file_of_their_own(files, capsys):
         (["audit", *DENSE], "--compressed: expected at least one"),
         (["audit", "queue", *DENSE], "--compressed: expected at least one"),
         (["audit", *BOTH, "--strict"], "need --policy"),
-        (["audit", *BOTH, "--policy", "none.toml"], "cannot read this file"),
+        (["audit", *BOTH, "--policy", "none.toml"], "none.toml: cannot be read"),
         (["audit", *BOTH, "--valid", "valid_0.npz"], "belong together"),
         (["audit", *BOTH, "--labels", "valid_labels.npz"], "holds no train_labels"),
         (["audit", *BOTH, "--train-labels", "labels.npz", "--labels", "valid_labels.npz"], "samples are missing"),

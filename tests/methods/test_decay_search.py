@@ -89,7 +89,7 @@ def test_a_foreign_or_damaged_file_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"trials for sparsity 0\.9, this search is for 0\.8"):
         DecaySearch(0.8, 1e-4).load(file)
     file.write_text("{")
-    with pytest.raises(FileError, match=r"trials\.json: found no trials"):
+    with pytest.raises(FileError, match=r"trials\.json: is not valid JSON"):
         DecaySearch(0.9, 1e-4).load(file)
 
 

@@ -13,7 +13,7 @@ TEMPLATES = sorted(SOURCES.rglob("*.jinja"))
 # the policy, the style and the script of a page are ours; its data are JSON without a single <, > or &
 TRUSTED = {
     "_html.py": {"_policy(style, script)", "style", "script"},
-    "_page.py": {"script_json(script_data(audit, shown))"},
+    "_page.py": {"script_json(data)"},
 }
 
 

@@ -251,7 +251,7 @@ def test_a_study_needs_a_worker(trained, tmp_path):
 
 def test_results_of_something_else_are_refused(tmp_path):
     (tmp_path / "other.csv").write_text("# processor: x\na,b\n1,2\n")
-    with pytest.raises(FileError, match="no results of a study"):
+    with pytest.raises(FileError, match="found the columns a, b; expected also study, cell"):
         read_results(tmp_path / "other.csv")
     with pytest.raises(FileError, match="cannot be read"):
         read_results(tmp_path / "absent.csv")
