@@ -77,7 +77,7 @@ def folded_dense_conv(conv: Any, bn: Any, x: Tensor) -> Tensor:
 
 
 def _fold(conv: Any, bn: Any) -> _Folded:
-    """The folded weights, made anew when anything changed; a change through ``tensor.data`` goes unseen, as in autograd."""
+    """The folded weights, made anew when anything changed but through ``tensor.data``, which torch does not count."""
     # Straight from the dictionaries, where nn.Module looks last: this runs for every layer of every inference.
     own, norm, running = conv._parameters, bn._parameters, bn._buffers
     weight, bias, gamma, beta = own["weight"], own["bias"], norm["weight"], norm["bias"]
