@@ -30,6 +30,7 @@ class Arena {
 
   std::size_t bytes_in_use() const { return in_use_; }
   std::size_t bytes_kept() const { return kept_; }
+  std::size_t free_blocks() const { return free_.size(); }
 
  private:
   struct Block {

@@ -135,6 +135,7 @@ void neighbours_become_one_in_every_order() {
     for (void*& block : blocks) block = arena.take(2 * page_bytes);
     back = arena.take(1);
     for (int i : order) arena.give(blocks[i]);
+    CHECK(arena.free_blocks() == 2, "these, and what was never used");
     CHECK(arena.take(6 * page_bytes) == blocks[0], "order %d %d %d", order[0], order[1], order[2]);
     CHECK(arena.bytes_kept() == 0 && arena.bytes_in_use() == 8 * page_bytes, "counted once");
     CHECK(arena.give(front) && arena.give(back), "neighbours are whole");
@@ -209,6 +210,22 @@ bool take_and_give(int rounds) {
   return true;
 }
 
+void the_pool_keeps_no_more_than_was_in_use() {
+  tamis::MemoryPool::release();
+  for (size_t pages : {5, 9, 3, 14, 8, 2, 14}) {
+    void* first = tamis::MemoryPool::take(page_bytes);
+    void* data = tamis::MemoryPool::take(pages * page_bytes);
+    tamis::MemoryPool::give(first);
+    void* last = tamis::MemoryPool::take(2 * page_bytes);  // the hole is too small
+    const auto state = tamis::MemoryPool::state();
+    CHECK(state.bytes_in_use + state.bytes_kept <= int64_t(16 * page_bytes), "%d pages: %d bytes kept", int(pages),
+          int(state.bytes_kept));
+    tamis::MemoryPool::give(data);
+    tamis::MemoryPool::give(last);
+  }
+  tamis::MemoryPool::release();
+}
+
 // Blocks go from the thread that takes them to another one that gives them back.
 void threads_share_the_pool() {
   constexpr int crew_size = 3, rounds = 400;
@@ -268,6 +285,9 @@ int main() {
   addresses_serve_again();
   lists_that_cannot_grow_leave_it_whole();
   giving_back_takes_no_memory();
+#if defined(__linux__)
+  the_pool_keeps_no_more_than_was_in_use();
+#endif
   threads_share_the_pool();
   a_child_of_fork_can_use_the_pool();
   return tamis_test::failures() != 0;
