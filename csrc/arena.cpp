@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <iterator>
 #include <new>
+#include <utility>
 
 #include "pages.h"
 
@@ -29,25 +30,17 @@ void* Arena::take(std::size_t bytes) {
       first = find(bytes);
     }
     return carve(first, bytes);
-  } catch (const std::bad_alloc&) {  // of the lists
+  } catch (const std::bad_alloc&) {  // of the lists, which are as they were
     return nullptr;
   }
 }
 
 bool Arena::give(void* data) {
-  const auto found = used_.find(data);
+  const auto found = used_.find(static_cast<char*>(data));
   if (found == used_.end()) return false;
-  const std::size_t size = found->second;
-  // The entry of a free block takes no more memory than that of the used one did; without any, the block stays unused
-  // and the process has other worries.
-  used_.erase(found);
-  in_use_ -= size;
-  try {
-    insert(static_cast<char*>(data), {size, true});
-    kept_ += size;
-  } catch (const std::bad_alloc&) {
-    decommit_pages(data, size);
-  }
+  in_use_ -= found->second.size;
+  kept_ += found->second.size;
+  join(free_.insert(used_.extract(found)).position);
   return true;
 }
 
@@ -56,21 +49,27 @@ void Arena::shrink_to(std::size_t most) {
     auto last = free_.end();
     while (last != free_.begin() && !std::prev(last)->second.touched) --last;
     if (last == free_.begin()) return;
-    const auto it = std::prev(last);
+    auto block = std::prev(last);
     // Not more than must be: the front of the block stays.
     const std::size_t over = (in_use_ + kept_ - most + page_bytes - 1) / page_bytes * page_bytes;
-    const std::size_t gone = std::min(it->second.size, over);
-    char* from = it->first + (it->second.size - gone);
-    if (!decommit_pages(from, gone)) return;
-    kept_ -= gone;
-    it->second.size -= gone;
-    if (it->second.size == 0) free_.erase(it);
-    insert(from, {gone, false});
+    if (over < block->second.size) {
+      const std::size_t stays = block->second.size - over;
+      const auto behind = free_.emplace(block->first + stays, Block{over, true}).first;
+      block->second.size = stays;
+      block = behind;
+    }
+    if (decommit_pages(block->first, block->second.size)) {
+      block->second.touched = false;
+      kept_ -= block->second.size;
+      join(block);
+    } else {
+      return join(block);
+    }
   }
 }
 
 void Arena::release() {
-  shrink_to(in_use_);
+  shrink_to(in_use_);  // whole blocks, so no entry is made
   for (auto segment = segments_.begin(); segment != segments_.end();) {
     const auto [data, size] = *segment;
     std::size_t unused = 0;
@@ -90,6 +89,8 @@ void Arena::release() {
 
 // A segment that is as large as all before it, or, where addresses are scarce, as large as the block.
 bool Arena::add_segment(std::size_t bytes) {
+  std::map<char*, std::size_t> segments{{nullptr, 0}};  // the entries come first: later nothing may fail
+  Blocks blocks{{nullptr, Block{}}};
   std::size_t size = std::max({bytes, least_segment, reserved_});
   void* data = reserve_pages(size);
   if (!data) data = reserve_pages(size = bytes);
@@ -98,8 +99,13 @@ bool Arena::add_segment(std::size_t bytes) {
     data = reserve_pages(size);
   }
   if (!data) return false;
-  segments_.emplace(static_cast<char*>(data), size);
-  free_.emplace(static_cast<char*>(data), Free{size, false});
+  auto segment = segments.extract(segments.begin());
+  auto block = blocks.extract(blocks.begin());
+  segment.key() = block.key() = static_cast<char*>(data);
+  segment.mapped() = size;
+  block.mapped() = {size, false};
+  segments_.insert(std::move(segment));
+  free_.insert(std::move(block));
   reserved_ += size;
   return true;
 }
@@ -119,45 +125,38 @@ Arena::Blocks::iterator Arena::find(std::size_t bytes) {
 }
 
 void* Arena::carve(Blocks::iterator first, std::size_t bytes) {
-  char* data = first->first;
-  used_.emplace(data, bytes);
-  in_use_ += bytes;
-  for (std::size_t left = bytes; left > 0;) {
-    const Free block = first->second;
-    const std::size_t part = std::min(left, block.size);
-    if (block.touched) kept_ -= part;
-    left -= part;
-    auto entry = free_.extract(first++);
-    if (part == block.size) continue;
-    entry.key() += part;  // the rest of the block, in the memory of the same entry
-    entry.mapped().size -= part;
-    free_.insert(std::move(entry));
+  char* const end = first->first + bytes;
+  auto last = first;
+  while (last->first + last->second.size < end) ++last;
+  if (const std::size_t rest = size_t(last->first + last->second.size - end); rest > 0) {
+    free_.emplace(end, Block{rest, last->second.touched});
+    last->second.size -= rest;
   }
-  return data;
+  for (auto it = first; it != std::next(last); ++it) kept_ -= it->second.touched ? it->second.size : 0;
+  in_use_ += bytes;
+  free_.erase(std::next(first), std::next(last));
+  auto entry = free_.extract(first);
+  entry.mapped() = {bytes, true};
+  return used_.insert(std::move(entry)).position->first;
 }
 
-// A new free block, joined with neighbours of its kind.
-void Arena::insert(char* data, Free block) {
-  const auto next = free_.lower_bound(data);
-  const auto alike = [&](Blocks::iterator it) { return it->second.touched == block.touched; };
-  const bool joins_next = next != free_.end() && next->first == data + block.size && !starts_segment(next->first) && alike(next);
-  const auto before = next == free_.begin() ? free_.end() : std::prev(next);
-  const bool joins_before =
-      before != free_.end() && before->first + before->second.size == data && !starts_segment(data) && alike(before);
-  if (joins_next) block.size += next->second.size;
-  if (joins_before) {
-    before->second.size += block.size;
-  } else if (joins_next) {
-    auto entry = free_.extract(next);
-    entry.key() = data;
-    entry.mapped() = block;
-    free_.insert(std::move(entry));
-    return;
-  } else {
-    free_.emplace(data, block);
-    return;
+// Whether `next` begins where `block` ends, in the same segment, and is of its kind.
+bool Arena::joins(Blocks::iterator block, Blocks::iterator next) const {
+  return block->first + block->second.size == next->first && block->second.touched == next->second.touched &&
+         !starts_segment(next->first);
+}
+
+// Makes a free block and its neighbours one, where they can be.
+void Arena::join(Blocks::iterator block) {
+  if (const auto next = std::next(block); next != free_.end() && joins(block, next)) {
+    block->second.size += next->second.size;
+    free_.erase(next);
   }
-  if (joins_next) free_.erase(next);
+  if (block == free_.begin()) return;
+  if (const auto before = std::prev(block); joins(before, block)) {
+    before->second.size += block->second.size;
+    free_.erase(block);
+  }
 }
 
 }  // namespace tamis

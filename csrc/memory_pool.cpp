@@ -4,6 +4,10 @@
 #include <mutex>
 #include <new>
 
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
+
 #include "arena.h"
 
 namespace tamis {
@@ -15,9 +19,20 @@ struct Shelf {
   std::size_t most_in_use = 0;
 };
 
+Shelf& shelf();
+
+// After fork() the child has the forking thread alone. Were the lock another one's at that moment, nobody would ever open it.
+Shelf* new_shelf() {
+#if defined(__unix__) || defined(__APPLE__)
+  const auto open = [] { shelf().lock.unlock(); };
+  pthread_atfork([] { shelf().lock.lock(); }, open, open);
+#endif
+  return new Shelf;
+}
+
 // Never destroyed: tensors may outlive every static object.
 Shelf& shelf() {
-  static Shelf& s = *new Shelf;
+  static Shelf& s = *new_shelf();
   return s;
 }
 

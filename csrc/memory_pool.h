@@ -7,11 +7,11 @@ namespace tamis {
 
 // Memory for large results, kept when a result is gone and handed out again. A fresh page costs more time than the
 // arithmetic that fills it (the system clears it and maps it), and a training step asks for the same sizes again and again.
-// The pool never holds more than was in use at once, and uses huge pages where the system offers them on request.
-// All functions may be called from any thread.
+// The pool never holds more than was in use at once (where the system takes pages back, see pages.h), and uses huge pages where
+// the system offers them on request. All functions may be called from any thread, and in a child of fork().
 class MemoryPool {
  public:
-  // At least `bytes`, aligned to cache lines, content undefined; null if memory runs out.
+  // At least `bytes`, aligned to pages, content undefined; null if memory runs out.
   static void* take(std::size_t bytes);
   // Gives back what take returned.
   static void give(void* data);

@@ -1,3 +1,16 @@
+// Between tensors in any strides and panels or tiles, whose cells are [channel][plane][row][col][lane].
+//
+//   map_pixels: for rows of a window         where its pixels lie, and which cells stay empty; once for each place of a tile
+//   pack:       for channels                 empty cells are cleared
+//               for pictures, runs           by what lies innermost in the tensor:
+//                 images                     a vector of images per pixel                                kernels/lanes.cpp
+//                 columns, an image a cell   rows of a picture, every float or every second              kernels/pictures.cpp
+//                 columns, images a cell     a matrix of images and pixels, turned in strips             kernels/transpose.cpp
+//                 channels                   a matrix of pixels (or images) and channels, turned         kernels/transpose.cpp
+//                 nothing                    float by float
+//   unpack:     the same way back, past the caches where the destination is large
+//
+// Nothing is computed: the bound is memory, or the cache that holds the tensor, each float once.
 #include "panel.h"
 
 #include <algorithm>

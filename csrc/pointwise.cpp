@@ -33,9 +33,11 @@ bool is_stretch(const Images& t) {
 }  // namespace
 
 bool lies_ready(const Product& p, const TileLimits& limits) {
+  // Offsets of channels fit the table, in the source and in a copy, whose channels are whole vectors.
+  const int64_t longest_step = std::max(p.src.channel_step, up(p.src.rows * p.src.cols, limits.lanes) * limits.lanes);
   return is_pointwise(p) && is_stretch(p.src) && is_stretch(p.dst) && p.dst.rows * p.dst.cols >= limits.lanes &&
          p.dst.images * p.dst.channels * p.dst.rows * p.dst.cols < bypass_floats &&
-         double(p.src.channels) * double(p.src.channel_step) < INT_MAX;
+         double(p.src.channels) * double(longest_step) < INT_MAX;
 }
 
 void multiply_where_it_lies(const Product& p, const Weights& w, const Epilogue& e, const Level& level, const TileLimits& limits,

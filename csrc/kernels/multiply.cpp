@@ -1,5 +1,14 @@
 // The product of a sparse weight with a packed panel; used forward and, with the transposed pattern, for the gradient
 // of the input. See MultiplyArgs for the contract.
+//
+//   for groups of output channels            one, or as many as make eight sums where a tile has one row of up to four vectors
+//     sums = bias, residual or what a former block of source channels left
+//     for live weights of the channel(s)     while every channel of the group has one left; then each channel by itself
+//       for vectors of the tile              sum += broadcast weight * panel, unrolled, all sums in registers
+//     out = sums, negative ones cut off
+//
+// Each multiply-add loads its panel vector, so two loads a cycle are the bound; a chain of too few sums waits for its own
+// results instead. The order of additions of one output is that of its weights, however channels are grouped.
 #include "simd.h"
 
 namespace {

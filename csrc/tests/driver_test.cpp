@@ -12,6 +12,7 @@
 #include "check.h"
 #include "crew.h"
 #include "pattern.h"
+#include "pointwise.h"
 #include "rows.h"
 
 using namespace tamis;
@@ -31,6 +32,7 @@ struct Tensor {
     if (order == 1) view = {nullptr, n, c, h, w, c * h * w, 1, w * c, c};        // channels innermost
     if (order == 2) view = {nullptr, n, c, h, w, 1, n * h * w, n * w, n};        // images innermost
     if (order == 3) view = {nullptr, n, c, h, w, 2 * c * h * w + 3, 2 * h * w, 2 * w, 2};  // gaps
+    if (order == 5) view = {nullptr, n, c, h, w, c * (h * w + 3) + 5, h * w + 3, w, 1};  // gaps between channels
     if (order == 4) view = {nullptr, n, c, h, w, 0, 0, 0, 0};                     // one number, expanded
     const int64_t floats = n * c * h * w == 0 ? 0
                                               : 1 + (n - 1) * view.image_step + (c - 1) * view.channel_step +
@@ -48,7 +50,7 @@ struct Tensor {
 // 1x1 convolutions whose images lie innermost everywhere: long rows that are cut into pieces.
 bool pixels_alike(int number) { return number % 13 == 5; }
 // 1x1 convolutions of a few images in NCHW: read and written where they lie.
-bool lies_ready(int number) { return number % 13 == 8; }
+bool ready_made(int number) { return number % 13 == 8; }
 
 struct Layer {
   Geometry g;
@@ -73,7 +75,7 @@ struct Layer {
       h = random.between(5, 9), w = random.between(5, 9);
       g = {h, w, h, w, 1, 1, 1, 1, 0, 0, 1, 1, groups};
     }
-    if (lies_ready(number)) {
+    if (ready_made(number)) {
       h = random.between(1, 30), w = random.between(1, 40);
       g = {h, w, h, w, 1, 1, 1, 1, 0, 0, 1, 1, groups};
     }
@@ -229,7 +231,7 @@ void run(const Level& level, int number, Layer& l, const Orders& orders, const s
 
 void run(const Level& level, int number, Random& random) {
   Layer l(random, number);
-  const bool alike = pixels_alike(number), ready = lies_ready(number);
+  const bool alike = pixels_alike(number), ready = ready_made(number);
   const auto order = [&](int64_t most) { return alike ? 2 : ready ? 0 : int(random.below(most)); };
   const Orders orders{order(5), order(4), order(5), order(4)};
   run(level, number, l, orders, {&one, &three}, random);
@@ -263,6 +265,37 @@ void rare_shapes(const Level& level, Random& random) {
     run(level, number++, l, {0, 0, 0, 0}, {&one, &three, &twenty}, random);
     if (tamis_test::failures() != before) std::printf("  in: %s\n", rare.why);
   }
+}
+
+// Pictures of every length around one and two register tiles, read and written where they lie: few channels and many live
+// weights, with and without gaps between channels, source copied or not.
+void every_length(const Level& level, Random& random) {
+  int number = 2000;
+  for (int64_t pixels = 1; pixels < 70; ++pixels, ++number) {
+    const Geometry g{1, pixels, 1, pixels, 1, 1, 1, 1, 0, 0, 1, 1, 1};
+    Layer l(random, g, 2, 3, random.between(1, 40), 60);
+    run(level, number, l, {number % 2 ? 5 : 0, number % 3 ? 0 : 5, 0, 0}, {&one, &three}, random);
+  }
+  for (int64_t pixels : {223, 225, 448, 449, 460}) {
+    const Geometry g{1, pixels, 1, pixels, 1, 1, 1, 1, 0, 0, 1, 1, 1};
+    Layer l(random, g, 1, 4, 5, 60);
+    run(level, number++, l, {5, 5, 5, 5}, {&one, &three}, random);
+  }
+}
+
+// Offsets of channels are 32-bit, also in a copy whose channels are whole vectors. No memory is touched.
+void far_channels(const Level& level) {
+  TileLimits limits;
+  level.limits(&limits);
+  const int64_t pixels = limits.lanes + 1, channels = INT32_MAX / pixels - 1;
+  const Geometry g{1, pixels, 1, pixels, 1, 1, 1, 1, 0, 0, 1, 1, 1};
+  const auto ready = [&](int64_t inputs) {
+    const Images x{nullptr, 1, inputs, 1, pixels, inputs * pixels, pixels, pixels, 1};
+    const Images y{nullptr, 1, 1, 1, pixels, pixels, pixels, pixels, 1};
+    return lies_ready(forward_product(g, x, y), limits);
+  };
+  CHECK(ready(channels / 2 - 1), "%s: a copy of half of them fits", level.name);
+  CHECK(!ready(channels), "%s: a copy's offsets exceed 32 bits", level.name);
 }
 
 // Two images whose first floats lie more than 2^31 floats apart, as input and as result; only touched pages exist.
@@ -301,6 +334,8 @@ int main(int argc, char** argv) {
   Random random(2);
   for (int number = 0; number < 120; ++number) run(level, number, random);
   rare_shapes(level, random);
+  every_length(level, random);
+  far_channels(level);
   far_apart(level);
   std::printf("%s: %d failures\n", level.name, tamis_test::failures());
   return tamis_test::failures() != 0;

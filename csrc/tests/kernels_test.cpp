@@ -12,14 +12,15 @@ namespace {
 
 struct Case {
   TileLimits limits;
-  int64_t channels = 3, row_length = 40, width, last, step, row_step, channel_step, floats;
+  int64_t channels, row_length = 40, width, last, step, row_step, channel_step, floats;
   int32_t rows, vectors;
   std::vector<float> values, panel;
   std::vector<int32_t> indices, table;
   std::vector<int64_t> row_ptr;
 
-  // A tile of one row may be `overlap` floats shorter than its vectors.
-  Case(const TileLimits& l, int32_t r, int32_t v, Random& random, int64_t overlap = 0) : limits(l), rows(r), vectors(v) {
+  // A tile of one row may be `overlap` floats shorter than its vectors. Of three channels the middle one has no live weight.
+  Case(const TileLimits& l, int32_t r, int32_t v, Random& random, int64_t overlap = 0, int64_t count = 3)
+      : limits(l), channels(count), rows(r), vectors(v) {
     width = int64_t(vectors) * limits.lanes - overlap;
     last = width - limits.lanes;
     step = width + random.below(5);
@@ -31,7 +32,7 @@ struct Case {
     row_ptr.push_back(0);
     for (int64_t c = 0; c < channels; ++c) {
       for (int32_t i = 0; i < row_length; ++i)
-        if (c == 1 ? false : random.below(2)) {  // the middle channel has no live weight
+        if (channels == 3 && c == 1 ? false : random.below(2)) {
           indices.push_back(i);
           values.push_back(random.value());
           furthest = table[size_t(i)] > furthest ? table[size_t(i)] : furthest;
@@ -205,7 +206,7 @@ int main(int argc, char** argv) {
   Random random(1);
   TileLimits limits;
   level.limits(&limits);
-  const float bias[] = {0.5f, -0.25f, 2.0f};
+  const float bias[] = {0.5f, -0.25f, 2.0f, 1.0f, -1.0f, 0.0f, 0.25f, 3.0f, -2.0f, 1.5f, -0.5f};
   for (int32_t rows = 1; rows <= 8; ++rows) {
     for (int32_t vectors = 1; rows * vectors <= limits.multiply; ++vectors) {
       const Case c(limits, rows, vectors, random, rows == 1 && vectors > 1 ? random.below(limits.lanes) : 0);
@@ -213,6 +214,10 @@ int main(int argc, char** argv) {
       multiply(level, c, nullptr, 0);
       multiply_onto(level, c, bias, random);
       multiply_onto(level, c, nullptr, random);
+      // Enough channels for several at a time and some by themselves; every end of a block.
+      const Case many(limits, rows, vectors, random, rows == 1 && vectors > 1 ? random.below(limits.lanes) : 0, 11);
+      for (int32_t middle = 0; middle <= 40; middle += rows == 1 && vectors <= 4 ? 1 : 13) multiply(level, many, bias, middle);
+      multiply_onto(level, many, bias, random);
     }
     for (int32_t vectors = 1; rows * vectors <= limits.dot; ++vectors) {
       const Case c(limits, rows, vectors, random);

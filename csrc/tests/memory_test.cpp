@@ -1,10 +1,35 @@
-// The arena behind large results: blocks never overlap, neighbours become one space again, and what is kept is counted.
+// The arena behind large results: blocks never overlap, neighbours become one space again, what is kept is counted, and lists
+// that cannot grow leave it whole. The pool around it: threads and children of fork().
+#include <atomic>
+#include <cstdlib>
 #include <cstring>
+#include <new>
+#include <thread>
 #include <vector>
+#if defined(__linux__)
+#include <sys/wait.h>
+#include <unistd.h>
+#endif
 
 #include "arena.h"
 #include "check.h"
+#include "memory_pool.h"
 #include "pages.h"
+
+namespace {
+
+// How many allocations succeed before the one that fails; negative for all.
+thread_local int allocations_left = -1;
+
+}  // namespace
+
+void* operator new(std::size_t size) {
+  if (allocations_left >= 0 && allocations_left-- == 0) throw std::bad_alloc();
+  if (void* data = std::malloc(size)) return data;
+  throw std::bad_alloc();
+}
+void operator delete(void* data) noexcept { std::free(data); }
+void operator delete(void* data, std::size_t) noexcept { std::free(data); }
 
 namespace {
 
@@ -102,6 +127,152 @@ void blocks_never_overlap() {
   CHECK(arena.take(most), "one space for all");
 }
 
+void neighbours_become_one_in_every_order() {
+  int orders[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+  for (const auto& order : orders) {
+    Arena arena;
+    void *front = arena.take(1), *blocks[3], *back;
+    for (void*& block : blocks) block = arena.take(2 * page_bytes);
+    back = arena.take(1);
+    for (int i : order) arena.give(blocks[i]);
+    CHECK(arena.free_blocks() == 2, "these, and what was never used");
+    CHECK(arena.take(6 * page_bytes) == blocks[0], "order %d %d %d", order[0], order[1], order[2]);
+    CHECK(arena.bytes_kept() == 0 && arena.bytes_in_use() == 8 * page_bytes, "counted once");
+    CHECK(arena.give(front) && arena.give(back), "neighbours are whole");
+  }
+}
+
+// Many times the size of a segment passes through, and the arena does not grow.
+void addresses_serve_again() {
+  Arena arena;
+  const size_t large = size_t(200) << 20;
+  char* lowest = nullptr;
+  for (int i = 0; i < 100; ++i) {
+    char* data = static_cast<char*>(arena.take(large + size_t(i) * page_bytes));
+    if (!lowest) lowest = data;
+    CHECK(data == lowest, "round %d", i);
+    arena.give(data);
+    arena.shrink_to(large);
+  }
+}
+
+// Each allocation of the lists fails once, and the arena is as before: nothing lost, nothing counted twice.
+void lists_that_cannot_grow_leave_it_whole() {
+  for (int fails = 0; fails < 12; ++fails) {
+    Arena arena;
+    allocations_left = fails;
+    void* blocks[4];
+    for (void*& block : blocks) block = arena.take(3 * page_bytes);
+    size_t taken = 0;
+    for (void* block : blocks) taken += block ? 3 * page_bytes : 0;
+    CHECK(arena.bytes_in_use() == taken && arena.bytes_kept() == 0, "allocation %d fails: in use", fails);
+    arena.give(blocks[1]);
+    try {
+      arena.shrink_to(arena.bytes_in_use() + page_bytes);  // cuts a block
+    } catch (const std::bad_alloc&) {
+    }
+    const size_t kept = arena.bytes_kept();
+    CHECK(kept == 0 || kept == page_bytes || kept == 3 * page_bytes, "allocation %d fails: kept", fails);
+    for (void* block : {blocks[0], blocks[2], blocks[3]}) CHECK(!block || arena.give(block), "allocation %d fails", fails);
+    allocations_left = -1;
+    void* all = arena.take((size_t(256) << 20) - page_bytes);
+    CHECK(all && arena.bytes_kept() <= page_bytes, "allocation %d fails: one space", fails);
+    CHECK(!blocks[0] || all == blocks[0], "allocation %d fails: addresses were lost", fails);
+    arena.give(all);
+    arena.release();
+    CHECK(arena.bytes_in_use() == 0 && arena.bytes_kept() == 0, "allocation %d fails: all gone", fails);
+  }
+}
+
+// Gives back and releases without a single allocation: what a destructor calls must not fail.
+void giving_back_takes_no_memory() {
+  Arena arena;
+  std::vector<void*> blocks;
+  for (int i = 0; i < 9; ++i) blocks.push_back(arena.take(size_t(1 + i) * page_bytes));
+  allocations_left = 0;
+  for (int i : {1, 3, 5, 7, 0, 4, 8, 2}) CHECK(arena.give(blocks[size_t(i)]), "block %d", i);
+  arena.release();
+  CHECK(arena.bytes_kept() == 0 && arena.bytes_in_use() == 7 * page_bytes, "one is in use");
+  CHECK(arena.give(blocks[6]), "the last one");
+  arena.release();
+  allocations_left = -1;
+  CHECK(arena.bytes_kept() == 0 && arena.bytes_in_use() == 0, "all gone");
+}
+
+bool take_and_give(int rounds) {
+  for (int i = 0; i < rounds; ++i) {
+    char* data = static_cast<char*>(tamis::MemoryPool::take(size_t(1 + i % 7) * page_bytes));
+    if (!data) return false;
+    data[0] = data[page_bytes - 1] = char(i);
+    if (data[0] != char(i)) return false;
+    tamis::MemoryPool::give(data);
+  }
+  return true;
+}
+
+void the_pool_keeps_no_more_than_was_in_use() {
+  tamis::MemoryPool::release();
+  for (size_t pages : {5, 9, 3, 14, 8, 2, 14}) {
+    void* first = tamis::MemoryPool::take(page_bytes);
+    void* data = tamis::MemoryPool::take(pages * page_bytes);
+    tamis::MemoryPool::give(first);
+    void* last = tamis::MemoryPool::take(2 * page_bytes);  // the hole is too small
+    const auto state = tamis::MemoryPool::state();
+    CHECK(state.bytes_in_use + state.bytes_kept <= int64_t(16 * page_bytes), "%d pages: %d bytes kept", int(pages),
+          int(state.bytes_kept));
+    tamis::MemoryPool::give(data);
+    tamis::MemoryPool::give(last);
+  }
+  tamis::MemoryPool::release();
+}
+
+// Blocks go from the thread that takes them to another one that gives them back.
+void threads_share_the_pool() {
+  constexpr int crew_size = 3, rounds = 400;
+  std::vector<void*> given[crew_size];
+  std::vector<std::thread> crew;
+  for (int t = 0; t < crew_size; ++t)
+    crew.emplace_back([&, t] {
+      for (int i = 0; i < rounds; ++i) {
+        char* data = static_cast<char*>(tamis::MemoryPool::take(page_bytes));
+        data[0] = char(t);
+        given[t].push_back(data);
+        if (i % 100 == 0) tamis::MemoryPool::release();
+      }
+    });
+  for (std::thread& thread : crew) thread.join();
+  crew.clear();
+  for (int t = 0; t < crew_size; ++t)
+    crew.emplace_back([&, t] {
+      for (void* data : given[(t + 1) % crew_size]) tamis::MemoryPool::give(data);
+      take_and_give(rounds);
+    });
+  for (std::thread& thread : crew) thread.join();
+  CHECK(tamis::MemoryPool::state().bytes_in_use == 0, "all came back");
+}
+
+// While another thread takes and gives, a child must find the pool open.
+void a_child_of_fork_can_use_the_pool() {
+#if defined(__linux__)
+  std::atomic<bool> stop{false};
+  std::thread busy([&] {
+    while (!stop) take_and_give(100);
+  });
+  for (int i = 0; i < 200; ++i) {
+    const pid_t child = fork();
+    if (child == 0) {
+      alarm(20);  // ends the child if it waits for ever
+      _exit(take_and_give(10) ? 0 : 1);
+    }
+    int status = -1;
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0, "child %d ended with %d", i, status);
+    if (status != 0) break;
+  }
+  stop = true;
+  busy.join();
+#endif
+}
+
 }  // namespace
 
 int main() {
@@ -110,5 +281,14 @@ int main() {
   impossible_sizes_are_refused();
   memory_goes_back();
   blocks_never_overlap();
+  neighbours_become_one_in_every_order();
+  addresses_serve_again();
+  lists_that_cannot_grow_leave_it_whole();
+  giving_back_takes_no_memory();
+#if defined(__linux__)
+  the_pool_keeps_no_more_than_was_in_use();
+#endif
+  threads_share_the_pool();
+  a_child_of_fork_can_use_the_pool();
   return tamis_test::failures() != 0;
 }

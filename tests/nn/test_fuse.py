@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 import io
+import threading
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tamis.kernels import to_batch_last
+from tamis.errors import UsageError
+from tamis.kernels import PackedPattern, to_batch_last
 from tamis.models import create_model
 from tamis.nn import densify, fuse, is_packed, prunable_modules, sparsify, unfuse
 
@@ -264,6 +266,132 @@ def test_a_folded_stem_follows_every_change():
         stem[0].bias.add_(1), check()
         stem[1].running_mean.add_(0.5), check()
         stem[1].weight.mul_(-1), check()
+
+
+def small_block():
+    torch.manual_seed(0)
+    block = nn.Sequential(nn.Conv2d(64, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU()).eval()
+    return sparsify(block, {"0": torch.rand(64, 64, 3, 3) < 0.3})
+
+
+def assert_folded_equals_modules(block, x):
+    y = x
+    with torch.no_grad():
+        for module in block:
+            y = module(y)
+        assert error(block(x), y) < 1e-5
+
+
+def test_a_replaced_weight_in_the_memory_of_an_older_one_is_noticed():
+    block, x = small_block(), torch.randn(2, 64, 8, 8)
+    assert_folded_equals_modules(block, x)
+    for _ in range(6):
+        for _ in range(2):  # the allocator gives the second one the memory of the weight that was folded
+            block[0].weight = nn.Parameter(torch.randn(block[0].weight.shape))
+        assert_folded_equals_modules(block, x)
+
+
+def test_weights_that_a_call_brings_along_are_noticed():
+    block, x = small_block(), torch.randn(2, 64, 8, 8)
+    for _ in range(6):
+        others = {name: torch.rand(p.shape) for name, p in block.named_parameters()}
+        wanted = torch.func.functional_call(block, others, (x,))  # with gradients nothing is folded
+        with torch.no_grad():
+            assert error(torch.func.functional_call(block, others, (x,)), wanted) < 1e-5
+        del others, wanted
+
+
+def test_a_new_mask_over_the_same_weights_is_noticed():
+    block, x = small_block(), torch.randn(2, 64, 8, 8)
+    assert_folded_equals_modules(block, x)
+    rows = PackedPattern.from_mask(block[0].pattern.mask().flip(1))
+    other = PackedPattern.from_arrays(rows.shape, rows.row_ptr, rows.indices)
+    if other.nnz != block[0].pattern.nnz:
+        pytest.fail("the flipped mask has as many live weights")
+    block[0].pattern = other
+    assert_folded_equals_modules(block, x)
+
+
+@pytest.mark.parametrize("change", ["densify", "double", "threads"])
+def test_a_prepared_layer_survives_what_happens_to_a_model(change):
+    block, x = small_block(), torch.randn(2, 64, 8, 8)
+    assert_folded_equals_modules(block, x)
+    assert_folded_equals_modules(block, x)  # prepared by now
+    if change == "densify":
+        densify(block)
+        assert_folded_equals_modules(block, x)
+        sparsify(block, {"0": torch.rand(64, 64, 3, 3) < 0.1})
+    elif change == "double":
+        block.double()
+        assert_folded_equals_modules(block, x.double())
+        with torch.no_grad(), pytest.raises(UsageError, match="float32"):
+            block(x)
+        block.float()
+    else:
+        shapes = [(n, 64, h, w) for n in (1, 2) for h in (1, 7) for w in (3, 8)]
+        wrong = []
+
+        def work(seed):
+            torch.set_num_threads(1)
+            generator = torch.Generator().manual_seed(seed)
+            for _ in range(10):
+                for shape in shapes:
+                    picture = torch.randn(shape, generator=generator)
+                    conv, bn, act = block
+                    with torch.no_grad():
+                        if error(block(picture), act(bn(conv(picture)))) >= 1e-5:
+                            wrong.append(shape)
+
+        crew = [threading.Thread(target=work, args=(seed,)) for seed in range(3)]
+        for thread in crew:
+            thread.start()
+        for thread in crew:
+            thread.join()
+        assert not wrong
+    assert_folded_equals_modules(block, x)
+
+
+def test_a_prepared_layer_refuses_what_the_first_call_would_have_refused():
+    block, x = small_block(), torch.randn(2, 64, 8, 8)
+    with torch.no_grad():
+        block(x), block(x)
+        for wrong in (torch.randn(2, 63, 8, 8), torch.randn(2, 65, 8, 8)):
+            with pytest.raises(UsageError, match="expected"):
+                block(wrong)
+        with pytest.raises(UsageError, match="float"):
+            block(x.double())
+        block[0].weight = nn.Parameter(block[0].weight[:-1].clone())  # one weight less than the pattern says
+        with pytest.raises((UsageError, RuntimeError)):
+            block(x)
+
+
+def test_gradients_come_back_after_inference():
+    block, x = small_block(), torch.randn(2, 64, 8, 8, requires_grad=True)
+    with torch.no_grad():
+        block(x), block(x)
+    block(x).sum().backward()
+    assert x.grad is not None
+    assert block[0].weight.grad is not None
+
+
+def test_a_model_made_in_inference_mode_follows_every_change():
+    with torch.inference_mode():
+        block, x = small_block(), torch.randn(2, 64, 8, 8)
+        assert_folded_equals_modules(block, x)
+        block[0].weight.mul_(2)
+        assert_folded_equals_modules(block, x)
+        block[1].bias.add_(1)
+        assert_folded_equals_modules(block, x)
+
+
+@pytest.mark.parametrize("pool", [nn.AvgPool2d(3, 2, 1), nn.LPPool2d(1, 3, 2), nn.Identity()])
+def test_the_activation_of_a_folded_stem_stays_before_other_pools(pool):
+    torch.manual_seed(0)
+    stem = fuse(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(3, 2, 1))).eval()
+    x = torch.randn(1, 3, 17, 18)
+    assert_folded_equals_modules(stem, x)
+    stem[3] = pool
+    assert_folded_equals_modules(stem, x)
 
 
 def test_a_folded_layer_takes_inputs_of_several_sizes_and_repeats_itself():

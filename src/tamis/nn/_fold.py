@@ -19,13 +19,15 @@ class _Folded:
     """A convolution and a norm as one convolution.
 
     Attributes:
-        made_from: what it was made from; another one must be made where this has changed.
+        made_from: what it was made from; another one must be made where this has changed.  None where nothing tells.
+        memory: that of the tensors it was made from: while it is held, no other tensor can have their addresses.
         values: the weight, packed or with channels innermost, times the norm's scale.
         bias: what is left of the norm.
         geometries: the geometry for each shape of an input that went through before.
     """
 
-    made_from: tuple[Any, ...]
+    made_from: tuple[Any, ...] | None
+    memory: tuple[Any, ...]
     values: Tensor
     bias: Tensor
     geometries: dict[torch.Size, ConvGeometry] = field(default_factory=dict)
@@ -75,21 +77,25 @@ def folded_dense_conv(conv: Any, bn: Any, x: Tensor) -> Tensor:
 
 
 def _fold(conv: Any, bn: Any) -> _Folded:
-    """The folded weights, made anew when anything changed."""
+    """The folded weights, made anew when anything changed but through ``tensor.data``, which torch does not count."""
     # Straight from the dictionaries, where nn.Module looks last: this runs for every layer of every inference.
     own, norm, running = conv._parameters, bn._parameters, bn._buffers
     weight, bias, gamma, beta = own["weight"], own["bias"], norm["weight"], norm["bias"]
     mean, variance = running["running_mean"], running["running_var"]
     packed = type(conv) is SparseConv2d
-    made_from = (
-        id(conv.forward_pattern) if packed else None, bn.eps, weight.data_ptr(), weight._version,
-        mean.data_ptr(), mean._version, variance.data_ptr(), variance._version,
-        bias is None or (bias.data_ptr(), bias._version),
-        gamma is None or (gamma.data_ptr(), gamma._version), beta is None or (beta.data_ptr(), beta._version),
-        conv.stride, conv.dilation, conv.groups, conv.padding_mode, conv.padding, conv.in_channels,
-    )  # fmt: skip
+    made_from: tuple[Any, ...] | None
+    try:
+        made_from = (
+            conv.forward_pattern if packed else None, bn.eps, weight.data_ptr(), weight._version,
+            mean.data_ptr(), mean._version, variance.data_ptr(), variance._version,
+            bias is None or (bias.data_ptr(), bias._version),
+            gamma is None or (gamma.data_ptr(), gamma._version), beta is None or (beta.data_ptr(), beta._version),
+            conv.stride, conv.dilation, conv.groups, conv.padding_mode, conv.padding, conv.in_channels,
+        )  # fmt: skip
+    except RuntimeError:  # tensors made in inference mode do not count their changes
+        made_from = None
     known = _folded.get(bn)
-    if known is None or known.made_from != made_from:
+    if known is None or made_from is None or known.made_from != made_from:
         scale = (variance.double() + bn.eps).rsqrt()
         if gamma is not None:
             scale = scale * gamma.double()
@@ -101,6 +107,8 @@ def _fold(conv: Any, bn: Any) -> _Folded:
             values = conv.forward_values().double() * scale.repeat_interleave(conv.forward_pattern.row_ptr.diff())
         else:
             values = (weight.double() * scale[:, None, None, None]).contiguous(memory_format=torch.channels_last)
-        known = _Folded(made_from, values.float(), new_bias.float())
+        sources = () if made_from is None else (weight, mean, variance, bias, gamma, beta)
+        memory = tuple(t.untyped_storage() for t in sources if t is not None)
+        known = _Folded(made_from, memory, values.float(), new_bias.float())
         _folded[bn] = known
     return known

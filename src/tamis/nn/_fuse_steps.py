@@ -65,8 +65,9 @@ def stem_step(conv: Any, bn: Any, activation: Any, pool: Any, x: Tensor) -> Tens
     if not plain or not _is_picture(x):
         return pool_step(pool, conv_norm_step(conv, bn, x, None, activation))
     innermost = x.contiguous(memory_format=torch.channels_last)
-    if can_fold_dense(conv, bn) and (activation in (None, "relu") or type(activation) is nn.ReLU):
-        # A ReLU may as well follow the max pool, which leaves a quarter.
+    largest = type(pool) is nn.MaxPool2d and (activation in (None, "relu") or type(activation) is nn.ReLU)
+    if largest and can_fold_dense(conv, bn):
+        # A ReLU may as well follow a max pool, and no other one, which leaves a quarter.
         z = pool_step(pool, folded_dense_conv(conv, bn, innermost))
         z = z if activation is None else z.relu_()
     else:
