@@ -81,7 +81,9 @@ def read_published(file: Path) -> dict[Key, tuple[float, float, float | None]]:
         "bad_frac",
     )  # fmt: skip
     if not is_file(file):  # opening a pipe would wait for ever
-        raise FileError(f"{file}: cannot be read (no such file, or no plain one); expected the published results as CSV, also .gz")
+        raise FileError(
+            f"{file}: cannot be read (no such file, or no plain one); expected the published results as CSV, also .gz"
+        )
     try:
         with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as stream:
             content = stream.read(MOST_BYTES + 1)
