@@ -2,12 +2,15 @@
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
+from tamis import storage
 from tamis.storage import write_atomic
 
 
@@ -77,3 +80,36 @@ def test_writers_at_the_same_time_do_not_take_each_others_file_for_a_leftover(tm
     assert not failures
     assert len(set((tmp_path / "a.txt").read_text())) == 1
     assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_leftover_is_removed_while_a_file_that_only_looks_alike_stays(tmp_path):
+    (tmp_path / ".a.0123abcd.part").write_text("half")
+    for name in (".a.notes.part", ".a.txt.0123abcd.part"):
+        (tmp_path / name).write_text("of somebody else")
+    write_atomic(tmp_path / "a", "whole")
+    assert names(tmp_path) == [".a.notes.part", ".a.txt.0123abcd.part", "a"]
+
+
+def test_a_writer_that_loses_its_new_file_to_another_before_locking_it_takes_a_second_one(tmp_path, monkeypatch):
+    lock, lost = storage.fcntl.flock, []
+
+    def late(stream, operation):
+        if not lost:
+            lost.append(stream.name)
+            Path(stream.name).unlink()
+        lock(stream, operation)
+
+    monkeypatch.setattr(storage.fcntl, "flock", late)
+    assert write_atomic(tmp_path / "a.txt", "whole").read_text() == "whole"
+    assert lost
+    assert names(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_a_new_file_is_as_readable_as_the_umask_says(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        file = write_atomic(tmp_path / "a.txt", "private")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(file.stat().st_mode) == mode

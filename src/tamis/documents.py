@@ -33,6 +33,14 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; False for what is no name at all, as :func:`is_file`."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def read_text(path: str | os.PathLike[str], expected: str) -> str:
     """The text of a UTF-8 file, its line ends as ``\\n``, without a byte order mark.
 

@@ -9,10 +9,15 @@ _LONGEST = 1000
 
 
 class TamisError(Exception):
-    """Base of every error that tamis raises on purpose; its message is one line of at most 1000 characters."""
+    """Base of every error that tamis raises on purpose; its message is one line of at most 1000 characters.
+
+    Control characters, which names of files and of tensors may hold, are written out: a terminal obeys none of them.
+    """
 
     def __str__(self) -> str:
         text = " ".join(super().__str__().splitlines())
+        if not text.isprintable():
+            text = "".join(mark if mark.isprintable() else ascii(mark)[1:-1] for mark in text)
         return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 304]} ... {text[-299:]}"
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import re
+import secrets
 from pathlib import Path
 from typing import IO
 
@@ -32,7 +33,6 @@ def write_atomic(path: str | os.PathLike[str], content: bytes | str) -> Path:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
-                Path(stream.name).chmod(0o644)
                 Path(stream.name).replace(target)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -46,20 +46,12 @@ def write_atomic(path: str | os.PathLike[str], content: bytes | str) -> Path:
     return target
 
 
-def _names(target: Path) -> tuple[str, str]:
-    """What the names of temporary files of ``target`` begin and end with."""
-    return f".{target.name}.", ".part"
-
-
 def _temporary(target: Path) -> IO[bytes]:
-    """A new temporary file; it is locked, which tells other writers that its writer lives."""
-    prefix, suffix = _names(target)
+    """A new temporary file, readable as the umask allows; it is locked, which tells others that its writer lives."""
     while True:
-        handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=target.parent)
-        os.close(handle)
         try:
-            stream = Path(name).open("r+b")  # noqa: SIM115 - the caller's
-        except FileNotFoundError:  # another writer took it for a leftover before it was locked
+            stream = (target.parent / f".{target.name}.{secrets.token_hex(4)}.part").open("xb")  # the caller's
+        except FileExistsError:
             continue
         if fcntl is None:
             return stream
@@ -67,16 +59,17 @@ def _temporary(target: Path) -> IO[bytes]:
             fcntl.flock(stream, fcntl.LOCK_EX)
         if os.fstat(stream.fileno()).st_nlink:
             return stream
-        stream.close()  # the same, a moment later
+        stream.close()  # another writer took it for a leftover before it was locked
 
 
 def _remove_leftovers(target: Path) -> None:
     """Remove temporary files of ``target`` that nobody holds locked: those of killed writers."""
     if fcntl is None:
         return
-    prefix, suffix = _names(target)
+    # eight characters between: neither a file of somebody else nor one of a target whose name only begins like this
+    leftover = re.compile(re.escape(f".{target.name}.") + r"[a-z0-9_]{8}\.part", re.DOTALL)
     for file in target.parent.iterdir():
-        if file.name.startswith(prefix) and file.name.endswith(suffix):
+        if leftover.fullmatch(file.name):
             with contextlib.suppress(OSError), file.open("r+b") as stream:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 file.unlink()

@@ -50,7 +50,7 @@ def test_no_changed_byte_of_a_checkpoint_is_taken_for_its_content(tmp_path_facto
         found, seen = load_container(path)
     except FileError:
         return
-    # a blank of the header became another blank, or the name of the SHA-256 itself changed
+    # a blank of the header became another blank
     assert seen == header
     assert found.keys() == tensors.keys()
     assert all(found[key].numpy().tobytes() == tensors[key].numpy().tobytes() for key in tensors)

@@ -124,3 +124,24 @@ def test_a_truncated_file_is_no_pickle_even_where_its_length_begins_like_one(tmp
     with pytest.raises(FileError, match="truncated") as error:
         load_container(path)
     assert "pickle" not in str(error.value)
+
+
+def test_a_lost_sha256_is_noticed_while_a_file_of_an_earlier_version_has_none(tmp_path):
+    path = good(tmp_path / "c.safetensors")
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    entries = json.loads(content[8 : 8 + length])
+    metadata = entries.pop("__metadata__")
+    tensors = safetensors.torch.load(content)
+    path.write_bytes(safetensors.torch.save(tensors, metadata={"tamis": metadata["tamis"]}))
+    with pytest.raises(FileError, match="has not the SHA-256"):
+        load_container(path)
+    earlier = json.dumps({"format_version": 1, "method": "acdc"})
+    path.write_bytes(safetensors.torch.save(tensors, metadata={"tamis": earlier}))
+    assert load_container(path)[1] == {"format_version": 1, "method": "acdc"}
+
+
+@pytest.mark.parametrize("name", ["nul\0.safetensors", "x" * 300])
+def test_an_impossible_name_is_one_error(tmp_path, name):
+    with pytest.raises(FileError, match="cannot be read"):
+        load_container(tmp_path / name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -127,10 +128,14 @@ def test_clocks_that_jump_change_no_result(data, recipe, tmp_path, monkeypatch):
 
 
 def test_a_folder_that_cannot_be_written_is_one_message(data, recipe, tmp_path, monkeypatch):
-    def refuse(*_, **__):
-        raise OSError(errno.EROFS, "Read-only file system")
+    real = Path.open
 
-    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    def refuse(path, mode="r", *more, **others):
+        if mode == "xb":
+            raise OSError(errno.EROFS, "Read-only file system")
+        return real(path, mode, *more, **others)
+
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(FileError, match=r"recipe\.toml: Read-only file system; free the disk or make it writable"):
         fit(recipe, tmp_path / "run", data=data)
 

@@ -34,11 +34,15 @@ def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     file = Path(path)
     try:
+        if file.exists() and not file.is_file():  # opening a pipe would wait for ever
+            raise FileError(f"{file}: is a folder, a pipe or a device; expected a report.json")
         if file.stat().st_size > MAX_BYTES:
             raise FileError(
                 f"{file}: {file.stat().st_size >> 20} MiB; expected a report of at most {MAX_BYTES >> 20} MiB"
             )
         found = json.loads(file.read_bytes())
+    except FileError:
+        raise
     except OSError as error:
         raise FileError(f"{file}: cannot read this file ({error.strerror}); expected a report.json") from None
     except (ValueError, RecursionError) as error:

@@ -14,6 +14,7 @@ from tamis.data._image_data import ImageData
 from tamis.data._npz import read_npz
 from tamis.data._synthetic import synthetic
 from tamis.data._torchvision import read_torchvision
+from tamis.documents import is_file, is_folder
 from tamis.errors import FileError, UsageError
 
 _NAMED: dict[str, Callable[..., ImageData]] = {"digits": digits, "synthetic": synthetic}
@@ -51,9 +52,9 @@ def load_data(
         reader, arguments = _NAMED[text], ()
     elif text.startswith(_TORCHVISION):
         reader, arguments = read_torchvision, (text.removeprefix(_TORCHVISION),)
-    elif Path(text).is_dir():
+    elif is_folder(Path(text)):
         reader = read_folder
-    elif not Path(text).exists():
+    elif not is_file(Path(text)):
         raise FileError(
             f"{text}: found no such file or folder; expected a path or one of {', '.join(_NAMED)}, torchvision:NAME"
         )

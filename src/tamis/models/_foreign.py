@@ -70,11 +70,11 @@ def read_foreign_state(path: str | os.PathLike[str]) -> ForeignState:
 
 
 def _read(file: Path) -> Any:
-    if file.is_dir():
-        raise _error(file, "a folder")
-    if file.exists() and not file.is_file():  # opening a pipe would wait for ever
-        raise _error(file, "a pipe or a device")
     try:
+        if file.is_dir():
+            raise _error(file, "a folder")
+        if file.exists() and not file.is_file():  # opening a pipe would wait for ever
+            raise _error(file, "a pipe or a device")
         with file.open("rb") as stream:
             start = stream.read(9)
         size = file.stat().st_size
@@ -82,6 +82,10 @@ def _read(file: Path) -> Any:
         raise _error(file, "no such file") from None
     except OSError as error:
         raise _error(file, f"an unreadable file ({error.strerror or error})") from None
+    except FileError:
+        raise
+    except ValueError:  # a zero byte
+        raise _error(file, "no name of a file") from None
     if not start:
         raise _error(file, "an empty file")
     try:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tamis.documents import is_file
 from tamis.errors import FileError, UsageError
 from tamis.storage import write_atomic
 
@@ -70,8 +71,8 @@ def read_table(path: str | Path) -> DataTable:
     file = Path(path)
     if file.suffix.lower() not in SUFFIXES:
         raise FileError(f"{file}: expected a table named *{', *'.join(SUFFIXES)}; convert it first")
-    if not file.is_file():
-        raise FileError(f"{file} is not there; give the path of a {', '.join(SUFFIXES)} file")
+    if not is_file(file):
+        raise FileError(f"{file} is not there, or no file; give the path of a {', '.join(SUFFIXES)} file")
     if file.stat().st_size > MOST_BYTES:
         raise FileError(
             f"{file} has {file.stat().st_size:,} bytes; at most {MOST_BYTES:,} are read: split it, or drop columns"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tamis.documents import csv_records
+from tamis.documents import csv_records, is_file
 from tamis.errors import FileError
 from tamis.study._source_study import METHODS
 from tamis.study._source_summary import setting
@@ -80,6 +80,10 @@ def read_published(file: Path) -> dict[Key, tuple[float, float, float | None]]:
         "dataset", "n_sources", "n_adv", "adversary", "classifier", "seed", "method", "learner", "accuracy", "fairness",
         "bad_frac",
     )  # fmt: skip
+    if not is_file(file):  # opening a pipe would wait for ever
+        raise FileError(
+            f"{file}: cannot be read (no such file, or no plain one); expected the published results as CSV, also .gz"
+        )
     try:
         with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as stream:
             content = stream.read(MOST_BYTES + 1)

@@ -24,6 +24,8 @@ from tamis.storage import write_atomic
 
 HEADER_KEY = "tamis"
 DIGEST_KEY = "tamis_sha256"
+# in the header: says that a SHA-256 belongs to it. A file with neither word nor sum is of an earlier version
+DIGEST_WORD = "digest"
 FORMAT_VERSION = 1
 
 
@@ -33,12 +35,12 @@ def save_container(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], 
     Args:
         path: target file; parent folders are made.
         tensors: any shapes and dtypes, by name; views and tensors that share memory are copied.
-        header: plain JSON types; ``format_version`` is added.
+        header: plain JSON types; ``format_version`` and ``digest`` are added.
 
     Raises:
         OSError: the file cannot be written; an older file at ``path`` is untouched then.
     """
-    text = json.dumps({"format_version": FORMAT_VERSION, **header}, allow_nan=False)
+    text = json.dumps({"format_version": FORMAT_VERSION, DIGEST_WORD: "sha256", **header}, allow_nan=False)
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     metadata = {HEADER_KEY: text, DIGEST_KEY: content_digest(text, plain)}
     return write_atomic(path, safetensors.torch.save(plain, metadata=metadata))
@@ -73,14 +75,15 @@ def load_container(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dic
             f"{path}: format version {str(version)[:40]!r}, this tamis reads version {FORMAT_VERSION}; "
             "use the tamis release that wrote the file"
         )
-    if DIGEST_KEY in metadata and metadata[DIGEST_KEY] != content_digest(metadata[HEADER_KEY], tensors):
+    promised = header.pop(DIGEST_WORD, None) is not None or DIGEST_KEY in metadata
+    if promised and metadata.get(DIGEST_KEY) != content_digest(metadata[HEADER_KEY], tensors):
         raise FileError(f"{path}: its content has not the SHA-256 that it was written with; the file is damaged")
     return tensors, header
 
 
 def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of any safetensors file; FileError for anything else (see :func:`load_container`)."""
-    file = Path(path)
+    file, start = Path(path), b""
     try:
         if file.exists() and not file.is_file():  # opening a pipe would wait for ever
             raise FileError(
@@ -98,6 +101,8 @@ def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], d
     except OSError as error:
         raise FileError(f"{file}: cannot be read ({error.strerror}); expected a .safetensors file") from error
     except (safetensors.SafetensorError, ValueError, RuntimeError) as error:
+        if "\0" in str(file):
+            raise FileError(f"{file}: cannot be read (no name of a file); expected a .safetensors file") from None
         # A safetensors file begins with eight bytes of length, which may look like a pickle's, and then "{".
         if start.startswith((b"PK\x03\x04", b"\x80")) and start[8:] != b"{":
             raise FileError(f"{file}: this is a torch or pickle file; expected a .safetensors file of tamis") from error

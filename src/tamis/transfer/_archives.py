@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tamis.documents import is_file, read_text
 from tamis.errors import FileError, UsageError
 from tamis.transfer._own_tasks import is_image
 
@@ -163,12 +164,8 @@ def lines_of(file: Path) -> list[str]:
 
     Raises ``FileError`` if it is missing or no text.
     """
-    try:
-        return [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except OSError as error:
-        raise FileError(f"{file}: cannot be read ({error.strerror}); it belongs to the official archive") from None
-    except UnicodeDecodeError:
-        raise FileError(f"{file}: found no text; expected a list of images") from None
+    text = read_text(file, "a list of images, which belongs to the official archive")
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def matlab(file: Path) -> dict[str, Any]:
@@ -182,7 +179,7 @@ def matlab(file: Path) -> dict[str, Any]:
         raise UsageError(
             f"{file}: .mat files need SciPy ({error}); install it with: pip install 'tamis[fair]'"
         ) from error
-    if not file.is_file():
+    if not is_file(file):
         raise FileError(f"{file}: no such file; it belongs to the official archive")
     try:
         return loadmat(file, squeeze_me=True)

@@ -13,6 +13,7 @@ import safetensors
 import torch
 from torch import Tensor
 
+from tamis.documents import is_file, is_folder
 from tamis.errors import FileError, UsageError
 from tamis.kernels import PackedPattern
 from tamis.methods import masks_of_state
@@ -105,7 +106,7 @@ def find_checkpoint(source: str | os.PathLike[str]) -> Path:
         FileError: a folder with none of them.
     """
     path = Path(source)
-    if not path.is_dir():
+    if not is_folder(path):
         return path
     names = ("models/sparse.safetensors", "models/dense.safetensors", "checkpoints/last.safetensors")
     for name in names:
@@ -174,6 +175,8 @@ def _read_own(file: Path) -> tuple[Translation, tuple[str, ...], Mapping[str, An
 
 
 def _is_own(file: Path) -> bool:
+    if not is_file(file):  # opening a pipe would wait for ever
+        return False
     try:
         with file.open("rb") as stream:
             if stream.read(9)[8:] != b"{":
