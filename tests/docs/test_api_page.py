@@ -21,7 +21,14 @@ from tamis.errors import UsageError
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
 # packages whose names are meant for the other rooms, not for users: docs/architecture.md names them
-INSIDE = {"tamis.cli", "tamis.lazy", "tamis.documents", "tamis.student_t", "tamis.kernels.functional", "tamis.kernels.reference"}
+INSIDE = {
+    "tamis.cli",
+    "tamis.lazy",
+    "tamis.documents",
+    "tamis.student_t",
+    "tamis.kernels.functional",
+    "tamis.kernels.reference",
+}
 # shown by hand with the room above it
 BY_HAND = {"tamis.kernels.choose": "tamis.kernels.choose.Choices"}
 ARRAY = re.compile(r"(torch\.)?Tensor|np\.ndarray|NDArray\[.*\]")
