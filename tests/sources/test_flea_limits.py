@@ -94,7 +94,7 @@ class TestRefusals:
             ({"X": [[1e200, 1.0], [2e200, 3.0]] * 2}, "column 0 of X holds numbers too large"),
         ],
     )
-    def test_data_that_does_not_fit(self, change, message):
+    def test_data_that_do_not_fit_are_refused(self, change, message):
         given = {
             "X": [[1.0, 2.0], [2.0, 1.0], [0.0, 1.0], [4.0, 2.0]],
             "y": [0, 1, 0, 1],
@@ -125,11 +125,11 @@ class TestRefusals:
             ({"n_references": 0}, "n_references=0: expected a positive integer"),
         ],
     )
-    def test_parameters_that_do_not_fit(self, manipulated, parameters, message):
+    def test_parameters_that_do_not_fit_are_refused(self, manipulated, parameters, message):
         with pytest.raises(UsageError, match=message):
             fit(manipulated, **parameters)
 
-    def test_adding_a_source(self, manipulated):
+    def test_a_source_that_cannot_be_added_is_refused(self, manipulated):
         found = fit(manipulated)
         X, y, a = manipulated.X[:20], manipulated.y[:20], manipulated.a[:20]
         with pytest.raises(UsageError, match="a source named 3 is known already"):
@@ -150,6 +150,6 @@ class TestRefusals:
             "a refused source leaves no trace"
         )
 
-    def test_an_unknown_source_in_row_mask(self, manipulated):
+    def test_an_unknown_source_in_row_mask_is_refused(self, manipulated):
         with pytest.raises(UsageError, match="source 7 was not there"):
             fit(manipulated).row_mask([1, 7])
