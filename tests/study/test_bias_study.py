@@ -201,7 +201,7 @@ def test_every_set_up_is_audited_and_its_tables_can_be_read_again(
     with pytest.raises(FileError, match="cannot be read"):
         read_bias_rows(tmp_path / "none.csv")
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(FileError, match="no CSV of a bias study"):
+    with pytest.raises(FileError, match="expected also setup, subject"):
         read_bias_rows(tmp_path / "other.csv")
 
 
