@@ -13,6 +13,8 @@ os.environ["TAMIS_CACHE"] = ""
 import pytest
 import torch
 
+from tamis.kernels import choices
+
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -40,3 +42,20 @@ def shared_data() -> Path:
 @pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def one_thread():
+    """Torch computes on one thread: sums have one order."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def sparse_side():
+    """Packed layers run their sparse kernels without a measurement, whose outcome may differ between two runs."""
+    mode, choices.mode = choices.mode, "sparse"
+    yield
+    choices.mode = mode

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import safetensors
 
-from tamis.errors import FileError
 from tamis.study import read_results as read_study
-from tamis.train import load_checkpoint, load_container, load_recipe, read_metrics
+from tamis.train import load_container, load_recipe, read_metrics
 from tamis.transfer import read_results as read_transfers
 
 RECIPE = """
@@ -174,12 +173,3 @@ def same_rows(some: Mapping[Any, tuple[Any, ...]], all_of: Mapping[Any, tuple[An
         return tuple("nan" if isinstance(value, float) and math.isnan(value) else value for value in row)
 
     return all(key in all_of and plain(row) == plain(all_of[key]) for key, row in some.items())
-
-
-def is_whole(file: Path) -> bool:
-    """Whether a checkpoint reads and has the SHA-256 that it was written with."""
-    try:
-        load_checkpoint(file)
-    except FileError:
-        return False
-    return True

@@ -1,34 +1,16 @@
 """A tiny trained run for the commands, and a recipe file that trains in a second."""
 
 import pytest
-import torch
 
 from tamis.cli import main
-from tamis.kernels import choices
+from tiny_recipe import tiny_recipe
 
-RECIPE = """
-name = "tiny"
-[data]
-source = "synthetic"
-[model]
-name = "mlp.plain"
-options = { hidden = [16] }
-[optimizer]
-lr = 0.01
-[train]
-epochs = 5
-batch_size = 256
-"""
+RECIPE = tiny_recipe(epochs=5)
 
 
 @pytest.fixture(autouse=True)
-def _one_thread_and_fixed_choices():
-    before, mode = torch.get_num_threads(), choices.mode
-    torch.set_num_threads(1)
-    choices.mode = "sparse"
-    yield
-    choices.mode = mode
-    torch.set_num_threads(before)
+def _steady(one_thread, sparse_side):
+    """Two runs of one command give the same numbers."""
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def outcome(read, path):
 
 @settings(deadline=None, max_examples=150)
 @given(flips=damages, kept=st.one_of(st.just(1.0), st.floats(0, 1)))
-def test_a_damaged_npz(tmp_path_factory, flips, kept):
+def test_a_damaged_npz_is_read_or_refused_by_name(tmp_path_factory, flips, kept):
     path = tmp_path_factory.getbasetemp() / "damaged.npz"
     path.write_bytes(damaged(npz(), flips, kept))
     result = outcome(load_data, path)
@@ -59,7 +59,7 @@ def test_a_damaged_npz(tmp_path_factory, flips, kept):
 @pytest.mark.parametrize("form", ["zip", "legacy", "safetensors"])
 @settings(deadline=None, max_examples=100)
 @given(flips=damages, kept=st.one_of(st.just(1.0), st.floats(0, 1)))
-def test_a_damaged_checkpoint(tmp_path_factory, form, flips, kept):
+def test_a_damaged_checkpoint_is_read_or_refused_by_name(tmp_path_factory, form, flips, kept):
     state = {"a.weight": torch.ones(3, 4)}
     whole = safetensors.torch.save(state) if form == "safetensors" else torch_file(form == "zip")
     path = tmp_path_factory.getbasetemp() / "damaged.pth"

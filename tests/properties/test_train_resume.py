@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tamis.data import load_data
-from tamis.kernels import choices
 from tamis.train import (
     OPTIONS,
     Interrupted,
@@ -27,6 +26,7 @@ from tamis.train._interrupt import StopRequest
 from tamis.train._loop import train
 from tamis.train._run import Run
 
+pytestmark = pytest.mark.usefixtures("one_thread", "sparse_side")
 STEPS = 35
 ACDC = Recipe(
     method="acdc",
@@ -74,16 +74,6 @@ def run_until(recipe: Recipe, folder: Path, steps: float = float("inf"), checkpo
 def uninterrupted(name: str) -> dict[str, torch.Tensor]:
     with tempfile.TemporaryDirectory() as folder:
         return run_until(RECIPES[name], Path(folder)).model.state_dict()
-
-
-@pytest.fixture(autouse=True)
-def _one_thread_and_fixed_choices():
-    before, mode = torch.get_num_threads(), choices.mode
-    torch.set_num_threads(1)
-    choices.mode = "sparse"
-    yield
-    choices.mode = mode
-    torch.set_num_threads(before)
 
 
 @settings(deadline=None, max_examples=12)

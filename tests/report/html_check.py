@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from html.parser import HTMLParser
 
 VOID = {"meta", "link", "img", "source", "br", "hr", "input"}
@@ -51,3 +53,9 @@ class Page(HTMLParser):
 
     def tags(self) -> set[str]:
         return {tag for tag, _ in self.elements}
+
+
+def data_of(html: str) -> dict:
+    """The JSON that the page's script works on."""
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', html, flags=re.DOTALL)
+    return json.loads(text)

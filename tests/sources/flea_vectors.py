@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tamis.sources import FLEA
 from tamis.sources._packing import PackedSource, pack_source
 
 CONTENT = json.loads((Path(__file__).parents[1] / "golden" / "flea_small.json").read_text())
@@ -54,3 +55,8 @@ def random_rows(seed: int, sources: int = 4, columns: int = 3, most: int = 60, g
         first = np.flatnonzero(s == source)[:2]
         a[first] = (0, 1)
     return Rows(X, y, a, s)
+
+
+def fit(rows: Rows, **parameters) -> FLEA:
+    """The selector, fitted on rows, groups and sources."""
+    return FLEA(**parameters).fit(rows.X, rows.y, sensitive_features=rows.a, sources=rows.s)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden" / "flea_small.json").read_text())
+LEARNERS = VECTORS["learners"]
+THREE, ALL = [0, 1, 3], range(5)  # the clean sources, and all
 SET_B = VECTORS["sets"][1]["sources"]
 
 

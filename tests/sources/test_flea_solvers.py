@@ -192,7 +192,7 @@ class TestTheNativeOperationChecksItsArguments:
         }
         return (given | changes).values()
 
-    def test_good_ones_pass(self):
+    def test_good_arguments_pass(self):
         values, failed = torch.ops.tamis.source_pairs(*self.arguments())
         assert values.tolist() == [[0.0, 0.0, 0.0, 0.0]]
         assert failed.tolist() == [0]
@@ -219,6 +219,6 @@ class TestTheNativeOperationChecksItsArguments:
             ({"max_iter": 0}, "must be positive"),
         ],
     )
-    def test_bad_ones_do_not(self, changes, message):
+    def test_bad_arguments_are_refused(self, changes, message):
         with pytest.raises(RuntimeError, match=message):
             torch.ops.tamis.source_pairs(*self.arguments(**changes))

@@ -139,7 +139,7 @@ class TestIntermediateValuesOfPairOneZero:
             except StopIteration as end:
                 return end.value
 
-    def test_the_scaler(self, name):
+    def test_the_scaler_is_that_of_the_vectors(self, name):
         packed, scaler, expected = self.setup(name)
         mean = packed[0].summary.centre + scaler.shifts[0]
         np.testing.assert_allclose(mean, expected["scaler_mean"], atol=1e-9)

@@ -173,12 +173,12 @@ class TestRefusals:
             ("t.parquet", b"PAR1 no such thing", "is no readable Parquet file"),
         ],
     )
-    def test_files_that_are_no_tables(self, tmp_path, name, content, message):
+    def test_files_that_are_no_tables_are_refused(self, tmp_path, name, content, message):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(FileError, match=message):
             read_table(tmp_path / name)
 
-    def test_a_missing_file(self, tmp_path):
+    def test_a_missing_file_is_refused(self, tmp_path):
         with pytest.raises(FileError, match="is not there"):
             read_table(tmp_path / "none.csv")
 
@@ -196,7 +196,7 @@ class TestRefusals:
             ({"drop": ["name"]}, "column 'name' is no column"),
         ],
     )
-    def test_options_that_do_not_fit(self, table, changes, message):
+    def test_options_that_do_not_fit_are_refused(self, table, changes, message):
         with pytest.raises(UsageError, match=message):
             sieve_table(table, SieveOptions(**({"source": "branch", "target": "repaid", "sensitive": "sex"} | changes)))
 

@@ -19,18 +19,18 @@ def distances(**parameters) -> bytes:
     return found.distances_.tobytes()
 
 
-def test_threads():
+def test_threads_change_no_bit():
     here = distances()
     with joblib.parallel_config(backend="threading", n_jobs=3):
         assert distances(n_jobs=3) == here
 
 
 @pytest.mark.slow
-def test_processes():
+def test_processes_change_no_bit():
     assert distances(n_jobs=2) == distances()
 
 
-def test_dask():
+def test_dask_changes_no_bit():
     distributed = pytest.importorskip("distributed", reason="needs the extra tamis[cluster]")
     here = distances()
     with (

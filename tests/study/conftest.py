@@ -9,20 +9,9 @@ from pathlib import Path
 import pytest
 
 from tamis.study import CellResult, cells_of, load_study, run_study
+from tiny_recipe import tiny_recipe
 
-BASE = """
-name = "tiny"
-[data]
-source = "synthetic"
-[model]
-name = "mlp.plain"
-options = { hidden = [16] }
-[optimizer]
-lr = 0.01
-[train]
-epochs = 6
-batch_size = 256
-"""
+BASE = tiny_recipe(epochs=6)
 STUDY = """
 name = "tiny_methods"
 base = "tiny.toml"

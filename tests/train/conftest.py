@@ -3,10 +3,8 @@
 from functools import partial
 
 import pytest
-import torch
 
 from tamis.data import load_data
-from tamis.kernels import choices
 from tamis.train import _finish, measure_step, parse_recipe
 
 SMALL = """
@@ -27,15 +25,9 @@ batch_size = 16
 
 
 @pytest.fixture(autouse=True)
-def _one_thread_and_fixed_choices(monkeypatch):
-    # Measured choices may differ between two fresh runs; resuming carries them, comparing two runs needs them fixed.
-    before, mode = torch.get_num_threads(), choices.mode
-    torch.set_num_threads(1)
-    choices.mode = "sparse"
+def _steady_and_quick(one_thread, sparse_side, monkeypatch):
+    """Two runs give the same numbers (resuming carries measured choices, two fresh runs differ); few timed steps."""
     monkeypatch.setattr(_finish, "measure_step", partial(measure_step, steps=2, warmup=1))
-    yield
-    choices.mode = mode
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Results that were made up, and the authors' rows where they are found."""
+"""Results that were made up, the authors' rows where they are found, and a small checkpoint."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tamis.transfer import Row, read_results
+
+from .tiny import tiny_network
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,3 +46,11 @@ def made_up(values: dict[tuple[str, float], dict[str, list[float]]], kind: str =
         for task, found in by_task.items()
         for seed, value in enumerate(found)
     ]
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """A torch file with 90 % zeros and no masks."""
+    model, _ = tiny_network()
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "sparse.pth")
+    return tmp_path / "sparse.pth"

@@ -76,7 +76,7 @@ def test_all_720_cells_of_the_relative_error_increase(authors_vectors, outcomes)
             assert found[model][task] == pytest.approx(float(row["rel_err_increase"]), abs=1e-6)
 
 
-def test_all_60_aggregates(authors_vectors, outcomes):
+def test_all_60_aggregates_are_the_golden_ones(authors_vectors, outcomes):
     rows = golden_rows(authors_vectors, "transfer_aggregates.csv")
     assert len(rows) == 60
     columns = {"mean_acc": "mean_accuracy", "rel_err_incr": "mean", "sd": "sd", "se": "se", "median": "median",
@@ -123,7 +123,7 @@ def test_exact_wilcoxon_on_all_four_scales(outcomes):
 
 
 @pytest.mark.parametrize(("over", "column"), [("seeds", "ci_seeds"), ("tasks", "ci_tasks"), ("both", "ci_both")])
-def test_bootstrap_intervals(outcomes, over, column):
+def test_bootstrap_intervals_are_the_golden_ones(outcomes, over, column):
     for row in STATS["rows"]:
         model = model_of(row)
         # the golden intervals resample the seeds of method and dense independently
@@ -135,7 +135,7 @@ def test_bootstrap_intervals(outcomes, over, column):
             assert (found.low, found.high) == pytest.approx(row[column], abs=0.05 * width), (model, over)
 
 
-def test_method_against_method(outcomes):
+def test_duels_of_methods_are_the_golden_ones(outcomes):
     for row in STATS["paired_methods"]:
         first, second = (Model(row["arch"], row["kind"], *row[side]) for side in "ab")
         found = duel(outcomes, first, second)

@@ -18,7 +18,7 @@ def two(dense, sparse, **extra):
 
 
 @pytest.mark.parametrize("case", GOLDEN["relative_error"][:2], ids=lambda case: f"{case['acc_sparse']}")
-def test_the_worked_cells(case):
+def test_the_worked_cells_have_their_effects(case):
     found = effects(two({"a": [case["acc_dense"]]}, {"a": [case["acc_sparse"]]}), SPARSE)
     assert found.on("relative_error")[0] == pytest.approx(case["r"], abs=1e-6)
     assert found.on("log_odds")[0] == pytest.approx(case["log_odds_difference"], abs=1e-6)

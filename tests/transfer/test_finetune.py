@@ -9,7 +9,6 @@ import torch.nn.functional as F
 
 import tamis
 from tamis.errors import UsageError
-from tamis.kernels import choices
 from tamis.methods import KeepZeros
 from tamis.nn import is_packed
 from tamis.train import Interrupted, Optimizer
@@ -27,11 +26,7 @@ RULES = {
 SHORT = FineTuneOptions(epochs=2, batch_size=16, optimizer=Optimizer(lr=0.05))
 
 
-@pytest.fixture(autouse=True)
-def _fixed_choices():
-    mode, choices.mode = choices.mode, "sparse"
-    yield
-    choices.mode = mode
+pytestmark = pytest.mark.usefixtures("sparse_side")
 
 
 def batches(count):

@@ -13,7 +13,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 CASES = json.loads((GOLDEN / "transfer_small.json").read_text())["metrics"]
 
 
-def test_the_worked_example():
+def test_the_worked_example_has_its_accuracies():
     y, predictions = torch.tensor(CASES[0]["y"]), torch.tensor(CASES[0]["pred"])
     found = score(y, predictions, CASES[0]["classes"])
     assert found.top1 == CASES[0]["top1"]

@@ -15,7 +15,7 @@ CASES = json.loads((Path(__file__).parents[1] / "golden/transfer_small.json").re
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["x"]))
-def test_the_vectors(case):
+def test_ranks_and_p_are_those_of_the_vectors(case):
     found = signed_rank(case["x"])
     assert (found.n, found.w_plus, found.p) == (case["n"], case["w_plus"], case["p"])
 

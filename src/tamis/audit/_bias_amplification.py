@@ -56,11 +56,6 @@ class BiasAmplification:
     toward: int | None
     headroom: float
 
-    @property
-    def as_value(self) -> Value:
-        """The number and its reason only."""
-        return Value(self.value, self.reason)
-
 
 def favoured_group(
     train: TrainCounts, table: np.ndarray, min_positives: int = MIN_POSITIVES, min_gap: Fraction = MIN_GAP

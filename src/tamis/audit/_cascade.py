@@ -113,7 +113,11 @@ class Cascade(nn.Module):
         self._cost = CascadeCost()
 
     def train(self, mode: bool = True) -> Cascade:
-        """Refuses training mode: the two models are trained apart."""
+        """Refuses training mode: the two models are trained apart.
+
+        Raises:
+            UsageError: ``mode`` is True.
+        """
         if mode:
             raise UsageError("a Cascade is for inference; train its dense and its sparse model by themselves")
         super().train(False)

@@ -90,7 +90,7 @@ def changes_of(
         comparison.condition,
         pairs,
         metrics,
-        _means(comparison, old, new, metrics, sums, common) | other_means(comparison, sums["a_to_t"], directed),
+        _means(comparison, old, new, sums, common) | other_means(comparison, sums["a_to_t"], directed),
         tuple(column.flips for column in columns),
         tuple(recall_test(comparison, k) for k in range(count)),
     )
@@ -128,7 +128,6 @@ def _means(
     comparison: Comparison,
     old: Biases,
     new: Biases,
-    metrics: Mapping[str, tuple[Estimate, ...]],
     sums: Mapping[str, np.ndarray],
     common: Sequence[tuple[int, int]],
 ) -> dict[str, Estimate]:

@@ -46,14 +46,14 @@ def compare(conditions: Sequence[Condition], inputs: Inputs, settings: Settings,
     threads = usable_threads()
     measured = [measure(condition, inputs, settings, threads) for condition in conditions]
     biases = [pair_biases(found, inputs, settings) for found in measured]
-    support = support_of(measured, biases, inputs, settings)
+    support = support_of(measured, biases, settings)
     kept = {metric: tuple(kept_attributes(measured, settings, metric, 0)) for metric in METRICS}
     mode = modal_predictions(conditions[0].runs)
     comparisons, changes = {}, {}
     for number, found in enumerate(measured[1:], 1):
         name = found.condition.id
         comparisons[name] = Comparison(number, measured[0], found, inputs, settings, mode, kept)
-        pairs = _common(support.pairs[name], inputs, biases[0], biases[number])
+        pairs = _common(support.pairs[name], biases[0], biases[number])
         changes[name] = changes_of(comparisons[name], biases[0], biases[number], pairs, threads)
     return Evidence(inputs, settings, thresholds, measured, biases, support, comparisons, changes)
 
@@ -65,7 +65,7 @@ def assemble(evidence: Evidence, command: str, digests: Mapping[str, Any]) -> di
     risks = attribute_risks(evidence.measured[0], evidence.biases[0], inputs)
     ranked, samples, asked = [], [], []
     for number, (name, comparison) in enumerate(evidence.comparisons.items(), 1):
-        pairs = _common(evidence.support.pairs[name], inputs, evidence.biases[0], evidence.biases[number])
+        pairs = _common(evidence.support.pairs[name], evidence.biases[0], evidence.biases[number])
         ranked += rank_evidence(risks, evidence.changes[name], pairs)
         samples += sample_rows(name, sample_evidence(comparison, threads), inputs)
         asked += curves_of(comparison, evidence.biases[number], pairs, threads)
@@ -125,7 +125,7 @@ def _calibrated(conditions: Sequence[Condition], evidence: Evidence, source: str
     measured = [measure(condition, inputs, settings, usable_threads()) for condition in conditions]
     changed = Evidence(
         inputs, settings, evidence.thresholds, measured, biases := [pair_biases(m, inputs, settings) for m in measured],
-        support_of(measured, biases, inputs, settings), {}, {},
+        support_of(measured, biases, settings), {}, {},
     )  # fmt: skip
     found = {curve["metric"]: curve["points"] for curve in curves(changed)}
     return [
@@ -146,7 +146,7 @@ def usable_threads() -> int:
     return min(8, os.cpu_count() or 1)
 
 
-def _common(names: Sequence[str], inputs: Inputs, *sides: Mapping[tuple[int, int], Any]) -> list[tuple[int, int]]:
+def _common(names: Sequence[str], *sides: Mapping[tuple[int, int], Any]) -> list[tuple[int, int]]:
     """Pairs of a mean by their numbers; with support "each", those that the dense models define too."""
     kept = set(names)
     return [pair for pair in sides[0] if pair_key(*pair) in kept and all(side[pair].mean.defined for side in sides)]

@@ -51,7 +51,7 @@ def pair_key(k: int, g: int) -> str:
     return f"{k}, {g}"
 
 
-def support_of(measured: Sequence[Measured], biases: Sequence[Biases], inputs: Inputs, settings: Settings) -> Aggregate:
+def support_of(measured: Sequence[Measured], biases: Sequence[Biases], settings: Settings) -> Aggregate:
     """Which pairs the means are over, and what left them."""
     pairs = list(biases[0])
     values = {

@@ -22,7 +22,7 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Softmax over the last axis in float64, without overflow."""
+    """Softmax of ``logits`` (..., K) over the last axis, float64 of the same shape, without overflow."""
     raised = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
     return raised / raised.sum(axis=-1, keepdims=True)
 

@@ -102,7 +102,7 @@ def run(arguments: list[str]) -> int:
         machine["busy"] = machine["busy"] or machine["wall_over_cpu"] > _WAITING
         if options.csv:  # after every case, so that a stopped benchmark keeps what it has
             bench.write_csv(options.csv, [r.row() for r in results], machine)
-    _show(what, results, machine, options, bench)
+    _show(results, machine, options, bench)
     return 0
 
 
@@ -175,7 +175,7 @@ def _measured(
             yield from measure(case)
 
 
-def _show(what: str, results: Sequence[Any], machine: dict[str, Any], options: BenchCommand, bench: Any) -> None:
+def _show(results: Sequence[Any], machine: dict[str, Any], options: BenchCommand, bench: Any) -> None:
     rows, means = [result.row() for result in results], bench.mean_speedups(results)
     scaling = bench.thread_scaling(rows, next(iter(rows[0])))
     first = {

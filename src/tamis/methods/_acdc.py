@@ -170,6 +170,9 @@ class ACDC(Sparsifier):
 
         Args:
             score: accuracy or another number to be maximised.
+
+        Raises:
+            UsageError: the score is NaN, or the method is not attached.
         """
         if math.isnan(score):
             raise UsageError("a score must be a number; got NaN")

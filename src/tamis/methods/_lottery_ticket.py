@@ -116,7 +116,11 @@ class LTHT(Rewinding):
         super().__init__(sparsity, total_steps, steps_per_level=steps_per_level, fraction=fraction, **options)
 
     def attach(self, model: nn.Module, optimizer: optim.Optimizer) -> Sparsifier:
-        """Choose the convolutions but the first, then :meth:`Sparsifier.attach`."""
+        """Choose the convolutions but the first, then :meth:`Sparsifier.attach`.
+
+        Raises:
+            UsageError: the model has fewer than two convolutions, or what :meth:`Sparsifier.attach` refuses.
+        """
         layers = prunable_modules(plain_module(model))
         convolutions = [name for name, layer in layers.items() if not isinstance(layer, nn.Linear)]
         if len(convolutions) < 2:

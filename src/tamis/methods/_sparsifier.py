@@ -2,52 +2,30 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Collection
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn, optim
 
 from tamis.errors import UsageError
-from tamis.methods._adoption import (
-    check_model_and_optimizer,
-    claim_all,
-    plain_module,
-    register_hooks,
-    with_closure,
-)
+from tamis.methods._adoption import check_model_and_optimizer, claim_all, plain_module, register_hooks, with_closure
 from tamis.methods._checkpoint import SparsifierState, load_common, save_common
-from tamis.methods._collapse import check_collapse
 from tamis.methods._examples import Examples
-from tamis.methods._history import History
 from tamis.methods._latent_weights import LatentWeights, Reparameterisation
-from tamis.methods._ledger import ForwardFraction, Stretch, ledger_rows, masked_gradients_cost
-from tamis.methods._optimizer_state import clear_moments, reset_regrown_state
-from tamis.methods._records import MaskRecorder
+from tamis.methods._ledger import ledger_rows
+from tamis.methods._mask_changes import MaskChanges
 from tamis.methods._report import build_report
 from tamis.methods._state_hooks import let_go
-from tamis.methods._step_times import StepTimes
 from tamis.methods._supports import LayerSupports, Packed
 from tamis.nn import Replicas, pack_module, prunable_modules
-from tamis.sparsity import (
-    Distribution,
-    Global,
-    Pattern,
-    Unstructured,
-    check_combination,
-    dense_layers,
-    masks_from_zeros,
-    nested_scores,
-    select_masks,
-    sparsity_of,
-)
+from tamis.sparsity import Distribution, Global, Pattern, Unstructured, dense_layers
 
 _GLOBAL, _UNSTRUCTURED = Global(), Unstructured()
 
 
-class Sparsifier(ABC):
-    """Base of all methods (abstract): decides when masks change; this class does everything else.
+class Sparsifier(MaskChanges):
+    """Base of all methods (abstract): a method decides when masks change; this class does everything else.
 
     Use it in any training loop::
 
@@ -90,11 +68,6 @@ class Sparsifier(ABC):
         events: one JSON-able dict per mask change, see :class:`~tamis.methods._records.MaskRecorder`.
     """
 
-    method: ClassVar[str]
-    needs_examples: ClassVar[bool] = False
-    cost_rule: ClassVar[str] = "3 f(live)"
-    dense_gradients: ClassVar[bool] = False  # whether all weights are trained while a mask is in force
-
     def __init__(
         self,
         sparsity: float,
@@ -108,79 +81,17 @@ class Sparsifier(ABC):
         examples: Examples | None = None,
         reparameterise: Reparameterisation | None = None,
     ) -> None:
-        self.sparsity = check_combination(sparsity, distribution, pattern)
-        self.distribution = distribution
-        self.pattern = pattern
+        super().__init__(sparsity, distribution, pattern, on_collapse)
         self.include = include
         self.exclude = exclude
         if packed not in ("auto", True, False):
             raise UsageError(f"packed must be 'auto', True or False; got {packed!r}")
-        if on_collapse not in ("error", "warn"):
-            raise UsageError(f"on_collapse must be 'error' or 'warn'; got {on_collapse!r}")
         self.packed = packed
-        self.on_collapse = on_collapse
         self.examples = examples
         self.reparameterise = reparameterise
-        self.step = 0
-        self._model: nn.Module | None = None
-        self._optimizer: optim.Optimizer | None = None
-        self._supports: LayerSupports | None = None
         self._handles: list[Any] = []
-        self._recorder = MaskRecorder()
-        self._history = History()
-        self._times = StepTimes()
         self._latents = LatentWeights(reparameterise)
-        self._callbacks: list[Callable[[Sparsifier], Any]] = []
         self._pending: SparsifierState | None = None
-
-    # ---- what a method decides ---------------------------------------------------------------------------------
-
-    def _prepare(self) -> None:  # noqa: B027
-        """Set up what the method needs for the layers that :meth:`attach` found (nothing, by default)."""
-
-    @abstractmethod
-    def _enter(self, step: int) -> None:
-        """Do what is due before optimizer step number ``step``: nothing, or change the masks."""
-
-    def _on_gradients(self) -> bool:
-        """Look at the gradients before those of pruned weights become zero; True skips this optimizer step.
-
-        With a closure this runs behind every call of it, which may be several in one optimizer step.
-        Layers that must show the gradients of their pruned weights have to be masked, not packed, during the
-        backward pass: call ``LayerSupports.show_gradients`` in :meth:`_enter` of that step.
-        """
-        return False
-
-    def _before_closure(self) -> None:  # noqa: B027
-        """Make the weights those of the forward pass again, before a closure runs inside an optimizer step."""
-
-    def _published_cost(self, live: Mapping[str, int], fraction: ForwardFraction) -> float | None:
-        """The published rule for the training cost, where the method has one (:mod:`tamis.sparsity`'s ``*_cost``)."""
-        return None
-
-    @abstractmethod
-    def _configuration(self) -> dict[str, Any]:
-        """The method's own choices as JSON types; resuming with others is refused."""
-
-    def _own_state(self) -> SparsifierState:
-        """The method's own tensors and JSON values for a checkpoint."""
-        return {"tensors": {}, "json": {}}
-
-    def _load_own_state(self, tensors: Mapping[str, Tensor], json: Mapping[str, Any]) -> None:  # noqa: B027
-        """Take back what :meth:`_own_state` returned (nothing, by default)."""
-
-    def _training_cost(self, stretch: Stretch) -> float:
-        """Cost of a step of ``stretch`` as a share of a dense step ``3 f_D``; ``cost_rule`` says it in words.
-
-        The rule of methods whose backward pass is as sparse as the forward pass.  Others return another function of
-        :mod:`tamis.sparsity`: ``dense_gradient_cost(stretch.forward)``, ``rigl_cost(stretch.forward, interval)`` while
-        ``stretch.start`` lies before the last update, ``topkast_cost(stretch.forward, stretch.trained)``.
-        """
-        return masked_gradients_cost(stretch)
-
-    def _trained_counts(self) -> dict[str, int] | None:
-        """Weights by layer whose gradients are computed, where these are not the live ones (Top-KAST's set B)."""
-        return None
 
     # ---- adoption ----------------------------------------------------------------------------------------------
 
@@ -323,13 +234,6 @@ class Sparsifier(ABC):
         self._enter(self.step)
         self._times.step_begins()
 
-    def _ends_epoch(self, step: int) -> bool:
-        return False
-
-    def _close_interval(self) -> None:
-        self._history.close(self.step, self._attached(), self._trained_counts())
-        self._times.close(self.phase)
-
     def mask_gradients(self) -> None:
         """Set the gradients of pruned weights to zero now, for a gradient norm that should not count them."""
         self._attached().zero_gradients()
@@ -342,74 +246,7 @@ class Sparsifier(ABC):
         """
         self._callbacks.append(callback)
 
-    # ---- mask changes, for methods -----------------------------------------------------------------------------
-
-    def _announce(self) -> None:
-        if self.step > 0:
-            self._close_interval()
-            with self._times.paused():
-                for callback in self._callbacks:
-                    callback(self)
-
-    def _choose(self, scores: Mapping[str, Tensor], sparsity: float, within: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Masks for ``scores`` inside the masks ``within`` (empty: no constraint), checked for collapse."""
-        masks = select_masks(
-            nested_scores(scores, within) if within else scores, sparsity, self.distribution, self.pattern
-        )
-        if within:  # a layer with fewer live weights than it was granted must not revive dead ones
-            masks = {name: mask & within[name] for name, mask in masks.items()}
-        check_collapse(masks, max(sparsity, sparsity_of(masks)), self.step, self.on_collapse)
-        return masks
-
-    def _hold(
-        self, masks: Mapping[str, Tensor], event: str, target: float, gradients: Mapping[str, Tensor] | None = None
-    ) -> None:
-        """Put masks in force and record the event (``"compress"`` or ``"prune"``); ``gradients`` as in ``hold``."""
-        supports = self._attached()
-        supports.hold(masks, gradients=gradients)
-        assert self._model is not None
-        dense = dense_layers(list(masks), self.distribution, self.pattern)
-        self._recorder.record(event, self.step, target, masks, self._model, supports, dense)
-
-    def _hold_zeros(self) -> dict[str, Tensor]:
-        """Put the zeros that the model has into force; returns the masks."""
-        masks = masks_from_zeros(self._attached().weights())
-        check_collapse(masks, sparsity_of(masks), self.step, self.on_collapse)
-        self._hold(masks, "prune", 0.0)
-        return masks
-
-    def _reset_state(self, regrown: Mapping[str, Tensor]) -> None:
-        """Reset the optimizer state of regrown weights (bool masks by layer); the layers must be dense."""
-        assert self._optimizer is not None
-        for name, layer in self._attached().layers.items():
-            if name in regrown and bool(regrown[name].any()):
-                reset_regrown_state(self._optimizer, layer.weight, regrown[name])
-
-    def _clear_moments(self) -> None:
-        assert self._optimizer is not None
-        clear_moments(self._optimizer)
-
     # ---- what a user reads -------------------------------------------------------------------------------------
-
-    def _attached(self) -> LayerSupports:
-        if self._supports is None:
-            raise UsageError(f"this {type(self).__name__} is not attached; call attach(model, optimizer) first")
-        return self._supports
-
-    @property
-    def phase(self) -> Literal["dense", "sparse"]:
-        """``"sparse"`` while masks are in force, else ``"dense"``."""
-        return "sparse" if self._supports is not None and self._supports.held else "dense"
-
-    @property
-    def masks(self) -> dict[str, Tensor]:
-        """Bool mask by layer name in registration order; empty in a dense phase and when not attached."""
-        return {} if self._supports is None else self._supports.masks
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        """The mask changes so far, JSON types only."""
-        return self._recorder.events
 
     def report(self) -> dict[str, Any]:
         """Everything known about the run so far, JSON types only: configuration, events, phases, layers."""

@@ -122,6 +122,9 @@ def resnet8_digits(
 
     308,074 parameters and 3.03 M multiply-adds an image with 1 channel and 10 classes.  ``widths`` are the channels of
     the three stages, none smaller than the one before.
+
+    Raises:
+        UsageError: ``widths`` are not three such numbers.
     """
     if len(widths) != 3 or not all(isinstance(width, int) and width >= 1 for width in widths):
         raise UsageError(f"widths={widths!r}; expected three whole numbers of at least 1, one for each stage")

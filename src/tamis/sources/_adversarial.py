@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from tamis.sources._groups import two_classes, two_groups
-from tamis.sources._linear import LinearClassifier, checked
+from tamis.sources._linear import LinearClassifier
 from tamis.sources._logistic import fit_logistic, gradient, logits
 
 Array = np.ndarray[Any, Any]
@@ -58,9 +57,7 @@ class AdversarialClassifier(LinearClassifier):
             UsageError: no sensitive features, or not exactly two classes and two groups.
             ValueError: NaN, infinity, or lengths that differ.
         """
-        X, y = checked(self, X, y)
-        self.classes_, coded = two_classes(y)
-        self.groups_, a = two_groups(sensitive_features, X)
+        X, coded, a = self._coded(X, y, sensitive_features)
         n = len(coded)
         theta = fit_logistic(X, coded, C=1.0, max_iter=500).theta
         learner, adversary = Adam(len(theta), self.learning_rate), Adam(2, self.learning_rate)

@@ -10,8 +10,7 @@ from scipy.special import expit
 from sklearn.utils import check_random_state
 
 from tamis.errors import UsageError
-from tamis.sources._groups import two_classes, two_groups
-from tamis.sources._linear import LinearClassifier, checked
+from tamis.sources._linear import LinearClassifier
 from tamis.sources._logistic import balanced_weights, cross_entropy, gradient, logits
 
 Array = np.ndarray[Any, Any]
@@ -67,9 +66,7 @@ class DROClassifier(LinearClassifier):
             raise UsageError(f"tv = {self.tv}: expected a share in [0, 1]")
         if not self.xi > 0:
             raise UsageError(f"xi = {self.xi}: expected a slack above 0")
-        X, y = checked(self, X, y)
-        self.classes_, coded = two_classes(y)
-        self.groups_, a = two_groups(sensitive_features, X)
+        X, coded, a = self._coded(X, y, sensitive_features)
         random, xi = check_random_state(self.random_state), float(self.xi)
         while True:
             theta = _Game(X, coded, a, xi, 2 * self.tv, self.paper_compat).play(self.steps, random)

@@ -9,32 +9,28 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing
 
 from tamis.errors import UsageError
 from tamis.sources._arguments import checked_rows, column_of, two_values
-from tamis.sources._choice import choose
 from tamis.sources._coding import Coding, holds_group
+from tamis.sources._compared import ComparedSources
 from tamis.sources._federated import Coordinator, SourceClient
 from tamis.sources._matrices import (
     COMPONENTS,
     Estimate,
-    Matrices,
-    Measures,
     drawn_references,
     empty_matrices,
     enlarged,
-    fill,
     pairs_to_compare,
 )
-from tamis.sources._packing import PackedSource, SourceSummary
-from tamis.sources._parameters import check_parameters, measures_of
+from tamis.sources._packing import PackedSource
+from tamis.sources._parameters import check_parameters
 from tamis.sources._plot import plot_sources
 from tamis.sources._tiles import compare_in_tiles
 
 
-class FLEA(BaseEstimator):
+class FLEA(ComparedSources):
     """Which of many data sources to learn from, though some of them may be manipulated in any way.
 
     Every pair of sources is compared by three measures: how differently some linear classifier errs on the two
@@ -283,9 +279,6 @@ class FLEA(BaseEstimator):
 
     # -- what the parts need to know ----------------------------------------------------------------------------------
 
-    def _measures(self) -> Measures:
-        return measures_of(self.get_params(deep=False), self.groups_ is not None)
-
     def _coded(self, appended: bool) -> Coding:
         both = "disparity" in self.components
         return Coding(self.classes_, self.groups_, appended, both, self.on_empty_group)
@@ -296,43 +289,3 @@ class FLEA(BaseEstimator):
 
     def _in_tiles(self) -> Estimate:
         return partial(compare_in_tiles, self._packed, n_jobs=self.n_jobs, progress=self.verbose)
-
-    # -- comparing and choosing ---------------------------------------------------------------------------------------
-
-    def _compare(
-        self,
-        matrices: Matrices,
-        summaries: Sequence[SourceSummary],
-        pairs: NDArray[np.int64],
-        estimate: Estimate,
-    ) -> None:
-        """Fill ``matrices`` and everything that follows from them."""
-        cells = np.stack([summary.cells for summary in summaries]) / self.source_sizes_[:, None]
-        self.positive_shares_ = cells[:, 2] + cells[:, 3]
-        self.group_shares_ = cells[:, 1] + cells[:, 3] if self.groups_ is not None else np.full(len(cells), np.nan)
-        fill(matrices, summaries, pairs, self._measures(), estimate)
-        self._matrices = matrices
-        self.discrepancy_, self.disparity_, self.disbalance_ = (matrices.parts.get(name) for name in COMPONENTS)
-        self.n_not_converged_ = matrices.not_converged
-        self.distances_ = matrices.distances(self.aggregation)
-        choice = choose(self.distances_, self.n_clean)
-        self.support_, self.scores_, self.ranking_ = choice.support, choice.scores, choice.ranking
-        self.n_clean_ = int(choice.support.sum())
-
-    def _forget(self) -> None:
-        """Drop what an earlier fit left for add_source."""
-        for left_over in ("_packed", "_matrices", "_references", "_coding"):
-            if hasattr(self, left_over):
-                delattr(self, left_over)
-
-    def _keep_all(self, y: NDArray[Any], a: NDArray[Any] | None) -> None:
-        """Nothing to compare: one source, or none named."""
-        self.classes_ = np.unique(y)
-        self.groups_ = None if a is None else np.unique(a)
-        self.support_, self.n_clean_, self.n_not_converged_ = np.ones(1, dtype=bool), 1, 0
-        self.scores_, self.ranking_ = np.zeros(1), np.ones(1, dtype=np.int64)
-        self.distances_ = self.discrepancy_ = np.zeros((1, 1))
-        self.disparity_ = self.disbalance_ = None if a is None else np.zeros((1, 1))
-        self.positive_shares_ = np.array([np.mean(y == self.classes_[-1])])
-        self.group_shares_ = np.array([np.nan if a is None else np.mean(a == np.unique(a)[-1])])
-        self._forget()

@@ -8,8 +8,7 @@ import numpy as np
 from scipy.special import expit
 from sklearn.utils import check_random_state
 
-from tamis.sources._groups import two_classes, two_groups
-from tamis.sources._linear import LinearClassifier, checked
+from tamis.sources._linear import LinearClassifier
 from tamis.sources._logistic import bfgs, cross_entropy, fit_logistic, gradient, logits
 from tamis.sources._pooling import rows_of_sources
 from tamis.sources._resampled import independent_rows
@@ -68,9 +67,7 @@ class HTERMClassifier(LinearClassifier):
             UsageError: no sensitive features, or not exactly two classes and two groups.
             ValueError: NaN, infinity, or lengths that differ.
         """
-        X, y = checked(self, X, y)
-        self.classes_, coded = two_classes(y)
-        self.groups_, a = two_groups(sensitive_features, X)
+        X, coded, a = self._coded(X, y, sensitive_features)
         self.sources_, rows = rows_of_sources(sources, len(y))
         if self.resample:
             random = check_random_state(self.random_state)

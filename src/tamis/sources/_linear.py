@@ -10,6 +10,7 @@ from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from tamis.sources._groups import two_classes, two_groups
 from tamis.sources._logistic import logits
 
 Array = np.ndarray[Any, Any]
@@ -33,6 +34,13 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
         return tags
+
+    def _coded(self, X: Any, y: Any, sensitive_features: Any) -> tuple[Array, Array, Array]:
+        """Checked rows (n, d), labels (n,) and groups (n,), both as 0 and 1; sets ``classes_`` and ``groups_``."""
+        X, y = checked(self, X, y)
+        self.classes_, labels = two_classes(y)
+        self.groups_, groups = two_groups(sensitive_features, X)
+        return X, labels, groups
 
     def _set(self, theta: Array) -> None:
         self.coef_, self.intercept_ = theta[1:].reshape(1, -1), theta[:1].copy()

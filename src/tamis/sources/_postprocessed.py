@@ -8,9 +8,9 @@ import numpy as np
 from sklearn.base import clone
 
 from tamis.errors import UsageError
-from tamis.sources._groups import group_column, two_classes, two_groups
+from tamis.sources._groups import group_column
 from tamis.sources._inner import fit_inner, route
-from tamis.sources._linear import LinearClassifier, checked
+from tamis.sources._linear import LinearClassifier
 from tamis.sources._logistic import CLIP, logits
 from tamis.sources._unaware import UnawareClassifier
 
@@ -62,9 +62,7 @@ class PostprocessedClassifier(LinearClassifier):
             UsageError: no sensitive features, not two classes and two groups, no column holds the group, or the
                 estimator is not linear.
         """
-        X, y = checked(self, X, y)
-        self.classes_, coded = two_classes(y)
-        self.groups_, a = two_groups(sensitive_features, X)
+        X, coded, a = self._coded(X, y, sensitive_features)
         column = group_column(X, a, self.sensitive_column)
         inner = UnawareClassifier() if self.estimator is None else clone(self.estimator)
         fit_inner(self, inner, X, y, {"sensitive_features": sensitive_features, "sources": sources, **metadata})

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from tamis.sources._groups import two_classes, two_groups
-from tamis.sources._linear import LinearClassifier, checked
+from tamis.sources._linear import LinearClassifier
 from tamis.sources._logistic import (
     balanced_weights,
     bfgs,
@@ -55,9 +54,7 @@ class RegularisedClassifier(LinearClassifier):
             UsageError: no sensitive features, or not exactly two classes and two groups.
             ValueError: NaN, infinity, or lengths that differ.
         """
-        X, y = checked(self, X, y)
-        self.classes_, coded = two_classes(y)
-        self.groups_, a = two_groups(sensitive_features, X)
+        X, coded, a = self._coded(X, y, sensitive_features)
         start = fit_logistic(X, coded, C=1.0, max_iter=500).theta
         loss = balanced_loss(X, coded, a, self.eta)
         found = bfgs(loss, start, gtol=self.gtol, max_iter=self.max_iter)

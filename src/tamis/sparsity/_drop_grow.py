@@ -59,7 +59,7 @@ def drop_and_grow(weight: Tensor, mask: Tensor, growth_score: Tensor, count: int
 
 
 def best_among(scores: Tensor, candidates: Tensor, k: int) -> Tensor:
-    """Mask of the ``k`` best scores among the candidates; no score of the others is looked at."""
+    """Mask of the ``k`` best scores among the candidates (bool, of the scores' shape); no other score is looked at."""
     chosen = torch.zeros(candidates.shape, dtype=torch.bool, device=candidates.device)
     chosen[candidates] = top_k_mask(scores.detach()[candidates], k)
     return chosen

@@ -22,7 +22,7 @@ def live_counts(masks: Mapping[str, Tensor]) -> dict[str, int]:
 
 
 def sparsity_of(masks: Mapping[str, Tensor]) -> float:
-    """Fraction of False over all masks together; 0.0 for no weights at all."""
+    """Fraction of False over all masks (bool, any shape, by layer name) together; 0.0 for no weights at all."""
     total = sum(mask.numel() for mask in masks.values())
     return 1.0 - sum(live_counts(masks).values()) / total if total else 0.0
 
@@ -152,6 +152,12 @@ def mask_hash(masks: Mapping[str, Tensor]) -> str:
 
 def masks_from_zeros(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Masks of an already sparse model: True where a weight is not zero; -0.0 counts as zero.
+
+    Args:
+        weights: by layer name, any shape and float dtype.
+
+    Returns:
+        bool by layer name, of the weights' shapes, on their devices.
 
     Raises:
         UsageError: a weight is NaN; the layer is named.

@@ -80,7 +80,11 @@ class FanIn(Pattern):
     """
 
     def select(self, scores: Tensor, count: int) -> Tensor:
-        """The best ``ceil(count / rows)`` of every row (see :class:`Pattern`)."""
+        """The best ``ceil(count / rows)`` of every row (see :class:`Pattern`).
+
+        Raises:
+            UsageError: ``count`` is negative or more than there are weights.
+        """
         rows = _matrix(scores, "FanIn()")
         if not 0 <= count <= rows.size:
             raise UsageError(f"cannot keep {count} of {rows.size} weights")
@@ -135,7 +139,11 @@ class NM(Pattern):
         return dict(scores)
 
     def select(self, scores: Tensor, count: int = 0) -> Tensor:
-        """The ``n`` best of every group; ``count`` is not consulted, because the pattern fixes it."""
+        """The ``n`` best of every group; ``count`` is not consulted, because the pattern fixes it.
+
+        Raises:
+            UsageError: the rows of ``scores`` cannot be cut into groups of ``m``, or a score is NaN.
+        """
         _matrix(scores, "N:M")  # NaN and dimension check
         if math.prod(scores.shape[1:]) % self.m:
             raise UsageError(f"rows of {math.prod(scores.shape[1:])} weights cannot be cut into groups of {self.m}")

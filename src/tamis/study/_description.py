@@ -6,12 +6,11 @@ import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from tamis.documents import is_file
 from tamis.errors import UsageError
-from tamis.train import OPTIONS, find_recipe, parse_table, read_toml
+from tamis.study._study_file import read_study_file
+from tamis.train import OPTIONS, parse_table
 from tamis.train._recipe_checks import folder_name, fraction_of_zeros, within
 
 BASELINE = "dense"
@@ -91,9 +90,5 @@ def load_study(path: str | os.PathLike[str]) -> MethodStudy:
     Raises :class:`tamis.errors.FileError` for a missing file or broken TOML and :class:`tamis.errors.UsageError` for
     an unknown key (with close matches), a wrong type or a value out of range; each message names the file and the key.
     """
-    file = find_recipe(path, "study", "studies")
-    table = dict(read_toml(file))
-    base = table.get("base")
-    if isinstance(base, str) and base and is_file(file.parent / base):
-        table["base"] = str(Path(os.path.normpath(file.parent / base)))
-    return parse_table(MethodStudy, table, str(file))
+    table, name = read_study_file(path, "study", "studies", "base")
+    return parse_table(MethodStudy, table, name)

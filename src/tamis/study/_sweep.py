@@ -8,13 +8,12 @@ import re
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
-from tamis.documents import is_file
 from tamis.errors import UsageError
 from tamis.study._description import BASELINE, known_method
-from tamis.train import find_recipe, parse_table, read_toml
+from tamis.study._study_file import read_study_file
+from tamis.train import parse_table
 from tamis.train._recipe_checks import folder_name, fraction_of_zeros, within
 
 Kind = Literal["linear", "full"]
@@ -131,9 +130,5 @@ def load_sweep(path: str | os.PathLike[str]) -> TransferSweep:
     Raises :class:`tamis.errors.FileError` for a missing file or broken TOML and :class:`tamis.errors.UsageError` for
     an unknown key (with close matches), a wrong type or a value out of range; each message names the file and the key.
     """
-    file = find_recipe(path, "sweep", "transfer")
-    table = dict(read_toml(file))
-    train = table.get("train")
-    if isinstance(train, str) and train and is_file(file.parent / train):
-        table["train"] = str(Path(os.path.normpath(file.parent / train)))
-    return parse_table(TransferSweep, table, str(file))
+    table, name = read_study_file(path, "sweep", "transfer", "train")
+    return parse_table(TransferSweep, table, name)

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from tamis.transfer._channels import ChannelRow, ChannelStatistics, channel_statistics, filter_statistics
     from tamis.transfer._effects import Effects, Score, best_of_kinds, effects, score_of
     from tamis.transfer._features import Features, cached_features, extract_features, feature_key
-    from tamis.transfer._finetune import Diverged, FineTuned, Outcome, fine_tune
+    from tamis.transfer._finetune import fine_tune
+    from tamis.transfer._finetune_epochs import Diverged
     from tamis.transfer._finetune_options import FineTuneOptions, paper_options
+    from tamis.transfer._finetune_result import FineTuned, Outcome
     from tamis.transfer._images import ImageArray, ImageFiles
     from tamis.transfer._inputs import input_transform
     from tamis.transfer._intervals import Interval, bootstrap
@@ -62,8 +64,10 @@ _MODULES = {
     "_channels": ("ChannelRow", "ChannelStatistics", "channel_statistics", "filter_statistics"),
     "_effects": ("Effects", "Score", "best_of_kinds", "effects", "score_of"),
     "_features": ("Features", "cached_features", "extract_features", "feature_key"),
-    "_finetune": ("Diverged", "FineTuned", "Outcome", "fine_tune"),
+    "_finetune": ("fine_tune",),
+    "_finetune_epochs": ("Diverged",),
     "_finetune_options": ("FineTuneOptions", "paper_options"),
+    "_finetune_result": ("FineTuned", "Outcome"),
     "_images": ("ImageArray", "ImageFiles"),
     "_inputs": ("input_transform",),
     "_intervals": ("Interval", "bootstrap"),

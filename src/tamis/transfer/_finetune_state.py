@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
@@ -18,6 +19,10 @@ from tamis.methods import KeepZeros
 from tamis.nn import dense_state_dict, densify, fuse, is_packed, prunable_modules
 from tamis.train import build_optimizer, load_checkpoint, restore, save_checkpoint
 from tamis.transfer._finetune_options import FineTuneOptions
+from tamis.transfer._seeds import derived_seed
+from tamis.transfer._support import check_kept
+from tamis.transfer._task import Task
+from tamis.transfer._zoo import replace_head
 
 LAST = "last.safetensors"
 
@@ -163,3 +168,37 @@ class FineTuning:
 def _runs_depthwise(layer: Any) -> bool:
     """Whether fused neighbours would make dense torch turn tensors around at this layer."""
     return isinstance(layer, nn.Conv2d) and 1 < layer.groups == layer.in_channels and not is_packed(layer)
+
+
+def prepared(
+    model: nn.Module,
+    masks: Mapping[str, Tensor],
+    task: Task,
+    options: FineTuneOptions,
+    seed: int,
+    head: str,
+    recipe: str,
+    rate: float,
+) -> FineTuning:
+    """A copy of ``model`` before the first step: dense, its zeros fixed by ``masks``, a new head for ``task``.
+
+    Args:
+        model: a backbone; not changed.
+        masks: bool mask by layer name.
+        task: names the head's size and, with ``seed``, its start.
+        options: choices.
+        seed: whole number of at least 0.
+        head: name of the classifier.
+        recipe: text that a resumed run must share.
+        rate: learning rate in place of that of the optimizer.
+
+    Raises:
+        RevivedError: a pruned weight is not zero.
+    """
+    network = densify(copy.deepcopy(model))
+    for parameter in network.parameters():
+        parameter.requires_grad_(True)  # nothing is frozen
+    check_kept(network, masks)
+    replace_head(network, task.num_classes, derived_seed(task.name, seed, "head"), head)
+    torch.manual_seed(derived_seed(task.name, seed, "training"))  # dropout and the like
+    return FineTuning(network, masks, head, options, recipe, rate)

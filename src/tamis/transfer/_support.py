@@ -35,7 +35,15 @@ def revived(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, int]:
 
 
 def check_kept(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
-    """RevivedError that names the layers, unless every weight outside its mask is exactly zero."""
+    """Refuse a model of which a pruned weight came back.
+
+    Args:
+        model: with dense or packed layers.
+        masks: bool by layer name, of the weight's shape; True lives.
+
+    Raises:
+        RevivedError: a weight outside its mask is not exactly zero; the layer is named.
+    """
     found = revived(model, masks)
     if found:
         name, count = next(iter(found.items()))
@@ -49,6 +57,14 @@ def held_sparsity(model: nn.Module, masks: Mapping[str, Tensor], head: str) -> f
     """Share of pruned weights that are zero, over all convolutions and linear layers but the head.
 
     Zeros inside a mask do not count, so the number before and after training is the same where the mask was kept.
+
+    Args:
+        model: with dense or packed layers.
+        masks: bool by layer name, of the weight's shape; True lives.
+        head: name of the classifier, which does not count.
+
+    Returns:
+        A fraction of zeros in [0, 1].
     """
     weights = weights_of(model, head)
     total = sum(weight.numel() for weight in weights.values())

@@ -108,7 +108,11 @@ class Task:
         return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 
     def images(self, split: Split) -> Images:
-        """The images of ``"train"`` or ``"test"``."""
+        """The images of ``"train"`` or ``"test"``.
+
+        Raises:
+            UsageError: any other split.
+        """
         if split not in get_args(Split):
             raise UsageError(f"split {split!r}; expected 'train' or 'test'")
         return self.train if split == "train" else self.test

@@ -9,7 +9,7 @@ from typing import Any
 
 from tamis.report._format import DASH
 from tamis.report._tables import Table
-from tamis.report.audit._content import Audit, Condition
+from tamis.report.audit._content import Audit
 from tamis.report.audit._estimates import fixed, interval, mean, number, p_value, signed, span
 
 STEPS = (0.01, 0.03, 0.06, 0.1)  # ends of the colours on either side of zero
@@ -58,7 +58,7 @@ def heat_of(audit: Audit) -> Heat:
             condition.title,
             tuple(
                 tuple(
-                    _cell(audit, condition, pairs.get((condition.id, attribute, identity)), letters)
+                    _cell(audit, pairs.get((condition.id, attribute, identity)), letters)
                     for identity in audit.identities
                 )
                 for attribute in audit.attributes
@@ -73,7 +73,7 @@ def _letter(place: int) -> str:
     return chr(ord("a") + place % 26) * (1 + place // 26)
 
 
-def _cell(audit: Audit, condition: Condition, pair: Mapping[str, Any] | None, letters: Mapping[str, str]) -> Cell:
+def _cell(audit: Audit, pair: Mapping[str, Any] | None, letters: Mapping[str, str]) -> Cell:
     if pair is None:
         return Cell("none", DASH, "", "", "not compared")
     if pair["reason"]:
