@@ -68,7 +68,7 @@ class HTERMClassifier(LinearClassifier):
             ValueError: NaN, infinity, or lengths that differ.
         """
         X, coded, a = self._coded(X, y, sensitive_features)
-        self.sources_, rows = rows_of_sources(sources, len(y))
+        self.sources_, rows = rows_of_sources(sources, len(coded))
         if self.resample:
             random = check_random_state(self.random_state)
             rows = [part[independent_rows(coded[part], a[part], random)] for part in rows]
