@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.malformed.make import MARK, Poison, array, npz, poison
+from tests.malformed.damage import MARK, Poison, array, npz, poison
 from tests.malformed.readers import READERS, outcome
 
 SOURCES = sorted((Path(__file__).resolve().parents[1] / "src" / "tamis").rglob("*.py"))

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.malformed.make import FILES, MARK, malformed
+from tests.malformed.damage import MARK
+from tests.malformed.make import FILES, malformed
 from tests.malformed.readers import READERS, outcome
 
 MEMORY = 400 << 20  # of address space beyond what is in use: for files of at most 200 KB

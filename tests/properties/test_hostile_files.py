@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.malformed.mutate import mutated
-from tests.malformed.readers import READERS, checkpoints, outcome
+from tests.malformed.readers import READERS, outcome
+from tests.malformed.whole import checkpoints
 
 from tamis.errors import FileError
 from tamis.train import load_container
