@@ -22,12 +22,10 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TAMIS_CHOICE": "sparse", "TAMIS_CACHE": ""}
 sys.path.insert(0, str(Path(__file__).parent))
@@ -182,7 +180,7 @@ def main() -> int:
             tally, cycle = Tally(name), getattr(faults, name)
             tallies.append(tally)
             for number in range(int(count)):
-                _one(cycle, tally, number, home, options.seed)
+                scene.attempt(cycle, tally, number, home, options.seed)
             print(f"{datetime.datetime.now():%H:%M:%S} {asdict(tally)}", flush=True)
             about = {
                 "what": "faults of the machine; see benchmarks/soak/README.md",
@@ -194,17 +192,6 @@ def main() -> int:
     finally:
         shutil.rmtree(home, ignore_errors=True)
     return 1 if any(tally.failures for tally in tallies) else 0
-
-
-def _one(cycle: Callable[..., Any], tally: Tally, number: int, home: Path, seed: int) -> None:
-    folder = home / f"out_{tally.campaign}_{number}"
-    try:
-        cycle(folder, random.Random(f"{seed} {tally.campaign} {number}"), tally)
-    except Exception:
-        tally.failures += 1
-        print(f"{tally.campaign} {number} FAILED\n{traceback.format_exc()}", flush=True)
-    tally.cycles += 1
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

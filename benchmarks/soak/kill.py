@@ -17,7 +17,6 @@ import shutil
 import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -27,6 +26,7 @@ from typing import Any
 os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TAMIS_CHOICE": "sparse", "TAMIS_CACHE": ""}
 sys.path.insert(0, str(Path(__file__).parent))
 
+import scene
 import torch
 from kill_campaigns import Campaigns, Tally
 
@@ -79,15 +79,8 @@ def _earlier(file: Path) -> list[Tally]:
 def _campaign(tally: Tally, cycle: Cycle, count: int, home: Path) -> Tally:
     name, began = tally.campaign, time.monotonic()
     for number in range(count):
-        folder = home / f"out_{name}_{number}"
-        try:
-            cycle(folder, random.Random(f"{tally.seed} {name} {number}"), tally)
-        except Exception:
-            tally.failures += 1
-            print(f"{name} {number} FAILED\n{traceback.format_exc()}", flush=True)
-        tally.cycles += 1
+        scene.attempt(cycle, tally, number, home, tally.seed)
         tally.seconds = time.monotonic() - began
-        shutil.rmtree(folder, ignore_errors=True)
         if number % 10 == 9 or number + 1 == count:
             print(
                 f"{datetime.datetime.now():%H:%M:%S} {name} {number + 1}/{count}: {tally.killed} killed, "

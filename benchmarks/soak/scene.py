@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import random
+import shutil
+import traceback
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +176,15 @@ def same_rows(some: Mapping[Any, tuple[Any, ...]], all_of: Mapping[Any, tuple[An
         return tuple("nan" if isinstance(value, float) and math.isnan(value) else value for value in row)
 
     return all(key in all_of and plain(row) == plain(all_of[key]) for key, row in some.items())
+
+
+def attempt(cycle: Callable[..., Any], tally: Any, number: int, home: Path, seed: int) -> None:
+    """One cycle of a campaign in a folder of its own; what it raises is printed and counted as a failure."""
+    folder = home / f"out_{tally.campaign}_{number}"
+    try:
+        cycle(folder, random.Random(f"{seed} {tally.campaign} {number}"), tally)
+    except Exception:
+        tally.failures += 1
+        print(f"{tally.campaign} {number} FAILED\n{traceback.format_exc()}", flush=True)
+    tally.cycles += 1
+    shutil.rmtree(folder, ignore_errors=True)

@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from tests.pruned_networks import pruned_convolutions
 from torch import nn
 
 import tamis
@@ -19,12 +20,7 @@ ARCHITECTURE = {"name": "resnet8_digits", "num_classes": 3, "in_channels": 1, "w
 @pytest.fixture
 def pruned():
     """A network in eval mode whose convolutions are 80 % zeros."""
-    model = create_model(**ARCHITECTURE).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() == 4:
-                parameter.mul_(torch.rand_like(parameter) > 0.8)
-    return model
+    return pruned_convolutions(create_model(**ARCHITECTURE).eval())
 
 
 @pytest.mark.parametrize("form", ["dense", "packed"])

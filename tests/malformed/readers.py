@@ -121,9 +121,7 @@ READERS: dict[str, Reader] = {
     "study": Reader(".toml", lambda path: cells_of(load_study(path)), lambda: [whole_texts.STUDY], named=False),
     "sweep": Reader(".toml", load_sweep, lambda: [whole_texts.SWEEP]),
     "bias_study": Reader(".toml", load_bias_study, lambda: [whole_texts.bias_study()]),
-    "transfer_recipe": Reader(
-        ".toml", lambda p: parse_table(TransferRecipe, read_toml(p), str(p)), lambda: [whole_texts.TRANSFER]
-    ),
+    "transfer_recipe": Reader(".toml", _transfer_recipe, lambda: [whole_texts.TRANSFER]),
     "policy": Reader(".toml", Policy.load, lambda: [whole_texts.POLICY]),
     "style": Reader(".toml", read_style, lambda: [whole_texts.STYLE]),
     "outputs": Reader(".npz", Outputs.load, whole.outputs),

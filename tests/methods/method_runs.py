@@ -133,3 +133,17 @@ def assert_same_state(left: nn.Module, right: nn.Module, **tolerance: float) -> 
             torch.testing.assert_close(ours[key], theirs[key], msg=lambda text, key=key: f"{key}: {text}", **tolerance)
         else:
             assert torch.equal(ours[key], theirs[key]), key
+
+
+class Tied(nn.Module):
+    """Two layers with one weight, and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encode = nn.Linear(12, 12, bias=False)
+        self.decode = nn.Linear(12, 12, bias=False)
+        self.decode.weight = self.encode.weight
+        self.head = nn.Linear(12, 4)
+
+    def forward(self, x):
+        return self.head(self.decode(torch.relu(self.encode(x))))

@@ -7,8 +7,8 @@ import torch
 from at_init_runs import METHODS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from method_runs import OPTIMIZERS, attached, batch, mlp, train
-from torch import nn, optim
+from method_runs import OPTIMIZERS, Tied, attached, batch, mlp, train
+from torch import optim
 
 from tamis.errors import UsageError
 from tamis.methods import SNIP, Examples, GraSP, SynFlow
@@ -78,17 +78,6 @@ def test_blocks_live_or_die_together(method):
 
 
 def test_tied_weights_count_once():
-    class Tied(nn.Module):
-        def __init__(self):
-            super().__init__()
-            torch.manual_seed(0)
-            self.encode, self.decode = nn.Linear(12, 12, bias=False), nn.Linear(12, 12, bias=False)
-            self.decode.weight = self.encode.weight
-            self.head = nn.Linear(12, 4)
-
-        def forward(self, x):
-            return self.head(self.decode(torch.relu(self.encode(x))))
-
     for method, make in METHODS.items():
         model, _, sparsifier = attached(make(0.5), model=Tied())
         assert list(sparsifier.masks) == ["encode", "head"], method

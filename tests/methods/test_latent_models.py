@@ -9,8 +9,7 @@ import pickle
 import pytest
 import torch
 from latent_runs import METHODS, NAMES, STEPS, attached
-from method_runs import OPTIMIZERS, assert_same_state, mlp, train
-from torch import nn
+from method_runs import OPTIMIZERS, Tied, assert_same_state, mlp, train
 
 from tamis.errors import UsageError
 from tamis.kernels import choices
@@ -88,20 +87,9 @@ def test_a_compiled_forward_pass_sees_the_effective_weights(method, monkeypatch)
 
 @pytest.mark.parametrize("method", METHODS)
 def test_tied_and_frozen_weights_are_fine(method):
-    class Tied(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.encode = nn.Linear(12, 12, bias=False)
-            self.decode = nn.Linear(12, 12, bias=False)
-            self.decode.weight = self.encode.weight
-            self.head = nn.Linear(12, 4)
-            self.head.weight.requires_grad_(False)
-
-        def forward(self, x):
-            return self.head(self.decode(torch.relu(self.encode(x))))
-
     torch.manual_seed(0)
     model = Tied()
+    model.head.weight.requires_grad_(False)
     optimizer = OPTIMIZERS["momentum"](model.parameters())
     sparsifier = METHODS[method](on_collapse="warn").attach(model, optimizer)
     train(model, optimizer, range(STEPS))

@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 import torch
-from method_runs import OPTIMIZERS, SURGEONS, assert_same_state, batch, mlp, train
+from method_runs import OPTIMIZERS, SURGEONS, Tied, assert_same_state, batch, mlp, train
 from torch import nn, optim
 from torch.nn import functional as F
 
@@ -130,17 +130,6 @@ def test_the_model_can_be_pickled_and_comes_back_without_the_sparsifier(packed):
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_tied_weights_stay_tied_and_masked(packed):
-    class Tied(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.encode = nn.Linear(12, 12, bias=False)
-            self.decode = nn.Linear(12, 12, bias=False)
-            self.decode.weight = self.encode.weight
-            self.head = nn.Linear(12, 4)
-
-        def forward(self, x):
-            return self.head(self.decode(torch.relu(self.encode(x))))
-
     torch.manual_seed(0)
     model = Tied()
     optimizer = OPTIMIZERS["momentum"](model.parameters())

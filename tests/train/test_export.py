@@ -3,6 +3,7 @@ import importlib.util
 import pytest
 import safetensors.torch
 import torch
+from tests.pruned_networks import pruned_convolutions
 
 from tamis.errors import FileError, UsageError
 from tamis.models import create_model
@@ -16,12 +17,7 @@ HEADER = {"architecture": ARCHITECTURE}
 @pytest.fixture
 def pruned():
     """A network whose convolutions are 80 % zeros."""
-    model = create_model(**ARCHITECTURE).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() == 4:
-                parameter.mul_(torch.rand_like(parameter) > 0.8)
-    return model
+    return pruned_convolutions(create_model(**ARCHITECTURE).eval())
 
 
 @pytest.mark.parametrize("form", ["dense", "sparse"])
