@@ -77,15 +77,15 @@ def published(draw: Draw) -> Problem:
     """The published disparity, by BFGS on an objective that is not convex and has all but a kink.
 
     On some pairs the last digit of the features decides where BFGS ends, in NumPy as in the native solver.  So both
-    solve the pairs and five disturbed copies of them: each pair must have an end that both solvers found.  Pairs with
-    more than two ends in NumPy are left out.
+    solve the pairs and five disturbed copies of them: each pair must have an end that both solvers found.  Pairs that
+    have more than one end in NumPy are left out: disturbed often enough, by 1e-12 too, such a pair has a dozen.
     """
     seed = draw.whole(0, 2**31)
     tables = _tables(draw, seed)[:3]
     rng, which, wanted = np.random.default_rng(seed + 1), _all_pairs(len(tables)), Wanted(published=True)
     versions = [[pack_source(*table) for table in tables], *(_disturbed(tables, rng) for _ in range(5))]
     ends = np.stack([estimate_with_numpy(packed, which, wanted)[0][:, 2:] for packed in versions])
-    clear = np.array([[len(np.unique(ends[:, p, k].round(8))) <= 2 for k in (0, 1)] for p in range(len(which))])
+    clear = np.array([[len(np.unique(ends[:, p, k].round(8))) == 1 for k in (0, 1)] for p in range(len(which))])
     threads = draw.chance(0.5)
 
     def compute() -> dict[str, Tensor]:
