@@ -14,6 +14,14 @@ NAMES = {
 }
 
 
+# Two compressed variables, damaged by the fuzzer, at which SciPy 1.17's reader crashes.
+CRASHES_SCIPY = bytes.fromhex(
+    "0f00000041000000789ce36360605801c46c40cc01c48c0c10c08ac46782d2dc409c9c93585c1c9f97989b5a0c56c707c406"
+    "48fa59b0e8674432572700c84a24535f12900600178507100f00000037000000789ce36360608800623620e600623e060860"
+    "85f2198198054a4ad4e42426a5e6143330f000d90a0c08c008a599a03433940600aa750341"
+)
+
+
 def arrays() -> Folder:
     """Files of the readers of arrays and pictures."""
     files = Folder()
@@ -65,6 +73,7 @@ def arrays() -> Folder:
         "mat",
         ".mat",
         **anything(),
+        crashes_scipy=b"MATLAB 5.0 MAT-file".ljust(116) + bytes(8) + b"\x00\x01IM" + CRASHES_SCIPY,
         cut=b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM" + b"\x0f\x00\x00\x00\xff\xff\xff\x7f",
     )
     files.add("list", ".txt", binary=b"\xff\xfe")

@@ -68,6 +68,8 @@ def settings() -> Folder:
         ".toml",
         empty="",
         no_rules='name = "a"\nsigns = ["b"]',
+        long_reference=f'name = "a"\nsigns = ["b"]\n[[rules]]\npattern = "x(.)"\nname = "<{"1" * 5000}>"',
+        long_sum=f'name = "a"\nsigns = ["b"]\n[[rules]]\npattern = "x(.)"\nname = "<1+{"1" * 5000}>"',
         bad_expression='name = "a"\nsigns = ["("]\nrules = []',
         rule_without_name='name = "a"\nsigns = ["b"]\n[[rules]]\npattern = "x"',
     )

@@ -167,3 +167,10 @@ def test_a_folder_without_a_checkpoint_and_a_pickle_are_refused(tmp_path):
         warnings.simplefilter("ignore")
         with pytest.raises(FileError, match="code"):
             read_sparse_state(tmp_path / "code.pth")
+
+
+@pytest.mark.parametrize("middle", ["x", "", "1" * 5000, "1.5"])
+def test_a_rule_that_adds_to_a_number_matches_nothing_where_there_is_none(middle):
+    rule = KeyRule(r"f\.(.*)\.(\w+)", "m.<1+1>.<2>")
+    assert rule.translate("f.12.w") == "m.13.w"
+    assert rule.translate(f"f.{middle}.w") is None

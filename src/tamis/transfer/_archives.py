@@ -7,6 +7,8 @@ Only lists and folder names are read; images are decoded when a batch needs them
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -168,6 +170,9 @@ def lines_of(file: Path) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
+_READ_ONCE = "import sys; from scipy.io import loadmat; loadmat(sys.argv[1], squeeze_me=True)"
+
+
 def matlab(file: Path) -> dict[str, Any]:
     """The arrays of a ``.mat`` file.
 
@@ -181,6 +186,10 @@ def matlab(file: Path) -> dict[str, Any]:
         ) from error
     if not is_file(file):
         raise FileError(f"{file}: no such file; it belongs to the official archive")
+    # SciPy's reader is compiled, and some damaged files end the process that reads them: better another one.
+    trial = subprocess.run([sys.executable, "-c", _READ_ONCE, str(file)], capture_output=True, check=False)
+    if trial.returncode not in (0, 1):  # 1: an exception, which comes again below
+        raise FileError(f"{file}: found a damaged file, at which SciPy's reader crashes; expected a MATLAB file")
     try:
         return loadmat(file, squeeze_me=True)
     except Exception as error:  # damaged files raise ValueError, TypeError, zlib.error, MatReadError ...

@@ -28,6 +28,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
         return re.compile(pattern)
 
 
+_MOST_DIGITS = 9  # of a number in a name; Python refuses to read more than 4,300
 _REFERENCE = re.compile(r"<(\d+)(?:\+(\d+))?>")
 
 
@@ -52,14 +53,19 @@ class KeyRule:
             groups = _expression(self.pattern).groups
         except (re.error, RecursionError) as error:
             raise UsageError(f"pattern {self.pattern!r} is no regular expression ({error})") from error
-        wrong = [m[0] for m in _REFERENCE.finditer(self.name) if not 1 <= int(m[1]) <= groups]
-        if wrong:
-            raise UsageError(f"name {self.name!r} refers to {wrong[0]}, but {self.pattern!r} has {groups} group(s)")
+        for m in _REFERENCE.finditer(self.name):
+            if max(len(m[1]), len(m[2] or "")) > _MOST_DIGITS:
+                raise UsageError(f"name: {m[0][:20]}... is a number of more than {_MOST_DIGITS} digits")
+            if not 1 <= int(m[1]) <= groups:
+                raise UsageError(f"name {self.name!r} refers to {m[0]}, but {self.pattern!r} has {groups} group(s)")
 
     def translate(self, key: str) -> str | None:
-        """The canonical name of ``key``, or None if the rule does not match it."""
+        """The canonical name of ``key``; None if the rule does not match it, or finds no number where it adds one."""
         match = re.fullmatch(self.pattern, key)
         if match is None:
+            return None
+        added = [match[int(m[1])] or "" for m in _REFERENCE.finditer(self.name) if m[2]]
+        if not all(text.isdecimal() and len(text) <= _MOST_DIGITS for text in added):
             return None
 
         def filled(reference: re.Match[str]) -> str:
