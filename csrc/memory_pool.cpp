@@ -44,7 +44,7 @@ void* MemoryPool::take(std::size_t bytes) {
   void* data = s.arena.take(bytes);
   s.most_in_use = std::max(s.most_in_use, s.arena.bytes_in_use());
   try {
-    s.arena.shrink_to(s.most_in_use);
+    s.arena.shrink_to(most_held(s.most_in_use));
   } catch (const std::bad_alloc&) {  // of its lists; then it keeps more
   }
   return data;
