@@ -174,17 +174,17 @@ std::tuple<Tensor, Tensor, Tensor> transpose_pattern(const Tensor& row_ptr, cons
   return {t_row_ptr, t_indices, source};
 }
 
-// A copy of `x` in batch-last, or from batch-last in NCHW or channels_last.
+// A copy of `x` in another format.
 Tensor to_format(const Tensor& x, int64_t wanted) {
   STD_TORCH_CHECK(x.dim() == 4 && x.scalar_type() == ScalarType::Float && wanted >= 0 && wanted <= 2,
                   "tamis: to_format takes a 4-d float32 tensor and 0 (NCHW), 1 (batch-last) or 2 (channels_last)");
   const std::optional<Format> from = format_of(x);
   const Format to = static_cast<Format>(wanted);
-  STD_TORCH_CHECK(from && *from != to && (*from == Format::chwn || to == Format::chwn),
-                  "tamis: to_format goes from or to batch-last");
+  STD_TORCH_CHECK(from && *from != to, "tamis: to_format goes from one of the three formats to another one");
   Tensor y = fresh_like(x, to);
   const int64_t n = x.size(0), c = x.size(1), pixels = x.size(2) * x.size(3);
   const bool back = *from == Format::chwn, by_channel = (back ? to : *from) == Format::nhwc;
+  const bool pictures = !back && to != Format::chwn;
   const auto* src = static_cast<const float*>(x.const_data_ptr());
   auto* dst = static_cast<float*>(y.mutable_data_ptr());
   // Batch-last is [c][pixels][n]; the other side [n][c][pixels] or [n][pixels][c].
@@ -192,6 +192,9 @@ Tensor to_format(const Tensor& x, int64_t wanted) {
   if (by_channel) r = {src, dst, pixels, c, n, n, c * pixels, c, pixels * n};
   if (back && !by_channel) r = {src, dst, c, pixels * n, pixels, pixels, n, n, c * pixels};
   if (back && by_channel) r = {src, dst, pixels, n, c, c, pixels * n, n, c * pixels};
+  // Between NCHW and channels_last the matrices are the images.
+  if (pictures && by_channel) r = {src, dst, n, c * pixels, c * pixels, pixels, c, c, pixels};
+  if (pictures && !by_channel) r = {src, dst, n, c * pixels, c * pixels, c, pixels, pixels, c};
   reorder(r, level(), torch_threads());
   return y;
 }

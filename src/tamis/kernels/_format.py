@@ -15,6 +15,8 @@ from tamis.kernels._extension import why_not
 # Dimensions in the order of memory, outermost first; the keys are csrc/torch_images.h's Format.
 NCHW, BATCH_LAST, CHANNELS_LAST = 0, 1, 2
 _ORDER = {NCHW: (0, 1, 2, 3), BATCH_LAST: (1, 2, 3, 0), CHANNELS_LAST: (0, 2, 3, 1)}
+# With fewer channels than a vector has floats torch turns NCHW and channels_last into each other faster.
+_VECTOR = 16
 _BACK = {NCHW: (0, 1, 2, 3), BATCH_LAST: (3, 0, 1, 2), CHANNELS_LAST: (0, 3, 1, 2)}
 
 
@@ -41,11 +43,10 @@ def in_format(x: Tensor, wanted: int) -> Tensor:
     if (x if wanted == NCHW else x.permute(_ORDER[wanted])).is_contiguous():
         return x
     known = format_of(x)
-    if why_not is not None or x.dtype != torch.float32 or x.device.type != "cpu" or not x.numel():
-        return x.permute(_ORDER[wanted]).contiguous().permute(_BACK[wanted])
-    if known is None or (known != BATCH_LAST and wanted != BATCH_LAST):
-        return x.permute(_ORDER[wanted]).contiguous().permute(_BACK[wanted])
-    return _InFormat.apply(x, wanted)
+    native = why_not is None and known is not None and x.dtype == torch.float32 and x.device.type == "cpu" and x.numel()
+    if native and (known == BATCH_LAST or wanted == BATCH_LAST or x.shape[1] >= _VECTOR):
+        return _InFormat.apply(x, wanted)
+    return x.permute(_ORDER[wanted]).contiguous().permute(_BACK[wanted])
 
 
 class _InFormat(torch.autograd.Function):

@@ -83,26 +83,6 @@ def sparse_conv2d(
     return _NestedConv.apply(x, values, bias, *outer, *within, geometry, key(inner.pattern), key(pattern))
 
 
-def conv2d_without_gradients(
-    x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern, geometry: ConvGeometry,
-    residual: Tensor | None, relu: bool,
-) -> Tensor:  # fmt: skip
-    """``activation(convolution + bias + residual)``; ``residual`` has the result's shape and format."""
-    key = choices.key(x, pattern, geometry, isa())
-
-    def native() -> Tensor:
-        return torch.ops.tamis.conv_forward(
-            x, values, bias, pattern.row_ptr, pattern.indices, geometry.as_list(), _layout, residual, relu
-        )
-
-    def dense() -> Tensor:
-        y = reference.conv2d(x, values, bias, pattern, geometry)
-        y = y if residual is None else y + residual
-        return y.relu() if relu else y
-
-    return choices.run(key, Direction.FORWARD, native, dense)
-
-
 class _SparseConv(torch.autograd.Function):
     """Forward, gradient of the input and gradient of the live weights, each native or dense as measured.
 

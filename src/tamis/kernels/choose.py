@@ -57,6 +57,7 @@ class Choices:
         self._loaded = path is None
         self._entries: dict[str, dict[str, Any]] = {}
         self._used: set[str] = set()
+        self.changes = 0  # how often decisions were forgotten or replaced: who remembers one looks here
 
     def key(self, x: Tensor, pattern: PackedPattern, geometry: ConvGeometry, isa: str) -> str:
         """What a decision depends on, the shape of ``x`` among it, as text; ``""`` in a mode that does not measure."""
@@ -107,6 +108,7 @@ class Choices:
     def clear(self) -> None:
         """Forget every decision of this process (the file stays until the next decision)."""
         self._entries, self._used, self._loaded = {}, set(), True
+        self.changes += 1
 
     def known(self) -> list[dict[str, Any]]:
         """Every decision of this process and of the file, one row each, as in :meth:`table`."""
@@ -145,6 +147,7 @@ class Choices:
         entries = _checked_entries(state, "choices of a checkpoint")
         self._entries.update(entries)
         self._used |= entries.keys()
+        self.changes += 1
 
     def _rows(self, names: Iterable[str]) -> list[dict[str, Any]]:
         rows = []

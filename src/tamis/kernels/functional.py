@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from tamis.errors import UsageError
 from tamis.kernels import _native, reference
-from tamis.kernels._format import in_format, nearest_format
+from tamis.kernels._checks import check_geometry, check_operands
 from tamis.kernels._geometry import ConvGeometry
 from tamis.kernels._inner import InnerPattern
 from tamis.kernels._pattern import PackedPattern
@@ -40,7 +40,7 @@ def sparse_linear(
     if _under_autocast(x):
         with torch.autocast(x.device.type, enabled=False):
             return sparse_linear(*_as_float32(x, values, bias), pattern, inner)
-    _check_operands(x, values, bias, pattern, inner)
+    check_operands(x, values, bias, pattern, inner)
     if not _native.serves(x, values):
         return reference.linear(x, values, bias, pattern, inner)
     flat = x.reshape(-1, pattern.row_length, 1, 1)
@@ -72,11 +72,11 @@ def sparse_conv2d(
     Raises:
         UsageError: shapes do not fit each other.
     """
-    _check_geometry(x, pattern, geometry)
+    check_geometry(x, pattern, geometry)
     if _under_autocast(x):
         with torch.autocast(x.device.type, enabled=False):
             return sparse_conv2d(*_as_float32(x, values, bias), pattern, geometry, inner)
-    _check_operands(x, values, bias, pattern, inner)
+    check_operands(x, values, bias, pattern, inner)
     if not _native.serves(x, values):
         return reference.conv2d(x, values, bias, pattern, geometry, inner)
     return _native.sparse_conv2d(x, values, bias, pattern, geometry, inner)
@@ -98,7 +98,7 @@ def live_linear(x: Tensor, weight: Tensor, bias: Tensor | None, pattern: PackedP
     if x.dim() < 1 or x.shape[-1] != pattern.row_length:
         raise UsageError(f"live_linear: expected (..., {pattern.row_length}) features, got shape {tuple(x.shape)}")
     values = pattern.pack(weight.detach())
-    _check_operands(x, values, bias, pattern)
+    check_operands(x, values, bias, pattern)
     flat = x.reshape(-1, pattern.row_length, 1, 1)
     y = _native.sparse_conv2d(flat, values, bias, pattern, _ONE_PIXEL, weight=weight)
     return y.reshape(*x.shape[:-1], pattern.shape[0])
@@ -115,78 +115,14 @@ def live_conv2d(
         with torch.autocast(x.device.type, enabled=False):
             x, weight, bias = _as_float32(x, weight, bias)
             return live_conv2d(x, weight, bias, pattern, geometry)
-    _check_geometry(x, pattern, geometry)
+    check_geometry(x, pattern, geometry)
     if not _native.serves(x, weight):
         top, bottom, left, right = geometry.padding
         x = F.pad(x, (left, right, top, bottom))
         return F.conv2d(x, weight, bias, geometry.stride, 0, geometry.dilation, geometry.groups)
     values = pattern.pack(weight.detach())
-    _check_operands(x, values, bias, pattern)
+    check_operands(x, values, bias, pattern)
     return _native.sparse_conv2d(x, values, bias, pattern, geometry, weight=weight)
-
-
-def sparse_conv2d_inference(
-    x: Tensor,
-    values: Tensor,
-    bias: Tensor | None,
-    pattern: PackedPattern,
-    geometry: ConvGeometry,
-    *,
-    residual: Tensor | None = None,
-    relu: bool = False,
-) -> Tensor:
-    """``activation(sparse_conv2d(...) + residual)`` in one pass over memory, without gradients.
-
-    Args:
-        x: as in :func:`sparse_conv2d`, and so ``values``, ``bias``, ``pattern`` and ``geometry``.
-        residual: ``(N, O, OH, OW)`` or None, in any strides; copied where it has another format than the result.
-        relu: set negative results to zero.
-
-    Returns:
-        ``(N, O, OH, OW)``; it takes no part in autograd.
-
-    Raises:
-        UsageError: shapes do not fit each other.
-    """
-    if torch.is_grad_enabled():
-        with torch.no_grad():
-            return sparse_conv2d_inference(x, values, bias, pattern, geometry, residual=residual, relu=relu)
-    _check_geometry(x, pattern, geometry)
-    _check_operands(x, values, bias, pattern)
-    return prepared_conv2d_inference(x, values, bias, pattern, geometry, residual, relu)
-
-
-def prepared_conv2d_inference(
-    x: Tensor,
-    values: Tensor,
-    bias: Tensor | None,
-    pattern: PackedPattern,
-    geometry: ConvGeometry,
-    residual: Tensor | None,
-    relu: bool,
-) -> Tensor:
-    """:func:`sparse_conv2d_inference` for arguments that went through it before, but for what the tensors hold.
-
-    Shapes (``x`` (N, C, H, W), ``values`` (nnz,)), types, pattern and geometry must be those of such a call, without
-    gradients; only the residual is looked at.
-
-    Raises:
-        UsageError: the residual has not the result's shape.
-    """
-    if residual is not None:
-        shape = (x.shape[0], pattern.shape[0], *geometry.output_size)
-        if residual.shape != shape:
-            raise UsageError(f"the residual has shape {tuple(residual.shape)}, the result {shape}")
-        served = residual.dtype == torch.float32 and _native.serves(x, values)
-    else:
-        served = _native.serves(x, values)
-    if not served:
-        y = reference.conv2d(x, values, bias, pattern, geometry)
-        y = y if residual is None else y + residual
-        return y.relu() if relu else y
-    if residual is not None:
-        residual = in_format(residual, nearest_format(x))
-    return _native.conv2d_without_gradients(x, values, bias, pattern, geometry, residual, relu)
 
 
 def sparse_conv1d(
@@ -223,33 +159,3 @@ def _under_autocast(x: Tensor) -> bool:
 def _as_float32(x: Tensor, values: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
     # Packed layers keep float32 under autocast: bfloat16 kernels have not been shown to pay.
     return x.float(), values.float(), None if bias is None else bias.float()
-
-
-def _check_operands(
-    x: Tensor, values: Tensor, bias: Tensor | None, pattern: PackedPattern, inner: InnerPattern | None = None
-) -> None:
-    if inner is not None and inner.pattern.shape != pattern.shape:
-        raise UsageError(f"the inner pattern has shape {inner.pattern.shape}, the stored one {pattern.shape}")
-    if values.shape != (pattern.nnz,):
-        raise UsageError(f"expected {pattern.nnz} packed values, got a tensor of shape {tuple(values.shape)}")
-    if bias is not None and bias.shape != (pattern.shape[0],):
-        raise UsageError(f"expected a bias of shape ({pattern.shape[0]},), got {tuple(bias.shape)}")
-    if bias is not None and bias.dtype != values.dtype:
-        raise UsageError(f"the bias is {bias.dtype} but the packed weight is {values.dtype}")
-    if x.dtype != values.dtype:
-        raise UsageError(
-            f"input is {x.dtype} but the packed weight is {values.dtype}; convert the input, or the model with .to()"
-        )
-
-
-def _check_geometry(x: Tensor, pattern: PackedPattern, geometry: ConvGeometry) -> None:
-    if x.dim() != 4 or x.shape[1] * geometry.taps != pattern.row_length * geometry.groups:
-        channels = pattern.row_length // geometry.taps * geometry.groups
-        raise UsageError(f"sparse_conv2d: expected (N, {channels}, H, W), got shape {tuple(x.shape)}")
-    if pattern.shape[2:] != geometry.kernel or pattern.shape[0] % geometry.groups:
-        raise UsageError(
-            f"sparse_conv2d: a weight of shape {pattern.shape} does not fit a kernel of {geometry.kernel} taps in "
-            f"{geometry.groups} groups"
-        )
-    if x.shape[2:] != geometry.size:
-        raise UsageError(f"sparse_conv2d: geometry is for {geometry.size} pixels, the input has {tuple(x.shape[2:])}")

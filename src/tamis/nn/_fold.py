@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tamis.kernels import ConvGeometry, prepared_conv2d_inference, sparse_conv2d_inference
+from tamis.kernels import PreparedConv2d, sparse_conv2d_inference
 from tamis.nn._layers import SparseConv2d
 
 
@@ -23,14 +23,14 @@ class _Folded:
         memory: that of the tensors it was made from: while it is held, no other tensor can have their addresses.
         values: the weight, packed or with channels innermost, times the norm's scale.
         bias: what is left of the norm.
-        geometries: the geometry for each shape of an input that went through before.
+        prepared: the convolution for each shape of an input that went through before.
     """
 
     made_from: tuple[Any, ...] | None
     memory: tuple[Any, ...]
     values: Tensor
     bias: Tensor
-    geometries: dict[torch.Size, ConvGeometry] = field(default_factory=dict)
+    prepared: dict[torch.Size, PreparedConv2d] = field(default_factory=dict)
 
 
 _MOST_SHAPES = 64
@@ -44,22 +44,24 @@ def can_fold(conv: nn.Module, bn: Any, x: Tensor) -> bool:
     weight, variance = conv._parameters["weight"], bn._buffers["running_var"]
     if bn._buffers["running_mean"] is None or variance is None or weight is None:
         return False
-    return x.dim() == 4 and x.dtype == weight.dtype == variance.dtype == torch.float32
+    float32 = torch.float32
+    return x.dim() == 4 and x.dtype is float32 and weight.dtype is float32 and variance.dtype is float32
 
 
 def folded_conv(conv: Any, bn: Any, x: Tensor, residual: Tensor | None, relu: bool) -> Tensor:
     """``activation(bn(conv(x)) + residual)`` in one operation; see :func:`can_fold`."""
-    folded, pattern = _fold(conv, bn), conv.forward_pattern
-    geometry = folded.geometries.get(x.shape)
-    if geometry is not None:
-        return prepared_conv2d_inference(x, folded.values, folded.bias, pattern, geometry, residual, relu)
-    padded, geometry = conv.prepared(x)
-    y = sparse_conv2d_inference(padded, folded.values, folded.bias, pattern, geometry, residual=residual, relu=relu)
-    if padded is x and not torch.compiler.is_compiling():  # and all checks are passed
-        if len(folded.geometries) >= _MOST_SHAPES:
-            folded.geometries.clear()
-        folded.geometries[x.shape] = geometry
-    return y
+    folded = _fold(conv, bn)
+    prepared = folded.prepared.get(x.shape)
+    if prepared is not None:
+        return prepared(x, residual, relu)
+    padded, geometry = conv.padded_with_geometry(x)
+    operands = (padded, folded.values, folded.bias, conv.forward_pattern, geometry)
+    if padded is not x or torch.compiler.is_compiling():
+        return sparse_conv2d_inference(*operands, residual=residual, relu=relu)
+    if len(folded.prepared) >= _MOST_SHAPES:
+        folded.prepared.clear()
+    prepared = folded.prepared[x.shape] = PreparedConv2d(*operands)
+    return prepared(x, residual, relu)
 
 
 def can_fold_dense(conv: Any, bn: Any) -> bool:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tamis.kernels import format_of, in_format, max_pool2d, norm_act, preferred_format
+from tamis.kernels import NCHW, format_of, in_format, max_pool2d, norm_act, preferred_format
 from tamis.nn._fold import can_fold, can_fold_dense, folded_conv, folded_dense_conv
 
 # An activation is a module of one of these classes or the name itself.
@@ -73,7 +73,7 @@ def stem_step(conv: Any, bn: Any, activation: Any, pool: Any, x: Tensor) -> Tens
     else:
         z = pool_step(pool, _norm(bn, conv(innermost), None, activation))
     wanted = preferred_format(z)
-    return z.contiguous() if wanted is None else in_format(z, wanted)
+    return in_format(z, NCHW if wanted is None else wanted)
 
 
 def _is_picture(x: Tensor) -> bool:

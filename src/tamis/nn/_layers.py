@@ -180,10 +180,10 @@ class SparseConv2d(_PackedConv, nn.Conv2d):
         """``(N, C, H, W)`` or ``(C, H, W)`` to ``(N, O, OH, OW)`` or ``(O, OH, OW)``."""
         if input.dim() == 3:
             return self.forward(input.unsqueeze(0)).squeeze(0)
-        x, geometry = self.prepared(input)
+        x, geometry = self.padded_with_geometry(input)
         return sparse_conv2d(x, self.weight, self.bias, self.pattern, geometry, self.inner)
 
-    def prepared(self, input: Tensor) -> tuple[Tensor, ConvGeometry]:
+    def padded_with_geometry(self, input: Tensor) -> tuple[Tensor, ConvGeometry]:
         """``input`` ``(N, C, H, W)``, padded unless the kernels do it, and the geometry of its convolution."""
         return conv2d_geometry(self, input)
 
