@@ -6,6 +6,7 @@
 
 #define TAMIS_DECLARE(isa)                            \
   extern "C" void tamis_multiply_##isa(const MultiplyArgs*); \
+  extern "C" void tamis_vector_##isa(const VectorArgs*);     \
   extern "C" void tamis_dot_##isa(const DotArgs*);           \
   extern "C" void tamis_transpose_##isa(const TransposeArgs*); \
   extern "C" void tamis_lanes_##isa(const LanesArgs*);         \
@@ -17,8 +18,8 @@
   extern "C" void tamis_logistic_##isa(LogisticArgs*);       \
   extern "C" void tamis_gram_##isa(const GramArgs*);
 #define TAMIS_ROW(isa, supported)                                                                           \
-  {#isa, supported, tamis_multiply_##isa, tamis_dot_##isa, tamis_transpose_##isa, tamis_lanes_##isa, tamis_pictures_##isa, \
-   tamis_limits_##isa, tamis_norm_##isa, tamis_maxpool_##isa, tamis_maxpool_gradient_##isa, tamis_logistic_##isa, tamis_gram_##isa}
+  {#isa, supported, tamis_multiply_##isa, tamis_vector_##isa, tamis_dot_##isa, tamis_transpose_##isa, tamis_lanes_##isa, \
+   tamis_pictures_##isa, tamis_limits_##isa, tamis_norm_##isa, tamis_maxpool_##isa, tamis_maxpool_gradient_##isa, tamis_logistic_##isa, tamis_gram_##isa}
 
 TAMIS_DECLARE(baseline)
 #if defined(__x86_64__)

@@ -11,6 +11,7 @@ struct Level {
   const char* name;
   bool (*supported)();
   multiply_fn multiply;
+  vector_fn vector;
   dot_fn dot;
   transpose_fn transpose;
   lanes_fn lanes;

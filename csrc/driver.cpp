@@ -19,6 +19,7 @@
 #include <algorithm>
 #include <climits>
 
+#include "linear.h"
 #include "plan.h"
 #include "pointwise.h"
 #include "scratch.h"
@@ -264,6 +265,7 @@ void multiply(const Product& product, const Weights& w, const Epilogue& e, const
   TileLimits limits;
   level.limits(&limits);
   const Product p = layout == Layout::automatic ? flatten_pointwise(product) : product;
+  if (layout == Layout::automatic && is_one_vector(p)) return multiply_vector(p, w, e, level, parallel);
   Tiling tiling = choose_tiling(p, limits, limits.multiply, live_per_pair(p, w), layout);
   if (!tiling.images && lies_ready(p, limits)) return multiply_where_it_lies(p, w, e, level, limits, parallel);
   const Plan plan = make_plan(p, w, level, std::move(tiling), parallel.threads);

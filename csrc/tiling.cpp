@@ -77,8 +77,9 @@ Reach reach_of(const Product& p) {
 
 // Whether to use the images layout, by cycles per image and output row: one for a vector that is aligned, more for one that
 // is not, and what packing and unpacking were measured to cost per float.
-bool images_pay(const Product& p, int64_t columns, const Reach& reach, int64_t lanes, double live_per_pair) {
-  if (p.src.images < lanes) return false;
+bool images_pay(const Product& p, bool single, int64_t columns, const Reach& reach, int64_t lanes, double live_per_pair) {
+  // A single position leaves all lanes but one of its vector empty, a few images fill as many.
+  if (p.src.images < lanes) return single;
   const bool strided = p.source_step_rows * p.source_step_cols * p.target_step_rows * p.target_step_cols > 1;
   const bool images_innermost = p.src.image_step == 1 && p.dst.image_step == 1;
   // Columns would be picked one by one.
@@ -191,7 +192,8 @@ Tiling choose_tiling(const Product& p, const TileLimits& limits, int64_t registe
              std::max<int64_t>(reach.col_high, 0)};
   }
   t.keeps_source = shared.keeps_source;
-  t.images = shared.partner ? shared.partner->images : layout == Layout::images || (layout == Layout::automatic && images_pay(p, cols, reach, lanes, live_per_pair));
+  const bool pay = layout == Layout::automatic && images_pay(p, rows * cols == 1, cols, reach, lanes, live_per_pair);
+  t.images = shared.partner ? shared.partner->images : layout == Layout::images || pay;
   int64_t vectors_per_col = 1;
   if (t.images) {
     // Small pictures take several vectors of images per position, so that there are enough independent sums.

@@ -40,6 +40,19 @@ struct MultiplyArgs {
   int32_t rows, vectors;    // shape of the tile
 };
 
+// out[r] = before[r] + bias[r] + sum over the weights k of row r of values[k] * x[indices[k]], in ascending k.
+struct VectorArgs {
+  const float* values;
+  const int32_t* indices;
+  const int64_t* row_ptr;  // [rows + 1]
+  const float* bias;       // [rows] or null for 0
+  const float* x;
+  const float* before;     // [rows] or null for 0
+  float* out;              // [rows]
+  int64_t rows;
+  int32_t relu;            // as in MultiplyArgs
+};
+
 // grad_values[k] += sum over the tile of grad[r][i][:] * panel[table[indices[k]] + i * panel_row_step + :]
 // for every live weight k of row r with indices[k] < limit.
 struct DotArgs {
@@ -99,6 +112,7 @@ struct LanesArgs {
 };
 
 typedef void (*multiply_fn)(const MultiplyArgs*);
+typedef void (*vector_fn)(const VectorArgs*);
 typedef void (*dot_fn)(const DotArgs*);
 typedef void (*transpose_fn)(const TransposeArgs*);
 typedef void (*lanes_fn)(const LanesArgs*);

@@ -1,6 +1,7 @@
 // Every kernel of one row of the ISA table against loops that nobody can misread. Buffers have exactly the size that the
 // contracts in kernels/tile.h promise to touch.
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "check.h"
@@ -105,6 +106,41 @@ void multiply_onto(const tamis::Level& level, const Case& c, const float* bias, 
         CHECK(std::fabs(out[at] - wanted) <= 1e-6 * size, "%s multiply onto %dx%d: %g, not %g", level.name, c.rows, c.vectors,
               out[at], wanted);
       }
+}
+
+// Rows of many lengths, none among them; the same bits as a tile whose first lane holds the vector.
+void vector(const tamis::Level& level, const TileLimits& limits, int64_t rows, Random& random) {
+  constexpr int64_t inputs = 60;
+  std::vector<float> values, bias, before, x, out(size_t(rows), NAN), tiles(size_t(rows * limits.lanes), NAN), panel;
+  std::vector<int32_t> indices, table;
+  std::vector<int64_t> row_ptr{0}, next(static_cast<size_t>(rows));
+  for (int64_t i = 0; i < inputs; ++i) {
+    x.push_back(random.value());
+    table.push_back(int32_t(i * limits.lanes));
+    for (int64_t lane = 0; lane < limits.lanes; ++lane) panel.push_back(lane ? 0.0f : x.back());
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    const int64_t rarity = 1 + random.below(8);
+    for (int32_t i = 0; i < inputs; ++i)
+      if (r % 7 != 3 && random.below(rarity) == 0) indices.push_back(i), values.push_back(random.value());
+    row_ptr.push_back(int64_t(indices.size()));
+    bias.push_back(random.value()), before.push_back(r % 5 ? random.value() : -0.0f);
+  }
+  for (int how = 0; how < 8; ++how) {
+    const float *b = how & 1 ? bias.data() : nullptr, *o = how & 2 ? before.data() : nullptr;
+    const int32_t relu = how >> 2;
+    const VectorArgs a{values.data(), indices.data(), row_ptr.data(), b, x.data(), o, out.data(), rows, relu};
+    level.vector(&a);
+    std::vector<float> starts(tiles.size(), 0.0f);
+    for (int64_t r = 0; r < rows; ++r) starts[size_t(r * limits.lanes)] = before[size_t(r)];
+    const MultiplyArgs m{values.data(), indices.data(), table.data(), row_ptr.data(), next.data(), row_ptr.data() + 1, b,
+                         panel.data(), o ? starts.data() : tiles.data(), tiles.data(), rows, 0, 0, 0, limits.lanes, INT32_MAX,
+                         o ? START_FROM_OUT_AND_BIAS : START_FROM_BIAS, relu, 1, 1};
+    level.multiply(&m);
+    for (int64_t r = 0; r < rows; ++r)
+      CHECK(std::memcmp(&out[size_t(r)], &tiles[size_t(r * limits.lanes)], sizeof(float)) == 0,
+            "%s vector of %d rows, way %d: %g, not %g", level.name, int(rows), how, out[size_t(r)], tiles[size_t(r * limits.lanes)]);
+  }
 }
 
 void dot(const tamis::Level& level, const Case& c, int32_t middle, Random& random) {
@@ -224,6 +260,7 @@ int main(int argc, char** argv) {
       dot(level, c, 23, random);
     }
   }
+  for (int64_t rows = 0; rows < 40; ++rows) vector(level, limits, rows, random);
   for (int64_t rows = 0; rows < 40; ++rows)
     for (int64_t cols = 0; cols < 40; ++cols) transpose(level, rows, cols, random);
   for (int64_t places = 0; places < 6; ++places)

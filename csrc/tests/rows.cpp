@@ -5,6 +5,7 @@
 #include <cstring>
 
 extern "C" void tamis_multiply_wide(const MultiplyArgs*);
+extern "C" void tamis_vector_wide(const VectorArgs*);
 extern "C" void tamis_dot_wide(const DotArgs*);
 extern "C" void tamis_transpose_wide(const TransposeArgs*);
 extern "C" void tamis_lanes_wide(const LanesArgs*);
@@ -23,6 +24,7 @@ bool always() { return true; }
 const tamis::Level wide = {"wide",
                            always,
                            tamis_multiply_wide,
+                           tamis_vector_wide,
                            tamis_dot_wide,
                            tamis_transpose_wide,
                            tamis_lanes_wide,
