@@ -110,18 +110,20 @@ bool Arena::add_segment(std::size_t bytes) {
   return true;
 }
 
-// The first of the lowest free blocks that follow each other without a gap and have so many bytes together.
+// The lowest touched block that is large enough (touched neighbours are one block), else the first of the lowest free blocks
+// that follow each other without a gap and have so many bytes together.
 Arena::Blocks::iterator Arena::find(std::size_t bytes) {
-  auto first = free_.begin();
+  auto first = free_.begin(), lowest = free_.end();
   std::size_t length = 0;
   char* end = nullptr;
   for (auto it = free_.begin(); it != free_.end(); ++it) {
+    if (it->second.touched && it->second.size >= bytes) return it;
     if (it->first != end || starts_segment(it->first)) first = it, length = 0;
     length += it->second.size;
     end = it->first + it->second.size;
-    if (length >= bytes) return first;
+    if (length >= bytes && lowest == free_.end()) lowest = first;
   }
-  return free_.end();
+  return lowest;
 }
 
 void* Arena::carve(Blocks::iterator first, std::size_t bytes) {

@@ -9,7 +9,7 @@ namespace tamis {
 //
 // Segments of addresses are cut into blocks, lowest address first. A free block is `touched` (it has memory, kept for
 // the next one) or not (never used, or its memory was given back). Taking searches the free blocks, a few dozen in a training
-// step, from the lowest on. A block's entry moves between the lists, so giving back and releasing take no memory themselves and
+// step, from the lowest on, for one with memory first. A block's entry moves between the lists, so giving back and releasing take no memory themselves and
 // cannot fail. Not thread-safe.
 class Arena {
  public:

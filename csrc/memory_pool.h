@@ -12,10 +12,8 @@ namespace tamis {
 class MemoryPool {
  public:
   // What it may hold when at most so many bytes were in use at once. Blocks of many sizes leave holes between them; without
-  // an allowance for these the pool would give pages back and touch fresh ones at every step.
-  static constexpr std::size_t most_held(std::size_t most_in_use) {
-    return most_in_use + most_in_use / 8 + (std::size_t(16) << 20);
-  }
+  // an allowance for these small networks would give pages back and touch fresh ones at every step.
+  static constexpr std::size_t most_held(std::size_t most_in_use) { return most_in_use + (std::size_t(16) << 20); }
   // At least `bytes`, aligned to pages, content undefined; null if memory runs out.
   static void* take(std::size_t bytes);
   // Gives back what take returned.

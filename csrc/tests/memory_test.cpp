@@ -87,6 +87,20 @@ void memory_goes_back() {
   CHECK(arena.bytes_kept() == 0 && arena.bytes_in_use() == 0, "all gone");
 }
 
+void memory_that_is_there_comes_first() {
+  Arena arena;
+  void* low = arena.take(4 * page_bytes);
+  arena.take(page_bytes);
+  void* high = arena.take(4 * page_bytes);
+  arena.take(page_bytes);
+  arena.give(low);
+  arena.shrink_to(6 * page_bytes);
+  arena.give(high);
+  CHECK(arena.bytes_kept() == 4 * page_bytes, "one of two has memory");
+  CHECK(arena.take(3 * page_bytes) == high, "the one with memory");
+  CHECK(arena.take(2 * page_bytes) == low, "then the lowest");
+}
+
 // Blocks of a random life, each filled with its number from end to end.
 void blocks_never_overlap() {
   struct Block {
@@ -305,6 +319,7 @@ int main() {
   foreign_pointers_are_refused();
   impossible_sizes_are_refused();
   memory_goes_back();
+  memory_that_is_there_comes_first();
   blocks_never_overlap();
   neighbours_become_one_in_every_order();
   addresses_serve_again();

@@ -20,7 +20,7 @@ class MemoryState:
 def memory_state() -> MemoryState:
     """What the pool of large native results holds now; zeros without native kernels.
 
-    The pool holds at most 9/8 of what was in use at once, and 16 MiB.
+    The pool holds at most what was in use at once, and 16 MiB.
     """
     if why_not is not None:
         return MemoryState(0, 0)
