@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -97,6 +99,12 @@ def norm(draw: Draw) -> Problem:
     return Problem(text, found, compute)
 
 
+def _windows_meet(shape: tuple[int, ...], how: dict[str, Any]) -> bool:
+    """Whether each window has a place inside the picture: where one has none, torch's gradient writes anywhere (2.13)."""
+    _, place = F.max_pool2d(torch.zeros(1, 1, *shape[2:]), return_indices=True, **how)
+    return int(place.min()) >= 0 and int(place.max()) < shape[2] * shape[3]
+
+
 def pool(draw: Draw) -> Problem:
     """Max pool with its gradient; the same maxima as torch's, ties and infinities included."""
     while True:
@@ -107,9 +115,9 @@ def pool(draw: Draw) -> Problem:
             dilation = (draw.whole(1, 3), draw.whole(1, 3))
         how = {"kernel_size": kernel, "stride": stride, "padding": padding, "dilation": dilation}
         room = [n + 2 * p - d * (k - 1) for n, p, k, d in zip(shape[2:], padding, kernel, dilation, strict=True)]
-        if min(room) >= 1 and shape[0] * shape[1] * shape[2] * shape[3] <= 200_000:
+        how["ceil_mode"] = draw.chance(0.3)
+        if min(room) >= 1 and shape[0] * shape[1] * shape[2] * shape[3] <= 200_000 and _windows_meet(shape, how):
             break
-    how["ceil_mode"] = draw.chance(0.3)
     x = draw.arranged(draw.values(*shape))
     if draw.chance(0.3):
         x = torch.where(draw.normal(*shape) > 2.5, float("-inf"), x)
