@@ -100,7 +100,7 @@ def norm(draw: Draw) -> Problem:
 
 
 def _windows_meet(shape: tuple[int, ...], how: dict[str, Any]) -> bool:
-    """Whether each window has a place inside the picture: where one has none, torch's gradient writes anywhere (2.13)."""
+    """Whether each window has a place inside the picture; where one has none, torch 2.13's gradient writes anywhere."""
     _, place = F.max_pool2d(torch.zeros(1, 1, *shape[2:]), return_indices=True, **how)
     return int(place.min()) >= 0 and int(place.max()) < shape[2] * shape[3]
 

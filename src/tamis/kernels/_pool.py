@@ -57,8 +57,8 @@ def _geometry(
         _outputs(size, k, s, p, d, ceil_mode)
         for size, k, s, p, d in zip(x.shape[2:], kernel, strides, pads, dilations, strict=True)
     ]
-    # With dilation a window may have no tap inside the picture; torch has its own answer to that (and, in 2.13, a gradient
-    # that writes past the picture).
+    # With dilation a window may have no tap inside the picture; torch has its own answer to that, and in 2.13 a
+    # gradient that writes past the picture.
     if min(out) < 1 or any(2 * p > k and d > 1 for p, k, d in zip(pads, kernel, dilations, strict=True)):
         return None
     if any(
