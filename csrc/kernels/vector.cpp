@@ -19,12 +19,13 @@ struct Row {
   int64_t length, number;
 };
 
-// Said outright: a compiler that turns the loop of one row into vectors would add rounded products.
-TAMIS_INLINE float fused(float weight, float x, float sum) {
-#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-  return __builtin_fmaf(weight, x, sum);
-#else
-  return sum + weight * x;
+// Hides where a sum comes from. A compiler that turns the loop of one row into vectors would round products before it adds
+// them, which the fused multiply-adds of multiply.cpp do not.
+TAMIS_INLINE void hide(float& sum) {
+#if defined(__aarch64__)
+  asm("" : "+w"(sum));
+#elif defined(__x86_64__)
+  asm("" : "+x"(sum));
 #endif
 }
 
@@ -34,7 +35,10 @@ TAMIS_INLINE void add(const Row* row, const float* x, int64_t from, int64_t to, 
   for (int r = 0; r < ROWS; ++r) acc[r] = sums[r];
   for (int64_t k = from; k < to; ++k)
 #pragma GCC unroll 4
-    for (int r = 0; r < ROWS; ++r) acc[r] = fused(row[r].values[k], x[row[r].indices[k]], acc[r]);
+    for (int r = 0; r < ROWS; ++r) {
+      acc[r] += row[r].values[k] * x[row[r].indices[k]];
+      hide(acc[r]);
+    }
   for (int r = 0; r < ROWS; ++r) sums[r] = acc[r];
 }
 
