@@ -1,4 +1,4 @@
-"""The methods that train latent weights, small, and how to attach one."""
+"""The methods that train latent weights, small, how to attach one, and the weights that Top-KAST keeps back."""
 
 from __future__ import annotations
 
@@ -22,3 +22,8 @@ def attached(method, optimizer_name="momentum", model=None, **options):
     model = mlp() if model is None else model
     optimizer = OPTIMIZERS[optimizer_name](model.parameters())
     return model, optimizer, METHODS[method](**options).attach(model, optimizer)
+
+
+def latent(sparsifier):
+    """The weights of a Top-KAST run by layer, with those that wait outside the larger mask."""
+    return sparsifier._dormant.all(sparsifier._supports.layers)

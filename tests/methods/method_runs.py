@@ -116,6 +116,11 @@ def attached(
     return model, optimizer, sparsifier.attach(model, optimizer)
 
 
+def live_counts(sparsifier: Sparsifier) -> list[int]:
+    """Live weights of all layers together after each mask change."""
+    return [sum(row["live"] for row in event["layers"].values()) for event in sparsifier.events]
+
+
 def gradients_of(model: nn.Module, numbers: Iterable[int], divide: int = 1) -> None:
     """Backward passes over some batches, accumulated."""
     model.zero_grad()

@@ -1,14 +1,17 @@
-"""A study that trains in a second, its uninterrupted results, and results that were made up."""
+"""A study that trains in a second, its uninterrupted results, results that were made up, and sweeps in threads."""
 
 from __future__ import annotations
 
 import os
 import random
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tamis.study import CellResult, cells_of, load_study, run_study
+from tamis.study import _sweep_run as sweep_run
 from tiny_recipe import tiny_recipe
 
 BASE = tiny_recipe(epochs=6)
@@ -25,6 +28,18 @@ seeds = [0]
 def _fixed_choices(monkeypatch):
     # For the processes of the pool; measured choices may differ between two runs, and with them the rounding.
     monkeypatch.setenv("TAMIS_CHOICE", "sparse")
+
+
+@pytest.fixture
+def in_threads(monkeypatch):
+    """Cells of a sweep run in a thread of this process: the sweep's own logic, without a second interpreter."""
+
+    @contextmanager
+    def executor(workers):
+        with ThreadPoolExecutor(workers) as found:
+            yield found
+
+    monkeypatch.setattr(sweep_run, "local_executor", executor)
 
 
 def write_study(folder: Path, base: str = BASE, study: str = STUDY) -> Path:

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from tamis.study import TransferSweep, run_sweep
+from tamis.study import SweepResults, TransferSweep, run_sweep
 from tamis.train import parse_table
 from tamis.train._recipe_toml import parse_toml
-from tamis.transfer import Row, TransferRecipe, read_sparse_state, recipe_hash
+from tamis.transfer import Row, TransferRecipe, read_results, read_sparse_state, recipe_hash
 
 
 def fake(job: dict[str, Any]) -> list[dict[str, Any]]:
@@ -66,6 +66,21 @@ def sweep_of(folder: Path, **changes: Any) -> TransferSweep:
         "methods": ("gmp",), "sparsity": (0.8,), "path": "{method}_{sparsity:g}.pt",
     }  # fmt: skip
     return TransferSweep(**{**options, **changes})
+
+
+def run(home: Path, sweep: TransferSweep | None = None, work: Any = fake, **extra: Any) -> SweepResults:
+    """Run the small sweep, or another one, in ``home/out`` with the models of ``home/models``."""
+    return run_sweep(sweep or sweep_of(home / "models"), home / "out", models=home / "models", work=work, **extra)
+
+
+def calls(home: Path) -> list[str]:
+    """The cells that ran, in order; twice where one ran twice."""
+    return (home / "out" / "calls.txt").read_text().split()
+
+
+def values(home: Path) -> dict[tuple[Any, ...], float]:
+    """The accuracies in the table of results by the key of their row."""
+    return {row.key: row.value for row in read_results(home / "out" / "results.csv")}
 
 
 if __name__ == "__main__":

@@ -1,11 +1,9 @@
-"""The study of sources: cells, resuming, the command, comparison with published results, tables and page."""
+"""The study of sources: cells, resuming, the command, and processes elsewhere."""
 
 from __future__ import annotations
 
 import csv
-import gzip
 import json
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -19,15 +17,11 @@ from tamis.sources import (
     RegularisedClassifier,
     TabularData,
     bad_sources,
-    load_tabular,
     manipulate,
     split_sources,
 )
-from tamis.study import SourceStudy, compare, read_published, run_source_study, source_cells, write_source_report
+from tamis.study import SourceStudy, run_source_study, source_cells
 from tamis.study._source_cell import source_cell_rows
-from tamis.study._source_published import published_file
-from tamis.study._source_summary import kept_bad, spread, worst_case
-from tamis.study._source_tables import kept_bad_table, worst_table
 
 FAST = {"methods": ("original", "oracle", "naive", "flea", "flea_signed"), "learners": ("none", "regularised")}
 
@@ -214,126 +208,3 @@ def test_a_scheduler_that_is_not_there_is_refused(folder, tmp_path, monkeypatch)
     cells = source_cells(SourceStudy(data=("drugs",), seeds=(0,), adversaries=("none",), **FAST))
     with pytest.raises(UsageError, match="found no Dask scheduler there"):
         run_source_study(cells, tmp_path, data_folder=folder, cluster="nonsense://x")
-
-
-HEAD = "dataset,n_sources,n_adv,adversary,classifier,seed,method,learner,accuracy,fairness,bad_frac\n"
-
-
-def made_up(accuracy: float, bad: float | None, *, seed: int = 0, method: str = "flea", adversary: str = "random"):
-    return {
-        "data": "german", "n_sources": 5, "n_bad": 2, "adversary": adversary, "seed": seed, "method": method,
-        "learner": "none", "accuracy": accuracy, "fairness": 0.9, "bad_frac": bad,
-    }  # fmt: skip
-
-
-def test_published_rows_are_compared_cell_by_cell(tmp_path):
-    file = tmp_path / "published.csv.gz"
-    lines = [
-        "germancredit,5,2,random,linear,0,flea,none,.7,.9,.333",
-        "germancredit,5,2,random,linear,1,flea,none,.6,.9,.000",
-        "germancredit,5,2,random,xgboost,0,flea,none,.1,.1,.000", "germancredit,5,2,none,linear,0,naive,none,.5,.8,",
-    ]  # fmt: skip
-    file.write_bytes(gzip.compress((HEAD + "\n".join(lines) + "\n").encode()))
-    rows = [
-        made_up(0.701, 1 / 3), made_up(0.604, 0.0, seed=1), made_up(0.5, None, method="naive", adversary="none"),
-        made_up(0.9, 0.0, seed=7),
-    ]  # fmt: skip
-    naive, flea = compare(rows, read_published(file))
-    assert (naive.method, naive.cells, naive.fairness_above) == ("naive", 1, pytest.approx(0.1))
-    assert (flea.cells, flea.equal_accuracy, flea.equal_kept, flea.selections) == (2, 1, 2, 2)
-    assert flea.accuracy_above == pytest.approx(0.0025)
-    assert (flea.close, flea.adversaries) == (1, 1)
-    assert naive.close == 0
-
-
-def test_the_published_file_is_found_or_refused(tmp_path, monkeypatch):
-    monkeypatch.delenv("TAMIS_SHARED", raising=False)
-    assert published_file("") is None
-    monkeypatch.setenv("TAMIS_SHARED", os.fspath(tmp_path))
-    assert published_file("") is None
-    with pytest.raises(FileError, match="found no such file"):
-        published_file(tmp_path / "absent.csv")
-    other = tmp_path / "other.csv"
-    other.write_text("a,b\n1,2\n")
-    with pytest.raises(FileError, match="expected also dataset"):
-        read_published(published_file(other))
-    (tmp_path / "broken.csv.gz").write_bytes(b"\x1f\x8bnothing")
-    with pytest.raises(FileError, match="cannot be read"):
-        read_published(tmp_path / "broken.csv.gz")
-
-
-def test_a_table_cell_is_the_mean_over_seeds_of_the_worst_adversary():
-    rows = [
-        made_up(0.8, 0.0), made_up(0.6, 1 / 3, adversary="none"), made_up(0.7, 0.5, seed=1),
-        made_up(0.9, 0.0, seed=1, adversary="none"), made_up(0.75, None, method="oracle"),
-    ]  # fmt: skip
-    worst = worst_case(rows, "accuracy")
-    assert worst[("german", 5, 2), "flea", "none"] == spread([0.6, 0.7])
-    assert worst[("german", 5, 2), "oracle", "none"].mean == 0.75
-    assert kept_bad(rows)[("german", 5, 2), "random", "flea"].mean == pytest.approx(0.25)
-    table = worst_table(rows, ("german", 5, 2))
-    assert table.rows[1][1].replace("\u00a0", " ") == "65.0 ± 5.0 / 90.0 ± 0.0"
-    kept = kept_bad_table(rows)
-    assert kept.rows[-1] == ("mean of attacks", "0.250")  # "none" is no attack
-
-
-def test_the_page_stands_alone_and_escapes_what_it_shows(tmp_path):
-    page = write_source_report([made_up(0.7, 0.0)], tmp_path, failed={"cell": "<b>broken</b>"}, about={"load": 1})
-    text = page.read_text()
-    assert "&lt;b&gt;broken" in text
-    assert "http" not in text.replace("http-equiv", "")
-    empty = write_source_report([], tmp_path / "empty")
-    assert "0 table(s)" in empty.read_text()
-
-
-@pytest.mark.shared_data
-def test_the_shared_published_results_have_every_linear_row(shared_data):
-    file = shared_data.parent / "specs" / "vectors" / "flea_published.csv.gz"
-    if not file.is_file():
-        pytest.skip(f"published results not found at {file}: set TAMIS_SHARED to the folder that contains specs/")
-    found = read_published(file)
-    assert len(found) == 9 * 3740
-    assert (("acs51", 51, 20), "random", 0, "flea", "none") in found
-
-
-@pytest.mark.shared_data
-@pytest.mark.parametrize("adversary", ["flip#protected", "shuffle#protected", "randomanchor#1"])
-def test_a_cell_of_compas_has_the_published_numbers(shared_data, adversary):
-    file = shared_data.parent / "specs" / "vectors" / "flea_published.csv.gz"
-    if not file.is_file():
-        pytest.skip(f"published results not found at {file}: set TAMIS_SHARED to the folder that contains specs/")
-    study = SourceStudy(
-        data=("compas",), adversaries=(adversary,), seeds=(0,), methods=("original", "oracle", "flea"),
-        learners=("none", "regularised", "preprocessing", "postprocessing"),
-    )  # fmt: skip
-    (cell,) = source_cells(study)
-    found = compare(
-        [
-            {"data": cell.data, "n_sources": 5, "n_bad": 2, "adversary": adversary, "seed": 0, **row}
-            for row in source_cell_rows(cell, load_tabular("compas", shared_data / "tab"))
-        ],
-        read_published(file),
-    )
-    assert len(found) == 12
-    for item in found:
-        assert item.equal_accuracy == 1, item
-        assert item.largest_fairness <= 0.005, item
-        assert item.equal_kept == item.selections
-
-
-@pytest.mark.shared_data
-@pytest.mark.parametrize(("name", "seed"), [("compas", 0), ("drugs", 0), ("drugs", 6), ("german", 0), ("german", 3)])
-def test_the_naive_pool_of_the_adversary_random_is_the_published_one(shared_data, name, seed):
-    """Between them the bad sources of these cells are given every one of the seven manipulations."""
-    file = shared_data.parent / "specs" / "vectors" / "flea_published.csv.gz"
-    if not file.is_file():
-        pytest.skip(f"published results not found at {file}: set TAMIS_SHARED to the folder that contains specs/")
-    study = SourceStudy(
-        data=(name,), adversaries=("random",), seeds=(seed,), methods=("naive",), learners=("none", "regularised")
-    )
-    (cell,) = source_cells(study)
-    published = read_published(file)
-    for row in source_cell_rows(cell, load_tabular(name, shared_data / "tab")):
-        accuracy, fairness, _ = published[(name, 5, 2), "random", seed, "naive", row["learner"]]
-        assert row["accuracy"] == pytest.approx(accuracy, abs=0.0011), row["learner"]
-        assert row["fairness"] == pytest.approx(fairness, abs=0.0011), row["learner"]
