@@ -5,7 +5,16 @@ import threading
 
 import pytest
 
-from tamis.documents import csv_records, is_file, json_object, json_value, read_text, toml_table
+from tamis.documents import (
+    csv_records,
+    is_file,
+    json_object,
+    json_value,
+    read_appended,
+    read_finished,
+    read_text,
+    toml_table,
+)
 from tamis.errors import FileError, UsageError
 
 
@@ -27,7 +36,7 @@ def test_a_folder_and_a_pipe_are_refused_and_the_pipe_is_not_waited_for(tmp_path
 
     def read():
         for name in (tmp_path, tmp_path / "pipe"):
-            with pytest.raises(FileError, match=r"folder|pipe"):
+            with pytest.raises(FileError, match=r": is a (folder|pipe or device); expected a list"):
                 read_text(name, "a list")
             seen.append(name)
 
@@ -41,6 +50,23 @@ def test_text_that_is_not_utf_8_is_refused_with_the_place(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"ab\xff")
     with pytest.raises(FileError, match=r"a\.txt: is not UTF-8 text \(byte 2\)"):
         read_text(tmp_path / "a.txt", "a list")
+
+
+def test_a_file_that_is_appended_to_is_read_to_its_last_line_end_wherever_a_crash_cut_it(tmp_path):
+    for torn in (b"", b"tw", "tw\u00e9".encode()[:-1]):
+        (tmp_path / "a.jsonl").write_bytes(b"one\r\n" + torn)
+        assert read_appended(tmp_path / "a.jsonl", "a log") == "one\n"
+    (tmp_path / "a.jsonl").write_bytes(b"\xff\none")
+    with pytest.raises(FileError, match=r"is not UTF-8 text \(byte 0\)"):
+        read_appended(tmp_path / "a.jsonl", "a log")
+
+
+def test_a_table_that_was_written_at_once_is_refused_without_its_last_line_end(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"x\n0.5\n")
+    assert read_finished(tmp_path / "a.csv", "a table") == "x\n0.5\n"
+    (tmp_path / "a.csv").write_bytes(b"x\n0.")
+    with pytest.raises(FileError, match=r"a\.csv: is cut short, its last line has no line end; expected a table"):
+        read_finished(tmp_path / "a.csv", "a table")
 
 
 NOT_JSON = ["{", "", "[" * 100_000, '{"a":' * 70 + "1" + "}" * 70, "9" * 5000, "9" * 39, "[" + "9" * 400 + "]"]

@@ -51,19 +51,51 @@ def read_text(path: str | os.PathLike[str], expected: str) -> str:
     Raises:
         FileError: it is missing, no plain file (a folder, a pipe), larger than 1 GiB, or not UTF-8.
     """
+    return _decoded(_content(path, expected), path, expected)
+
+
+def read_appended(path: str | os.PathLike[str], expected: str) -> str:
+    """As :func:`read_text`, of a file that is appended to line by line: up to its last line end.
+
+    What stands behind it was left by a crash, and may end within a character.
+    """
+    content = _content(path, expected)
+    return _decoded(content[: content.rfind(b"\n") + 1], path, expected)
+
+
+def read_finished(path: str | os.PathLike[str], expected: str) -> str:
+    """As :func:`read_text`, of a table that tamis wrote at once, and so with an end to its last line.
+
+    Raises:
+        FileError: also where the last line has no end: then its last number may be a part of what it was.
+    """
+    text = read_text(path, expected)
+    if text and not text.endswith("\n"):
+        raise FileError(f"{path}: is cut short, its last line has no line end; expected {expected}, whole")
+    return text
+
+
+def _content(path: str | os.PathLike[str], expected: str) -> bytes:
     file = Path(path)
     try:
         if file.exists() and not file.is_file():
             raise FileError(f"{file}: is a {'folder' if file.is_dir() else 'pipe or device'}; expected {expected}")
         if file.stat().st_size > MAX_BYTES:
             raise FileError(f"{file}: has more than {MAX_BYTES >> 30} GiB; expected {expected}")
-        return file.read_bytes().decode("utf-8").removeprefix("\ufeff").replace("\r\n", "\n")
+        return file.read_bytes()
     except OSError as error:
         raise FileError(f"{file}: cannot be read ({error.strerror}); expected {expected}") from None
-    except UnicodeDecodeError as error:
-        raise FileError(f"{file}: is not UTF-8 text (byte {error.start}); expected {expected}") from None
+    except FileError:
+        raise
     except ValueError:  # a zero byte in the name
         raise FileError(f"{str(file)!r}: is no name of a file; expected {expected}") from None
+
+
+def _decoded(content: bytes, path: str | os.PathLike[str], expected: str) -> str:
+    try:
+        return content.decode("utf-8").removeprefix("\ufeff").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise FileError(f"{Path(path)}: is not UTF-8 text (byte {error.start}); expected {expected}") from None
 
 
 def json_value(text: str, where: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -88,18 +88,25 @@ def study_results() -> list[bytes]:
 
 
 ROW = Row("net", "linear", "acdc", 0.9, "digits", "3", 0.75, "top1", selection="last", n_test=540, note="a, b")
+ROWS = (ROW, replace(ROW, seed="4", note="caf\u00e9, b"))
+
+
+FOREIGN = b"""arch,kind,method,sparsity,dataset,seed,accuracy
+net,full,gmp,0.5,cars,0,0.5
+net,full,gmp,0.5,cars,1,0.25
+"""
 
 
 def transfer_rows() -> list[bytes]:
     """Tables of transfers: one of tamis, one of somebody else."""
-    whole = _line(COLUMNS) + _line([value if value == value else "" for value in asdict(ROW).values()])
-    return [whole.encode(), b"arch,kind,method,sparsity,dataset,seed,accuracy\nnet,full,gmp,0.5,cars,0,0.5\n"]
+    rows = (_line(["" if value != value else value for value in asdict(row).values()]) for row in ROWS)
+    return [(_line(COLUMNS) + "".join(rows)).encode(), FOREIGN]
 
 
 def json_rows() -> list[bytes]:
     """The same table as JSON lines."""
-    values = {key: value for key, value in asdict(ROW).items() if value == value}
-    return [(json.dumps(values) + "\n").encode()]
+    rows = ({key: value for key, value in asdict(row).items() if value == value} for row in ROWS)
+    return ["".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()]
 
 
 BIAS = b"# study: b\nsetup,subject,method,sparsity,accuracy\njoint,,dense,0,0.9\njoint,,gmp_ri,0.95,\n"

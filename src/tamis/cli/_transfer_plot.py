@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from tamis.cli._arguments import parse, show
-from tamis.documents import csv_records, read_text
+from tamis.documents import csv_records, read_finished
 from tamis.errors import FileError
 
 
@@ -58,7 +58,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _speeds(path: str) -> dict[Any, float]:
-    text = read_text(path, "a .csv file of speeds")
+    text = read_finished(path, "a .csv file of speeds")
     try:
         return {
             (row["arch"], row["kind"], row["method"], float(row["sparsity"])): float(row["speed_up"])

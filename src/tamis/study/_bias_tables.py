@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tamis.documents import csv_records, read_text
+from tamis.documents import csv_records, read_finished
 from tamis.errors import FileError
 from tamis.report import Table
 from tamis.study._tables import DASH, SPACE
@@ -32,9 +32,9 @@ def read_bias_rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """The rows of a CSV of a bias study: text columns as text, all others as numbers, blanks as NaN.
 
     Raises:
-        FileError: the file is missing or its columns are not those of a bias study.
+        FileError: the file is missing, cut short, or its columns are not those of a bias study.
     """
-    rows = csv_records(read_text(path, "a CSV of a bias study"), str(path), ("setup", "subject"))
+    rows = csv_records(read_finished(path, "a CSV of a bias study"), str(path), ("setup", "subject"))
     try:
         found = [{name: text if name in TEXT else float(text or "nan") for name, text in row.items()} for row in rows]
     except FileError:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from tamis.documents import csv_records, json_object, read_text
+from tamis.documents import csv_records, json_object, read_finished, read_text
 from tamis.errors import FileError
 from tamis.study._cells import Cell
 from tamis.study._description import BASELINE
@@ -151,10 +151,10 @@ def read_results(path: str | os.PathLike[str]) -> tuple[CellResult, ...]:
     """The rows of a results.csv.
 
     Raises:
-        FileError: the file is missing or its columns are not those of a study.
+        FileError: the file is missing, cut short, or its columns are not those of a study.
     """
     known = tuple(item.name for item in fields(CellResult))
-    rows = csv_records(read_text(path, "the results of a study"), str(path), known)
+    rows = csv_records(read_finished(path, "the results of a study"), str(path), known)
     try:
         found = [
             {name: (float(row[name] or "nan") if _is_number(name) else row[name]) for name in known} for row in rows

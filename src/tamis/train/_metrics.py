@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tamis.documents import json_object, read_text
+from tamis.documents import json_object, read_appended
 from tamis.errors import FileError
 
 
@@ -108,7 +108,7 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     Raises:
         FileError: the file is missing, or a line before the last is no JSON object.
     """
-    lines = read_text(path, "the metrics of a run").split("\n")
+    lines = read_appended(path, "the metrics of a run").split("\n")
     return [json_object(line, f"{path}, line {number}") for number, line in enumerate(lines[:-1], start=1)]
 
 

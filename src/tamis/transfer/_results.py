@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from tamis.documents import csv_heading, csv_records, json_object, read_text
+from tamis.documents import csv_heading, csv_records, json_object, read_appended, read_text
 from tamis.errors import FileError, UsageError
 from tamis.storage import write_atomic
 
@@ -106,9 +106,11 @@ def read_results(path: str | os.PathLike[str]) -> tuple[Row, ...]:
             are named.
     """
     file = Path(path)
-    text = read_text(file, "a table of transfer results")
-    if file.suffix == ".jsonl" or text.startswith(_line(COLUMNS)):
-        text = text[: text.rfind("\n") + 1]
+    text = read_appended(file, "a table of transfer results")
+    if file.suffix != ".jsonl" and not text.startswith(_line(COLUMNS)):
+        if not text:
+            raise FileError(f"{file}: ends within its heading; expected a table with a line for each result")
+        text = read_text(file, "a table of transfer results")  # somebody else's, whose last line may have no end
     return tuple(_parsed(file, text))
 
 
