@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +134,9 @@ def transfer_table(source: Path) -> str:
     from tamis.study._transfer_tables import score_records
     from tamis.transfer import read_results
 
-    found = transfer_statistics(read_results(source), resamples=2000)
-    text = []
+    rows_of_all = read_results(source)
+    found = transfer_statistics(rows_of_all, resamples=2000)
+    text = _upstream(rows_of_all)
     for arch, kind in found.families:
         rows = score_records(found, arch, kind)
         if not rows:
@@ -163,6 +164,21 @@ def transfer_table(source: Path) -> str:
     if found.missing:
         text.append(f"Missing cells, whose models are left out above: {', '.join(found.missing)}.")
     return "\n".join(text)
+
+
+def _upstream(rows: Iterable[Any]) -> list[str]:
+    """Accuracy of the backbones on the task that they were trained on, by method in the order of sparsity."""
+    found: dict[str, dict[float, float]] = defaultdict(dict)
+    for row in rows:
+        if not math.isnan(row.upstream):
+            found[row.method][row.sparsity] = row.upstream
+    if not found:
+        return []
+    texts = [
+        f"{method} " + " / ".join(f"{100 * accuracy:.1f}" for _, accuracy in sorted(by_sparsity.items()))
+        for method, by_sparsity in sorted(found.items(), key=lambda item: (item[0] != "dense", item[0]))
+    ]
+    return [f"Accuracy upstream in %, in the order of sparsity: {'; '.join(texts)}.", ""]
 
 
 def _ends(row: Mapping[str, Any], name: str) -> str:

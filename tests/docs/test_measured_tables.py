@@ -118,6 +118,19 @@ def test_the_table_of_a_transfer_sweep_has_its_scores_and_names_what_is_missing(
     assert "| acdc 90 % | 20.0 ± 30.0 | not available | not available |" in text
     assert "| gmp" not in text
     assert "net linear gmp 90 % on b" in text
+    assert "upstream" not in text
+
+
+def test_the_table_of_a_transfer_sweep_says_how_good_its_backbones_were(tmp_path):
+    table = runpy.run_path(str(ROOT / "docs" / "_measured.py"))["transfer_table"]
+    rows = ["arch,kind,method,sparsity,task,seed,value,upstream"]
+    rows += [
+        "net,linear,acdc,0.95,a,0,0.55,0.41",
+        "net,linear,acdc,0.9,a,0,0.6,0.5",
+        "net,linear,dense,0,a,0,0.5,0.602",
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
+    assert "in the order of sparsity: dense 60.2; acdc 50.0 / 41.0." in table(tmp_path / "t.csv")
 
 
 def test_the_committed_sweeps_are_whole_tables():
