@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
 # Tests neither read nor change the decisions that the user's own runs left behind.
 os.environ["TAMIS_CACHE"] = ""
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and so what they start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 import torch
