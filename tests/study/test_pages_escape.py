@@ -10,7 +10,7 @@ from hostile_markup import MARK, check_is_text
 from tamis.study import write_source_report, write_study_report
 
 from .conftest import made_up
-from .test_source_study import made_up as source_row
+from .source_rows import made_up as source_row
 
 pytest.importorskip("jinja2", reason="the report needs the extra tamis[report]")
 
