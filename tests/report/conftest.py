@@ -50,6 +50,14 @@ def audit_page(audit_html):
     return Page(audit_html)
 
 
+@pytest.fixture(scope="session")
+def hostile_file(tmp_path_factory):
+    """The page of an audit whose names and texts try to break out of it."""
+    from test_audit_hostile import hostile_content
+
+    return write_audit_report(hostile_content(), tmp_path_factory.mktemp("hostile") / "audit.html")
+
+
 @pytest.fixture
 def real_charts():
     """Asked for by tests that need the charts themselves; see ``quick_charts``."""

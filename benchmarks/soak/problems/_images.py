@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from problems._convolutions import dense, shape_2d, twin
 from problems._draw import UNIT, Answer, Draw, Problem, fresh, rounding
+from problems._shapes import dense, shape_2d, twin
 from tamis.kernels import PackedPattern, max_pool2d, norm_act, sparse_conv2d
 
 _KINKS = {"none": (), "relu": (0.0,), "relu6": (0.0, 6.0)}

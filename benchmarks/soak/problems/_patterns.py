@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from problems._convolutions import shape_2d
 from problems._draw import Answer, Draw, Problem
+from problems._shapes import shape_2d
 from tamis.kernels import PackedPattern, in_format, reference
 
 _ORDERS = ((0, 1, 2, 3), (1, 2, 3, 0), (0, 2, 3, 1))

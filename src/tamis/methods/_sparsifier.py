@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn, optim
 
 from tamis.errors import UsageError
-from tamis.methods._adoption import check_model_and_optimizer, claim_all, plain_module, register_hooks, with_closure
+from tamis.methods._adoption import check_model_and_optimizer, claim_all, plain_module, register_hooks
 from tamis.methods._checkpoint import SparsifierState, load_common, save_common
 from tamis.methods._examples import Examples
-from tamis.methods._latent_weights import LatentWeights, Reparameterisation
+from tamis.methods._latent_weights import Reparameterisation
 from tamis.methods._ledger import ledger_rows
-from tamis.methods._mask_changes import MaskChanges
 from tamis.methods._report import build_report
 from tamis.methods._state_hooks import let_go
+from tamis.methods._step_hooks import StepHooks
 from tamis.methods._supports import LayerSupports, Packed
 from tamis.nn import Replicas, pack_module, prunable_modules
 from tamis.sparsity import Distribution, Global, Pattern, Unstructured, dense_layers
@@ -24,7 +24,7 @@ from tamis.sparsity import Distribution, Global, Pattern, Unstructured, dense_la
 _GLOBAL, _UNSTRUCTURED = Global(), Unstructured()
 
 
-class Sparsifier(MaskChanges):
+class Sparsifier(StepHooks):
     """Base of all methods (abstract): a method decides when masks change; this class does everything else.
 
     Use it in any training loop::
@@ -81,16 +81,14 @@ class Sparsifier(MaskChanges):
         examples: Examples | None = None,
         reparameterise: Reparameterisation | None = None,
     ) -> None:
-        super().__init__(sparsity, distribution, pattern, on_collapse)
+        super().__init__(sparsity, distribution, pattern, on_collapse, reparameterise)
         self.include = include
         self.exclude = exclude
         if packed not in ("auto", True, False):
             raise UsageError(f"packed must be 'auto', True or False; got {packed!r}")
         self.packed = packed
         self.examples = examples
-        self.reparameterise = reparameterise
         self._handles: list[Any] = []
-        self._latents = LatentWeights(reparameterise)
         self._pending: SparsifierState | None = None
 
     # ---- adoption ----------------------------------------------------------------------------------------------
@@ -198,41 +196,7 @@ class Sparsifier(MaskChanges):
         assert self._model is not None
         return self._model
 
-    # ---- hooks -------------------------------------------------------------------------------------------------
-
-    def _before_step(self, optimizer: optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        layers = self._attached().layers
-
-        def before_closure() -> None:
-            self._latents.to_model(layers)
-            self._before_closure()
-
-        def after_backward() -> None:
-            if self._on_gradients():
-                for group in optimizer.param_groups:
-                    for parameter in group["params"]:
-                        parameter.grad = None  # torch's optimizers leave such parameters and their state alone
-            if not self.dense_gradients:
-                self._attached().zero_gradients()
-            self._latents.to_optimizer(layers)
-
-        closed = with_closure(args, kwargs, before_closure, after_backward)
-        if closed is None:
-            after_backward()
-        else:
-            self._latents.to_optimizer(layers, gradients=False)  # an optimizer may look at weights before its closure
-        return closed
-
-    def _after_step(self, optimizer: optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        supports = self._attached()
-        self._latents.to_model(supports.layers)
-        supports.zero_weights()
-        self.step += 1
-        self._times.step_ended()
-        if self._ends_epoch(self.step):
-            self._close_interval()
-        self._enter(self.step)
-        self._times.step_begins()
+    # ---- in the training loop ----------------------------------------------------------------------------------
 
     def mask_gradients(self) -> None:
         """Set the gradients of pruned weights to zero now, for a gradient norm that should not count them."""

@@ -108,9 +108,10 @@ def read_results(path: str | os.PathLike[str]) -> tuple[Row, ...]:
     file = Path(path)
     text = read_appended(file, "a table of transfer results")
     if file.suffix != ".jsonl" and not text.startswith(_line(COLUMNS)):
-        if not text:
+        whole = read_text(file, "a table of transfer results")  # somebody else's, whose last line may have no end
+        if whole and not text:
             raise FileError(f"{file}: ends within its heading; expected a table with a line for each result")
-        text = read_text(file, "a table of transfer results")  # somebody else's, whose last line may have no end
+        text = whole
     return tuple(_parsed(file, text))
 
 
