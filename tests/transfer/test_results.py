@@ -201,6 +201,22 @@ def test_a_full_disk_leaves_the_table_as_it_was(tmp_path, monkeypatch):
     assert [row.seed for row in read_results(tmp_path / "t.csv")] == ["3", "4"]
 
 
+def test_a_row_that_is_whole_stays_when_the_user_interrupts(tmp_path, monkeypatch):
+    def interrupted(handle):
+        raise KeyboardInterrupt
+
+    second = dataclasses.replace(ROW, seed="4", note="caf\u00e9")
+    with Table.open(tmp_path / "t.csv") as table:
+        table.append(ROW)
+        with monkeypatch.context() as patch:
+            patch.setattr("tamis.transfer._results.os.fsync", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                table.append(second)
+        with pytest.raises(UsageError, match="already"):
+            table.append(second)
+    assert [row.seed for row in read_results(tmp_path / "t.csv")] == ["3", "4"]
+
+
 def test_a_table_with_comments_above_it_is_gone_on_with(tmp_path):
     with Table.open(tmp_path / "t.csv") as table:
         table.append(ROW)

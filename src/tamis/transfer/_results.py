@@ -223,14 +223,23 @@ class Table:
                 stream.write(line)
                 stream.flush()
                 os.fsync(stream.fileno())
-        except BaseException as error:  # a full disk or Ctrl-C must not leave half a row for the next one to join
-            with contextlib.suppress(OSError):
-                os.truncate(self.path, size)
-            if isinstance(error, OSError):
-                error.filename = str(self.path)
+        except OSError as error:  # a full disk must not leave half a row for the next one to join
+            self._cut(size)
+            error.filename = str(self.path)
+            raise
+        except BaseException:  # Ctrl-C neither, but a row that is whole was paid for
+            if self.path.stat().st_size == size + len(line.encode()):
+                self._rows.append(row)
+                self._keys.add(row.key)
+            else:
+                self._cut(size)
             raise
         self._rows.append(row)
         self._keys.add(row.key)
+
+    def _cut(self, size: int) -> None:
+        with contextlib.suppress(OSError):
+            os.truncate(self.path, size)
 
 
 def _line(cells: Any) -> str:
