@@ -29,7 +29,7 @@ publish() {
   {
     echo "# $1"
     echo "# $(date -u +%Y-%m-%d), $(uname -sm), $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"
-    echo "# commit $(git rev-parse --short HEAD 2> /dev/null || echo unknown)$(git diff --quiet 2> /dev/null || echo ' and changes')"
+    echo "# commit $(git rev-parse --short HEAD 2> /dev/null || echo unknown)$(git diff --quiet -- . ':!benchmarks/results' 2> /dev/null || echo ' and changes')"
     # No path of this machine.
     sed -e "s|$PWD/||g" -e "s|$PWD|.|g" -e "/^Internal ctest changing/d" -e "/^Test project/d" "$report"
   } > "benchmarks/results/$2"

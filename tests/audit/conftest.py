@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.audit.identity_world import identity_world
 from tests.audit.worlds import world
 
 import tamis
@@ -16,3 +17,13 @@ def given():
 @pytest.fixture(scope="module")
 def report(given):
     return tamis.audit(**given, intersections=[("Male", "Young")])
+
+
+@pytest.fixture(scope="module")
+def people():
+    return identity_world()
+
+
+@pytest.fixture(scope="module")
+def people_content(people):
+    return tamis.audit(**people).content

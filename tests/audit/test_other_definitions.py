@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_ind
 from sklearn.metrics import recall_score
-from tests.audit.identity_world import LEVEL, NAMES, identity_world, of_level, pairs_of
+from tests.audit.identity_world import LEVEL, NAMES, of_level, pairs_of
 
 import tamis
 from tamis.audit import (
@@ -20,24 +20,14 @@ from tamis.audit import (
 from tamis.audit._directional import train_sign
 
 
-@pytest.fixture(scope="module")
-def given():
-    return identity_world()
-
-
-@pytest.fixture(scope="module")
-def content(given):
-    return tamis.audit(**given).content
-
-
-def test_directional_amplification_of_a_pair_is_the_papers_over_rows(given, content):
-    y, train = given["labels"].values.astype(int), given["train_labels"].values.astype(int)
+def test_directional_amplification_of_a_pair_is_the_papers_over_rows(people, people_content):
+    y, train = people["labels"].values.astype(int), people["train_labels"].values.astype(int)
     checked = 0
-    for pair in pairs_of(content):
+    for pair in pairs_of(people_content):
         k, g = NAMES.index(pair["attribute"]), NAMES.index(pair["identity"])
         both = np.stack([y[:, g], 1 - y[:, g]], axis=1)
         of_train = (train[:, [k]], np.stack([train[:, g], 1 - train[:, g]], axis=1))
-        for side, models in (("dense", given["dense"]), ("compressed", of_level(given, 0.98))):
+        for side, models in (("dense", people["dense"]), ("compressed", of_level(people, 0.98))):
             found = []
             for model in models:
                 said = (model.logits > 0).astype(int)
@@ -49,18 +39,18 @@ def test_directional_amplification_of_a_pair_is_the_papers_over_rows(given, cont
     assert checked == 2 * (3 * 2 + 2)  # five attributes by two identities without the identities themselves
 
 
-def test_the_interval_of_a_directional_change_is_that_of_resampled_rows(given, content):
-    condition, y = LEVEL, given["labels"].values.astype(bool)
-    train = given["train_labels"].values
+def test_the_interval_of_a_directional_change_is_that_of_resampled_rows(people, people_content):
+    condition, y = LEVEL, people["labels"].values.astype(bool)
+    train = people["train_labels"].values
     rng, draws = np.random.default_rng(1), {}
-    pairs = pairs_of(content)
+    pairs = pairs_of(people_content)
     counts = {
         (p["attribute"], p["identity"]): TrainCounts.of(
             train[:, NAMES.index(p["identity"])], train[:, NAMES.index(p["attribute"])]
         )
         for p in pairs
     }
-    sides = [np.mean([m.logits > 0 for m in models], axis=0) for models in (given["dense"], of_level(given, 0.98))]
+    sides = [np.mean([m.logits > 0 for m in models], axis=0) for models in (people["dense"], of_level(people, 0.98))]
     moved = sides[1] - sides[0]
     for _ in range(400):
         rows = rng.integers(0, 500, 500)
@@ -74,12 +64,12 @@ def test_the_interval_of_a_directional_change_is_that_of_resampled_rows(given, c
             half = (rows["hi"] - rows["lo"]) / 2
             assert half == pytest.approx(1.96 * np.std(draws[pair["attribute"], pair["identity"]]), rel=0.2)
     assert {p["a_to_t"]["change"]["interval"]["kind"] for p in pairs} & {"rows"}
-    mean = content["means"][condition]["a_to_t_change"]
+    mean = people_content["means"][condition]["a_to_t_change"]
     assert mean["mean"] == pytest.approx(np.mean([p["a_to_t"]["change"]["mean"] for p in pairs]))
-    rows = tamis.audit(**(given | {"dense": given["dense"][:1], "compressed": of_level(given, 0.98)[:1]})).content
+    rows = tamis.audit(**(people | {"dense": people["dense"][:1], "compressed": of_level(people, 0.98)[:1]})).content
     interval = rows["means"][condition]["a_to_t_change"]["interval"]
     assert interval["kind"] == "rows"
-    one = (of_level(given, 0.98)[0].logits > 0).astype(float) - (given["dense"][0].logits > 0)
+    one = (of_level(people, 0.98)[0].logits > 0).astype(float) - (people["dense"][0].logits > 0)
     spread = []
     for _ in range(400):
         rows = rng.integers(0, 500, 500)
@@ -91,11 +81,13 @@ def test_the_interval_of_a_directional_change_is_that_of_resampled_rows(given, c
     assert (interval["hi"] - interval["lo"]) / 2 == pytest.approx(1.96 * np.std(spread), rel=0.2)
 
 
-def test_amplification_by_predicted_groups_is_zhaos_over_rows(given, content):
-    y = given["labels"].values.astype(int)
-    for row in content["identity_values"]:
+def test_amplification_by_predicted_groups_is_zhaos_over_rows(people, people_content):
+    y = people["labels"].values.astype(int)
+    for row in people_content["identity_values"]:
         models = (
-            given["dense"] if row["condition"] == "dense" else of_level(given, float(row["condition"][-4:].strip("=")))
+            people["dense"]
+            if row["condition"] == "dense"
+            else of_level(people, float(row["condition"][-4:].strip("=")))
         )
         g = NAMES.index(row["identity"])
         others = [k for k in range(5) if k != g]
@@ -108,10 +100,10 @@ def test_amplification_by_predicted_groups_is_zhaos_over_rows(given, content):
             assert row["zhao_change"] is None
         else:
             assert row["zhao_change"]["interval"]["kind"] == "seeds"
-    curve = next(c for c in content["curves"] if c["metric"] == "zhao_ba")
+    curve = next(c for c in people_content["curves"] if c["metric"] == "zhao_ba")
     assert curve["over"] == "identities"
     assert [p["condition"] for p in curve["points"]] == ["dense", "gmp@sparsity=0.9", LEVEL]
-    own = [r["zhao_ba"]["mean"] for r in content["identity_values"] if r["condition"] == LEVEL]
+    own = [r["zhao_ba"]["mean"] for r in people_content["identity_values"] if r["condition"] == LEVEL]
     assert curve["points"][-1]["mean"] == pytest.approx(np.mean(own))
 
 
@@ -119,13 +111,13 @@ def rates(y, said, inside):
     return ((said & ~y)[inside].sum() / (~y)[inside].sum(), (~said & y)[inside].sum() / y[inside].sum())
 
 
-def test_cev_and_sde_are_blakeneys_over_the_groups_of_a_pair_and_over_attributes(given, content):
-    y = given["labels"].values.astype(bool)
+def test_cev_and_sde_are_blakeneys_over_the_groups_of_a_pair_and_over_attributes(people, people_content):
+    y = people["labels"].values.astype(bool)
     everyone = np.ones(len(y), bool)
-    for pair in pairs_of(content):
+    for pair in pairs_of(people_content):
         k, g = NAMES.index(pair["attribute"]), NAMES.index(pair["identity"])
         found = []
-        for dense, model in zip(given["dense"], of_level(given, 0.98), strict=True):
+        for dense, model in zip(people["dense"], of_level(people, 0.98), strict=True):
             points = [
                 [rates(y[:, k], m.logits[:, k] > 0, y[:, g] == group) for group in (0, 1)] for m in (dense, model)
             ]
@@ -137,35 +129,35 @@ def test_cev_and_sde_are_blakeneys_over_the_groups_of_a_pair_and_over_attributes
         assert pair["sde"]["mean"] == pytest.approx(np.mean([sde.value for _, sde in found]))
         assert pair["cev"]["interval"]["kind"] == "seeds"
     found = []
-    for dense, model in zip(given["dense"], of_level(given, 0.98), strict=True):
+    for dense, model in zip(people["dense"], of_level(people, 0.98), strict=True):
         points = [[rates(y[:, k], m.logits[:, k] > 0, everyone) for k in range(5)] for m in (dense, model)]
         found.append(cev_sde(*np.array(points[0]).T, *np.array(points[1]).T))
-    means = content["means"][LEVEL]
+    means = people_content["means"][LEVEL]
     assert means["cev"]["mean"] == pytest.approx(np.mean([cev.value for cev, _ in found]))
     assert means["sde"]["mean"] == pytest.approx(np.mean([sde.value for _, sde in found]))
 
 
-def test_change_of_recall_beside_accuracy_has_welchs_t_and_an_interval_over_rows(given, content):
-    y = given["labels"].values.astype(bool)
+def test_change_of_recall_beside_accuracy_has_welchs_t_and_an_interval_over_rows(people, people_content):
+    y = people["labels"].values.astype(bool)
     rng = np.random.default_rng(2)
-    for row in content["attribute_values"]:
+    for row in people_content["attribute_values"]:
         if row["condition"] != LEVEL:
             continue
         k = NAMES.index(row["attribute"])
         gaps = [
             [recall_score(y[:, k], m.logits[:, k] > 0) - ((m.logits[:, k] > 0) == y[:, k]).mean() for m in side]
-            for side in (given["dense"], of_level(given, 0.98))
+            for side in (people["dense"], of_level(people, 0.98))
         ]
         assert row["metrics"]["recall_gap"]["mean"] == pytest.approx(np.mean(gaps[1]))
         assert row["changes"]["recall_change"]["mean"] == pytest.approx(np.mean(gaps[1]) - np.mean(gaps[0]))
         t, p = ttest_ind(gaps[0], gaps[1], equal_var=False)
         assert row["recall_test"]["t"] == pytest.approx(t)
         assert row["recall_test"]["p"] == pytest.approx(p)
-    two = tamis.audit(**(given | {"dense": given["dense"][:1], "compressed": of_level(given, 0.98)[:1]})).content
+    two = tamis.audit(**(people | {"dense": people["dense"][:1], "compressed": of_level(people, 0.98)[:1]})).content
     row = next(r for r in two["attribute_values"] if r["condition"] == LEVEL)
     assert row["recall_test"] == {"t": None, "p": None, "reason": "too_few_seeds"}
     interval = row["changes"]["recall_change"]["interval"]
-    said = [m.logits[:, 0] > 0 for m in (given["dense"][0], of_level(given, 0.98)[0])]
+    said = [m.logits[:, 0] > 0 for m in (people["dense"][0], of_level(people, 0.98)[0])]
     draws = []
     for _ in range(400):
         rows = rng.integers(0, 500, 500)
@@ -186,7 +178,7 @@ def test_the_recall_of_a_class_is_seen_beside_the_accuracy_of_the_chosen_class()
         method = "gmp" if level else "dense"
         return Outputs(logits, ids, ("cat", "dog", "owl"), "net", method, level, seed=seed, task="multiclass")
 
-    given = {
+    people = {
         "dense": [model(0.8, 0.0, 0)],
         "compressed": [model(1.6, 0.9, 0)],
         "labels": labels,
@@ -194,9 +186,9 @@ def test_the_recall_of_a_class_is_seen_beside_the_accuracy_of_the_chosen_class()
         "groups": member,
         "train_groups": member,
     }
-    content = tamis.audit(**given).content
+    content = tamis.audit(**people).content
     gaps = []
-    for outputs in (*given["dense"], *given["compressed"]):
+    for outputs in (*people["dense"], *people["compressed"]):
         chosen = outputs.logits.argmax(axis=1)
         gaps.append((chosen[truth == 1] == 1).mean() - (chosen == truth).mean())
     row = next(r for r in content["attribute_values"] if r["attribute"] == "dog" and r["changes"])
@@ -206,7 +198,7 @@ def test_the_recall_of_a_class_is_seen_beside_the_accuracy_of_the_chosen_class()
     for _ in range(400):
         rows = rng.integers(0, 300, 300)
         both = []
-        for outputs in (*given["dense"], *given["compressed"]):
+        for outputs in (*people["dense"], *people["compressed"]):
             chosen, true = outputs.logits[rows].argmax(axis=1), truth[rows]
             both.append((chosen[true == 1] == 1).mean() - (chosen == true).mean())
         draws.append(both[1] - both[0])

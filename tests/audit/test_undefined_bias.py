@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.audit.identity_world import LEVEL, identity_world, with_identities
+from tests.audit.identity_world import LEVEL, with_identities
 from tests.audit.worlds import ATTRIBUTES, IDENTITIES, labels_of, world
 
 import tamis
@@ -20,18 +20,8 @@ from tamis.audit._markdown import markdown
 from tamis.audit._reasons import REASONS
 
 
-@pytest.fixture(scope="module")
-def given():
-    return identity_world()
-
-
-@pytest.fixture(scope="module")
-def content(given):
-    return tamis.audit(**given).content
-
-
-def test_identities_that_nobody_predicts_have_a_reason_and_not_a_number(given):
-    content = tamis.audit(**(given | {"attributes": ATTRIBUTES})).content
+def test_identities_that_nobody_predicts_have_a_reason_and_not_a_number(people):
+    content = tamis.audit(**(people | {"attributes": ATTRIBUTES})).content
     for pair in content["pairs"]:
         assert pair["t_to_a"]["change"]["reason"] == "no_predicted_group"
         assert pair["a_to_t"]["change"]["mean"] is not None
@@ -42,30 +32,30 @@ def test_identities_that_nobody_predicts_have_a_reason_and_not_a_number(given):
     assert "no\\_predicted\\_group" in markdown(content)
 
 
-def test_an_attribute_is_not_compared_with_itself(content):
-    same = [p for p in content["pairs"] if p["attribute"] == p["identity"]]
+def test_an_attribute_is_not_compared_with_itself(people_content):
+    same = [p for p in people_content["pairs"] if p["attribute"] == p["identity"]]
     assert len(same) == 4
     for pair in same:
         reasons = {pair[key]["change"]["reason"] for key in ("a_to_t", "t_to_a")} | {pair["cev"]["reason"]}
         assert reasons == {"same_attribute"}
 
 
-def test_small_cells_empty_groups_and_perfect_dense_models_have_reasons(given):
-    cells = tamis.audit(**given, intersections=[("Male", "Young")], min_cell=10_000).content["pairs"]
+def test_small_cells_empty_groups_and_perfect_dense_models_have_reasons(people):
+    cells = tamis.audit(**people, intersections=[("Male", "Young")], min_cell=10_000).content["pairs"]
     assert {
         p["a_to_t"]["change"]["reason"] for p in cells if "=" in p["identity"] and p["attribute"] in ATTRIBUTES
     } == {"small_cell"}
-    labels = given["labels"]
+    labels = people["labels"]
     alone = replace(labels, values=np.hstack([labels.values[:, :4], np.ones((500, 1), np.uint8)]))
-    empty = tamis.audit(**(given | {"labels": alone})).content
+    empty = tamis.audit(**(people | {"labels": alone})).content
     rows = [p for p in empty["pairs"] if p["identity"] == "Young" and p["attribute"] in ATTRIBUTES]
     assert {p["a_to_t"]["change"]["reason"] for p in rows} == {"empty_group"}
     perfect = [
         Outputs(20.0 * labels.values[:, :3] - 10, labels.ids, ATTRIBUTES, method="dense", seed=seed)
         for seed in range(5)
     ]
-    only = [replace(m, logits=m.logits[:, :3], names=ATTRIBUTES) for m in given["compressed"]]
-    right = tamis.audit(**(given | {"dense": perfect, "compressed": only, "attributes": ATTRIBUTES})).content
+    only = [replace(m, logits=m.logits[:, :3], names=ATTRIBUTES) for m in people["compressed"]]
+    right = tamis.audit(**(people | {"dense": perfect, "compressed": only, "attributes": ATTRIBUTES})).content
     assert right["means"][LEVEL]["cev"]["reason"] == "zero_base_rate"
     assert {p["sde"]["reason"] for p in right["pairs"]} == {"zero_base_rate"}
 

@@ -81,8 +81,10 @@ def test_it_follows_mode_threads_and_instruction_set():
         assert calls.names == ([] if choices.mode == "dense" else ["conv_forward"])
     before = isa()
     set_isa("baseline")
-    assert torch.allclose(conv(x).double(), wanted(x, values, bias), rtol=1e-5, atol=1e-5)
-    set_isa(before)
+    try:
+        assert torch.allclose(conv(x).double(), wanted(x, values, bias), rtol=1e-5, atol=1e-5)
+    finally:
+        set_isa(before)
 
 
 @pytest.mark.parametrize("change", ["cleared", "loaded"])

@@ -101,12 +101,21 @@ def test_sparsify_refuses_bad_masks_before_it_changes_anything():
     good = torch.eye(4) > 0
     for bad, message in (
         ({"x": good}, "no prunable layers"),
-        ({"b": good}, "cannot be packed"),
+        ({"b": good}, "another layer shares its weight"),
         ({"a": good[:3]}, "mask of shape"),
     ):
         with pytest.raises(UsageError, match=message):
             sparsify(net, {"a": good, **bad})
         assert not is_packed(net["a"])
+
+
+def test_sparsify_says_that_layers_of_another_dtype_stay_dense():
+    net = pruned(Net(), masks(Net())).double()
+    with pytest.warns(UserWarning, match=r"stays dense: it is torch.float64, .*model.float\(\)"):
+        sparsify(net)
+    assert not any(is_packed(module) for module in net.modules())
+    with pytest.raises(UsageError, match=r"layer 'head' cannot be packed: it is torch.float64"):
+        sparsify(net, {"head": torch.ones(5, 8) > 0})
 
 
 def test_a_sparsified_model_computes_what_the_masked_one_does():

@@ -1,11 +1,20 @@
 """Features of a frozen backbone, and the cache that recognises them."""
 
+from types import SimpleNamespace
+
 import pytest
 import safetensors.torch
 import torch
 
 from tamis.errors import FileError
-from tamis.transfer import PixelTransform, cached_features, channel_statistics, extract_features, filter_statistics
+from tamis.transfer import (
+    Backbone,
+    PixelTransform,
+    cached_features,
+    channel_statistics,
+    extract_features,
+    filter_statistics,
+)
 
 from .tiny import TRANSFORM, tiny_network, tiny_task
 
@@ -50,7 +59,8 @@ def test_damaged_backbones_are_refused():
 
 def cached(folder, sha="weights", task=None, transform=TRANSFORM, **options):
     model, masks = tiny_network()
-    return cached_features(folder, sha, model, task or tiny_task(), transform, masks=masks, **options)
+    backbone = Backbone(model, masks, "fc", {}, SimpleNamespace(sha256=lambda: sha))  # of the file its digest alone
+    return cached_features(folder, backbone, task or tiny_task(), transform, **options)
 
 
 def test_the_second_extraction_reads_the_file(tmp_path):

@@ -57,15 +57,7 @@ def run(arguments: list[str]) -> int:
         interpolation=backbone.state.interpolation,
     )
     start = time.perf_counter()
-    features = cached_features(
-        options.cache,
-        backbone.state.sha256(),
-        backbone.model,
-        task,
-        transform,
-        masks=backbone.masks,
-        head=backbone.head,
-    )
+    features = cached_features(options.cache, backbone, task, transform)
     seconds = time.perf_counter() - start
     result = {
         "task": task.name,

@@ -1,19 +1,9 @@
 """Layers that store only their live weights, and the conversion of models."""
 
-from tamis.nn._convert import (
-    can_pack,
-    dense_state_dict,
-    densify,
-    is_packed,
-    load_packed_state,
-    pack_module,
-    prunable_modules,
-    sparsify,
-    unpack_module,
-    worth_packing,
-)
+from tamis.nn._convert import dense_state_dict, densify, load_packed_state, pack_module, sparsify, unpack_module
 from tamis.nn._fuse import fuse, is_fused, unfuse
 from tamis.nn._layers import SparseConv1d, SparseConv2d, SparseLinear
+from tamis.nn._prunable import can_pack, is_packed, prunable_modules, worth_packing
 from tamis.nn._quantise import quantise_weights, round_to_bits
 from tamis.nn._replicas import Replicas
 from tamis.nn._sparse_forward import can_compute_sparsely, compute_densely, compute_sparsely, computes_sparsely

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections import Counter
+import warnings
 from collections.abc import Callable, Collection, Mapping
-from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 import torch
@@ -15,69 +14,10 @@ from tamis.errors import FileError, UsageError
 from tamis.kernels import InnerPattern, PackedPattern
 from tamis.nn import _fuse
 from tamis.nn._layers import DENSE_OF, SPARSE_OF, keep_from_fused_callers, release_to_fused_callers
+from tamis.nn._prunable import can_pack, is_packed, packing_obstacle, prunable_modules
 from tamis.nn._state import PACKED_KEYS, replace_data
 
 Model = TypeVar("Model", bound=nn.Module)
-
-
-def is_packed(module: nn.Module) -> bool:
-    """Whether ``module`` stores only its live weights."""
-    return type(module) in DENSE_OF
-
-
-def prunable_modules(
-    model: nn.Module, include: str | Collection[str] | None = None, exclude: str | Collection[str] = ()
-) -> dict[str, Any]:
-    """The layers whose weights methods prune: Linear, Conv1d and Conv2d, dense or packed; never norms or biases.
-
-    Args:
-        model: any module.
-        include: glob patterns of module names (``"layer*.conv?"``); None takes all.
-        exclude: glob patterns of module names to leave out.
-
-    Returns:
-        Module by name in registration order.  A weight that several modules share appears once, under its first name.
-
-    Raises:
-        UsageError: a pattern matches no prunable layer.
-    """
-    found: dict[str, Any] = {}
-    seen: set[int] = set()
-    for name, module in model.named_modules():
-        weight = module._parameters.get("weight")
-        if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d)) and weight is not None and id(weight) not in seen:
-            seen.add(id(weight))
-            found[name] = module
-    kept = _matching(found, include) if include is not None else set(found)
-    kept -= _matching(found, exclude)
-    return {name: module for name, module in found.items() if name in kept}
-
-
-def can_pack(module: nn.Module, within: nn.Module | None = None) -> bool:
-    """Whether ``module`` can run packed: exactly a Linear, Conv1d or Conv2d (or its packed form), float32, on the CPU.
-
-    Subclasses may use their weight in other ways and stay masked.  With ``within`` (the whole model), a weight that
-    another module shares stays masked too.
-    """
-    weight = module._parameters.get("weight")
-    if weight is None or (type(module) not in SPARSE_OF and not is_packed(module)):
-        return False
-    if weight.device.type != "cpu" or weight.dtype != torch.float32:
-        return False
-    if within is None:
-        return True
-    owners = Counter(id(p) for m in within.modules() for p in m._parameters.values() if p is not None)
-    return owners[id(weight)] == 1
-
-
-def worth_packing(mask: Tensor) -> bool:
-    """Whether a layer with this ``mask`` (bool, of the weight's shape) should run packed during training.
-
-    It should have live weights, at least half zeros (each live weight takes 8 bytes packed, 4 for its place), and 4096
-    weights or more: a smaller layer takes less time to compute, at any sparsity, than its packed form takes to call.
-    """
-    live = int(mask.sum())
-    return mask.numel() >= 4096 and 0 < 2 * live <= mask.numel()
 
 
 def pack_module(module: nn.Module, mask: Tensor, forward: Tensor | None = None) -> PackedPattern:
@@ -99,10 +39,8 @@ def pack_module(module: nn.Module, mask: Tensor, forward: Tensor | None = None) 
     """
     if is_packed(module):
         raise UsageError(f"{type(module).__name__} is packed already; unpack it first")
-    if not can_pack(module):
-        raise UsageError(
-            f"cannot pack {type(module).__name__}: expected a float32 CPU Linear, Conv1d or Conv2d, not a subclass"
-        )
+    if obstacle := packing_obstacle(module):
+        raise UsageError(f"cannot pack {type(module).__name__}: {obstacle}")
     layer: Any = module
     if tuple(mask.shape) != tuple(layer.weight.shape):
         raise UsageError(f"mask of shape {tuple(mask.shape)} for a weight of shape {tuple(layer.weight.shape)}")
@@ -171,6 +109,9 @@ def sparsify(
 
     Raises:
         UsageError: a mask names no prunable layer, has the wrong shape, or names a layer that cannot be packed.
+
+    Warns:
+        UserWarning: a sparse layer stays dense because it is on another device or not float32.
     """
     layers = prunable_modules(model, include, exclude)
     masks = dict(masks or {})
@@ -178,18 +119,24 @@ def sparsify(
     if unknown:
         raise UsageError(f"masks for {unknown}, which are no prunable layers; this model has {sorted(layers)}")
     for name, mask in masks.items():
-        if not can_pack(layers[name], within=model):
-            raise UsageError(f"layer {name!r} cannot be packed: it is a subclass, shares its weight, or is not float32")
+        if obstacle := packing_obstacle(layers[name], model):
+            raise UsageError(f"layer {name!r} cannot be packed: {obstacle}")
         if tuple(mask.shape) != tuple(layers[name].weight.shape):
             raise UsageError(
                 f"{name}: mask of shape {tuple(mask.shape)} for a weight of shape {tuple(layers[name].weight.shape)}"
             )
+    elsewhere = ""
     for name, layer in layers.items():
-        if is_packed(layer) or not can_pack(layer, within=model):
+        if is_packed(layer) or layer.weight.is_meta:
             continue
         mask = masks.get(name, layer.weight.detach() != 0)
         if name in masks or 1.0 - int(mask.sum()) / max(mask.numel(), 1) >= minimum_sparsity:
-            pack_module(layer, mask)
+            if not (obstacle := packing_obstacle(layer, model)):
+                pack_module(layer, mask)
+            elif layer.weight.device.type != "cpu" or layer.weight.dtype != torch.float32:
+                elsewhere = elsewhere or f"layer {name!r} stays dense: {obstacle}"
+    if elsewhere:
+        warnings.warn(elsewhere, stacklevel=2)
     if fuse and any(is_packed(layer) for layer in layers.values()):
         for layer in layers.values():
             if _is_depthwise(layer) and not is_packed(layer) and can_pack(layer, within=model):
@@ -247,8 +194,8 @@ def load_packed_state(model: Model, state: Mapping[str, Tensor], *, fuse: bool =
         missing = [key for key in PACKED_KEYS if prefix + key not in state]
         if missing:
             raise FileError(f"packed layer {name!r} lacks {missing}; the state_dict is incomplete")
-        if not can_pack(layers[name], within=trial):
-            raise FileError(f"layer {name!r} cannot be packed: it is a subclass, shares its weight, or is not float32")
+        if obstacle := packing_obstacle(layers[name], trial):
+            raise FileError(f"layer {name!r} cannot be packed: {obstacle}")
         shape = tuple(layers[name].weight.shape)
         pattern = PackedPattern.from_arrays(shape, state[prefix + "row_ptr"], state[prefix + "indices"])
         pack_module(layers[name], pattern.mask())
@@ -266,13 +213,3 @@ def load_packed_state(model: Model, state: Mapping[str, Tensor], *, fuse: bool =
     if fuse and names:
         _fuse.fuse(model)
     return model
-
-
-def _matching(names: Mapping[str, Any], patterns: str | Collection[str]) -> set[str]:
-    matched: set[str] = set()
-    for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        hits = {name for name in names if fnmatchcase(name, pattern)}
-        if not hits:
-            raise UsageError(f"no prunable layer matches {pattern!r}; this model has {sorted(names)}")
-        matched |= hits
-    return matched

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from tamis.errors import UsageError
-from tamis.nn._convert import densify, prunable_modules
+from tamis.nn._convert import densify
+from tamis.nn._prunable import prunable_modules
 
 
 def round_to_bits(weight: Tensor, bits: int) -> Tensor:

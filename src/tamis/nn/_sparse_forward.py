@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from tamis.errors import UsageError
 from tamis.kernels import PackedPattern, live_conv2d, live_linear
-from tamis.nn._convert import can_pack
 from tamis.nn._layers import PaddedConv, conv2d_geometry
+from tamis.nn._prunable import can_pack
 
 
 class _SparseForward(nn.Module):

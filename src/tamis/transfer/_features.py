@@ -21,7 +21,7 @@ from tamis.nn import sparsify, worth_packing
 from tamis.train import load_container, save_container
 from tamis.transfer._task import Split, Task
 from tamis.transfer._transforms import Transform
-from tamis.transfer._zoo import head_name
+from tamis.transfer._zoo import Backbone, head_name
 
 BATCH = 128
 
@@ -135,34 +135,38 @@ def feature_key(backbone_sha256: str, task: Task, transform: Transform, options:
 
 def cached_features(
     cache: str | os.PathLike[str] | None,
-    backbone_sha256: str,
-    model: nn.Module,
+    backbone: Backbone,
     task: Task,
     transform: Transform,
     *,
-    masks: Mapping[str, Tensor] | None = None,
-    head: str = "",
     batch_size: int = BATCH,
     bn_refresh: int = 0,
 ) -> Features:
-    """:func:`extract_features` through a folder of features.
+    """:func:`extract_features` of a backbone, its sparse layers packed, through a folder of features.
 
     A file is used if its key, shapes and labels are those of the task and every number is finite; any other file at its
     place is computed anew and replaced.  Files are written atomically.
 
     Args:
         cache: the folder, made if missing; None computes without one.
-        backbone_sha256: :meth:`SparseState.sha256` of the backbone.
-        model, task, transform, masks, head, batch_size, bn_refresh: see :func:`extract_features`.
+        backbone: its network, masks and head, and the digest of its file.
+        task, transform, batch_size, bn_refresh: see :func:`extract_features`.
     """
-    options = {"masks": masks, "head": head, "batch_size": batch_size, "bn_refresh": bn_refresh}
-    if cache is None:
-        return extract_features(model, task, transform, **options)  # type: ignore[arg-type]
-    key = feature_key(backbone_sha256, task, transform, {"bn_refresh": bn_refresh})
-    file = Path(cache) / f"{task.name}-{key[:16]}.safetensors"
-    found = _read(file, key, task)
-    if found is None:
-        found = extract_features(model, task, transform, **options)  # type: ignore[arg-type]
+    key = feature_key(backbone.state.sha256(), task, transform, {"bn_refresh": bn_refresh})
+    file = None if cache is None else Path(cache) / f"{task.name}-{key[:16]}.safetensors"
+    found = None if file is None else _read(file, key, task)
+    if found is not None:
+        return found
+    found = extract_features(
+        backbone.model,
+        task,
+        transform,
+        masks=backbone.masks,
+        head=backbone.head,
+        batch_size=batch_size,
+        bn_refresh=bn_refresh,
+    )
+    if file is not None:
         tensors = {"train_x": found.train_x, "train_y": found.train_y, "test_x": found.test_x, "test_y": found.test_y}
         save_container(file, tensors, {"kind": "features", "key": key, "task": task.name, "transform": transform.id})
     return found

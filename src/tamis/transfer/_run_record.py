@@ -17,11 +17,11 @@ from tamis.storage import write_atomic
 from tamis.train import describe_environment, dump_recipe, export_model
 from tamis.transfer._channels import channel_statistics
 from tamis.transfer._finetune_options import FineTuneOptions
+from tamis.transfer._prepare import Prepared
 from tamis.transfer._recipe import ProbeOptions, TransferRecipe
 from tamis.transfer._results import Row, Table
 from tamis.transfer._speed import SpeedReport
 from tamis.transfer._task import Task
-from tamis.transfer._transforms import Transform
 from tamis.transfer._zoo import Backbone
 
 
@@ -53,12 +53,13 @@ def recipe_hash(recipe: TransferRecipe) -> str:
     return hashlib.sha256(dump_recipe(plain).encode()).hexdigest()
 
 
-def save_model(recipe: TransferRecipe, backbone: Backbone, task: Task, model: nn.Module, folder: Path) -> str:
+def save_model(prepared: Prepared, model: nn.Module, folder: Path) -> str:
     """Write the network with its new head, sparse layers packed; returns the file's path in the run folder."""
+    backbone, task = prepared.backbone, prepared.task
     form = "sparse" if backbone.masks else "dense"
     header = {
         "architecture": {**backbone.architecture, "num_classes": task.num_classes} if backbone.architecture else {},
-        "method": _method(recipe, backbone),
+        "method": _method(prepared.recipe, backbone),
         "sparsity": _nominal(backbone),
         "classes": [str(name) for name in task.classes],
     }
@@ -93,16 +94,9 @@ def _nominal(backbone: Backbone) -> float:
     return round(backbone.state.sparsity, 3)
 
 
-def summarise(
-    recipe: TransferRecipe,
-    backbone: Backbone,
-    task: Task,
-    transform: Transform,
-    fitted: Fitted,
-    speed: SpeedReport | None,
-    notes: list[str],
-) -> dict[str, Any]:
+def summarise(prepared: Prepared, fitted: Fitted, speed: SpeedReport | None, notes: list[str]) -> dict[str, Any]:
     """The content of summary.json but for times and files: JSON types."""
+    recipe, backbone, task = prepared.recipe, prepared.backbone, prepared.task
     best, state = fitted.outcomes[0], backbone.state
     return {
         "kind": "transfer",
@@ -129,7 +123,7 @@ def summarise(
             "sparsity": _nominal(backbone),
             "layers": [row.row() for row in state.layers],
         },
-        "transform": transform.id,
+        "transform": prepared.transform.id,
         "split_sha256": task.split_sha256,
         "recipe_hash": recipe_hash(recipe),
         "seed": recipe.seed,
@@ -138,7 +132,7 @@ def summarise(
     }
 
 
-def save_results(folder: Path, recipe: TransferRecipe, summary: dict[str, Any], identity: str) -> None:
+def save_results(folder: Path, prepared: Prepared, summary: dict[str, Any]) -> None:
     """One row of the results table for each selection rule; the table of a run folder is written anew."""
     (folder / "results.csv").unlink(missing_ok=True)
     backbone = summary["backbone"]
@@ -147,11 +141,11 @@ def save_results(folder: Path, recipe: TransferRecipe, summary: dict[str, Any], 
             table.append(
                 Row(
                     arch=str(backbone["architecture"].get("name", "own")),
-                    kind=recipe.how,
+                    kind=prepared.recipe.how,
                     method=backbone["method"],
                     sparsity=backbone["sparsity"],
                     task=summary["task"],
-                    seed=str(recipe.seed),
+                    seed=str(prepared.recipe.seed),
                     value=outcome[summary["metric"]],
                     metric=summary["metric"],
                     top1=outcome["top1"],
@@ -171,6 +165,6 @@ def save_results(folder: Path, recipe: TransferRecipe, summary: dict[str, Any], 
                     device="cpu",
                     threads=torch.get_num_threads(),
                     versions=" ".join(f"{name}={version}" for name, version in summary["versions"].items()),
-                    run_id=identity[:12],
+                    run_id=prepared.identity[:12],
                 )
             )
