@@ -61,6 +61,6 @@ def run(arguments: list[str]) -> int:
     from tamis.report import write_report
 
     page = write_report(folder)
-    text = f"{summary_text(summary, folder)}\n{'report':<26}{page}"
+    text = summary_text(summary, folder, page)
     show({**summary, "run_folder": str(folder), "report": str(page)}, text, options.json)
     return 0

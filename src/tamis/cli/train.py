@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,12 +79,13 @@ def _with_method_of(flags: list[str], recipe: Recipe) -> Recipe:
     return changed
 
 
-def summary_text(summary: Mapping[str, Any], folder: Path) -> str:
+def summary_text(summary: Mapping[str, Any], folder: Path, page: Path | None = None) -> str:
     """The numbers of summary.json for people; rows without a number are left out.
 
     Args:
         summary: what :func:`tamis.train.fit` returned.
         folder: the run folder.
+        page: its report, if that is written already.
     """
     samples = summary["held_out_samples"]
     rows = [
@@ -99,4 +101,6 @@ def summary_text(summary: Mapping[str, Any], folder: Path) -> str:
     lines = [f"{name:<26}{form.format(value)}" for name, value, form in rows if value is not None]
     if summary["source"]["expected"]:
         lines.append(f"{'published':<26}{summary['source']['expected']} ({summary['source']['certainty']})")
-    return "\n".join([*lines, f"{'run folder':<26}{folder}"])
+    lines.append(f"{'run folder':<26}{folder}")
+    lines.append(f"{'report':<26}{page or f'is written by: tamis report {shlex.quote(str(folder))}'}")
+    return "\n".join(lines)
