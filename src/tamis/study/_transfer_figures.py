@@ -128,7 +128,7 @@ def speed_records(scores: Sequence[Record], arch: str, kind: str, speeds: Mappin
     """One row per model with a measured speed; ``pareto`` where no other is both faster and better."""
     timed = [
         {"method": s["method"], "sparsity": s["sparsity"], "speed_up": speeds[arch, kind, s["method"], s["sparsity"]],
-         "mean": s["mean"], "both_low": s["both_low"], "both_high": s["both_high"]}
+         "mean": s["mean"], **{key: s[key] for key in ("both_low", "both_high", "t_low", "t_high")}}
         for s in scores
         if (arch, kind, s["method"], s["sparsity"]) in speeds
     ]  # fmt: skip
@@ -150,11 +150,11 @@ def _colours(records: Sequence[Record]) -> dict[str, str]:
 
 
 def _bars(panel: Any, records: Sequence[Record]) -> None:
-    colours = _colours(records)
+    colours, thin = _colours(records), _interval_over_tasks(records)
     for place, record in enumerate(reversed(records)):
         colour = colours[record["method"]]
         panel.barh(place, 100 * record["mean"], height=0.62, color=colour, alpha=0.35)
-        for name, width in (("both", 1.2), ("seeds", 4.0)):
+        for name, width in ((thin, 1.2), ("seeds", 4.0)):
             low, high = 100 * record[f"{name}_low"], 100 * record[f"{name}_high"]
             if not math.isnan(low):
                 panel.plot([low, high], [place, place], color=colour, linewidth=width, solid_capstyle="butt")
@@ -162,11 +162,15 @@ def _bars(panel: Any, records: Sequence[Record]) -> None:
     if max(abs(record["mean"]) for record in records) > FAR:
         panel.set_xscale("symlog", linthresh=10)
     panel.set_yticks(range(len(records)), [_name(record) for record in reversed(records)])
-    panel.set_xlabel(
-        "Relative error increase over dense, % (left is better).  Thick: new seeds; thin: new tasks and seeds"
-    )
+    words = {"both": "Thick: new seeds; thin: new tasks and seeds", "t": "Lines: other tasks, Student's t"}
+    panel.set_xlabel(f"Relative error increase over dense, % (left is better).  {words[thin]}")
     panel.grid(axis="x", color=LIGHT["grid"], linewidth=0.6)
     panel.set_axisbelow(True)
+
+
+def _interval_over_tasks(records: Sequence[Record]) -> str:
+    """``both``, new tasks and seeds, or ``t`` where a single seed leaves only the spread over tasks."""
+    return "t" if all(math.isnan(record["both_low"]) for record in records) else "both"
 
 
 def _heat(panel: Any, records: Sequence[Record]) -> None:
@@ -199,11 +203,12 @@ def _scatter(panel: Any, records: Sequence[Record]) -> None:
 
 
 def _speed(panel: Any, records: Sequence[Record]) -> None:
-    colours = _colours(records)
+    colours, over = _colours(records), _interval_over_tasks(records)
     for record in records:
         x, y, colour = record["speed_up"], 100 * record["mean"], colours[record["method"]]
-        if not math.isnan(record["both_low"]):
-            panel.plot([x, x], [100 * record["both_low"], 100 * record["both_high"]], color=colour, linewidth=1)
+        low, high = 100 * record[f"{over}_low"], 100 * record[f"{over}_high"]
+        if not math.isnan(low):
+            panel.plot([x, x], [low, high], color=colour, linewidth=1)
         inside = colour if record["pareto"] else LIGHT["panel"]
         panel.plot(x, y, "o", color=colour, markersize=7, markerfacecolor=inside)
         _label(panel, record, x, y)
