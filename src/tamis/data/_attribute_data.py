@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from tamis.data._image_data import check_channels
 from tamis.errors import UsageError
 
 SPLITS = ("train", "valid", "test")
@@ -103,13 +103,7 @@ class AttributeData:
         ids = torch.cat([self.split(split).ids for split in SPLITS])
         if len(ids.unique()) < len(ids):
             raise UsageError(f"{self.name}: ids repeat; expected a different id for each image of all splits")
-        for label, numbers in (("mean", self.mean), ("std", self.std)):
-            positive = label == "mean" or all(number > 0 for number in numbers)
-            if len(numbers) != self.in_channels or not all(map(math.isfinite, numbers)) or not positive:
-                raise UsageError(
-                    f"{self.name}: {label}={numbers}; expected {self.in_channels} finite numbers, one for each channel"
-                    + (", above 0" if label == "std" else "")
-                )
+        check_channels(self.name, self.mean, self.std, self.in_channels)
 
         if len(self.stamp) != self.in_channels and any(self.split(split).stamped is not None for split in SPLITS):
             raise UsageError(f"{self.name}: stamp={self.stamp}; stamped images need one number for each channel")

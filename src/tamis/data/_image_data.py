@@ -44,13 +44,7 @@ class ImageData:
                 f"{self.name}: train images are {_describe(self.train_x)}, test images {_describe(self.test_x)}; "
                 "expected the same channels, height, width and dtype"
             )
-        for label, numbers in (("mean", self.mean), ("std", self.std)):
-            positive = label == "mean" or all(number > 0 for number in numbers)
-            if len(numbers) != self.in_channels or not all(map(math.isfinite, numbers)) or not positive:
-                raise UsageError(
-                    f"{self.name}: {label}={numbers}; expected {self.in_channels} finite numbers, one for each channel"
-                    + (", above 0" if label == "std" else "")
-                )
+        check_channels(self.name, self.mean, self.std, self.in_channels)
 
     @property
     def num_classes(self) -> int:
@@ -66,6 +60,17 @@ class ImageData:
     def image_size(self) -> tuple[int, int]:
         """(H, W) in pixels."""
         return self.train_x.shape[2], self.train_x.shape[3]
+
+
+def check_channels(name: str, mean: Sequence[float], std: Sequence[float], channels: int) -> None:
+    """UsageError unless each channel of the data ``name`` has a finite mean and a finite deviation above 0."""
+    for label, numbers in (("mean", mean), ("std", std)):
+        positive = label == "mean" or all(number > 0 for number in numbers)
+        if len(numbers) != channels or not all(map(math.isfinite, numbers)) or not positive:
+            raise UsageError(
+                f"{name}: {label}={numbers}; expected {channels} finite numbers, one for each channel"
+                + (", above 0" if label == "std" else "")
+            )
 
 
 def make_image_data(
