@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load as safe_load
 from safetensors.torch import save as safe_save
 from torch import nn
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from tamis.errors import FileError, UsageError
 from tamis.nn import (
@@ -116,6 +117,13 @@ def test_sparsify_says_that_layers_of_another_dtype_stay_dense():
     assert not any(is_packed(module) for module in net.modules())
     with pytest.raises(UsageError, match=r"layer 'head' cannot be packed: it is torch.float64"):
         sparsify(net, {"head": torch.ones(5, 8) > 0})
+
+
+def test_sparsify_leaves_layers_without_weights_and_other_classes_alone():
+    net = nn.Sequential(nn.LazyLinear(4), nn.Linear(4, 4, device="meta"), NonDynamicallyQuantizableLinear(4, 4))
+    nn.init.zeros_(net[2].weight)
+    sparsify(net)
+    assert not any(is_packed(module) for module in net.modules())
 
 
 def test_a_sparsified_model_computes_what_the_masked_one_does():

@@ -127,13 +127,14 @@ def sparsify(
             )
     elsewhere = ""
     for name, layer in layers.items():
-        if is_packed(layer) or layer.weight.is_meta:
+        obstacle = packing_obstacle(layer, model)
+        if is_packed(layer) or (obstacle and not _may_move(layer)):
             continue
         mask = masks.get(name, layer.weight.detach() != 0)
         if name in masks or 1.0 - int(mask.sum()) / max(mask.numel(), 1) >= minimum_sparsity:
-            if not (obstacle := packing_obstacle(layer, model)):
+            if not obstacle:
                 pack_module(layer, mask)
-            elif layer.weight.device.type != "cpu" or layer.weight.dtype != torch.float32:
+            else:
                 elsewhere = elsewhere or f"layer {name!r} stays dense: {obstacle}"
     if elsewhere:
         warnings.warn(elsewhere, stacklevel=2)
@@ -143,6 +144,12 @@ def sparsify(
                 pack_module(layer, torch.ones_like(layer.weight, dtype=torch.bool))
         _fuse.fuse(model)
     return model
+
+
+def _may_move(layer: Any) -> bool:
+    """Whether a layer could be packed if it were on the CPU and float32."""
+    elsewhere = layer.weight.device.type != "cpu" or layer.weight.dtype != torch.float32
+    return type(layer) in SPARSE_OF and elsewhere and not layer.weight.is_meta
 
 
 def _is_depthwise(layer: Any) -> bool:
