@@ -84,11 +84,13 @@ def test_masks_hold_and_a_resumed_run_has_the_same_ones_where_the_model_is(metho
 
     allowed = {name: int(mask.sum()) for name, mask in sparsifier.masks.items()}
     sizes = {name: layers[name].weight.numel() for name in allowed}
-    assert method == "str" or sum(allowed.values()) <= 0.52 * sum(sizes.values())  # STR is cut off at its end
+    neurons = sum(len(layers[name].weight) for name in allowed)  # a constant fan-in rounds in each
+    most = (1 - sparsifier.sparsity) * sum(sizes.values()) + neurons
+    assert method == "str" or sum(allowed.values()) <= most  # STR is cut off at its end
     sparsifier.finalize()
     live = {name: int(layers[name].weight.count_nonzero()) for name in allowed}
     assert all(live[name] <= allowed[name] for name in allowed)
-    assert sum(live.values()) <= 0.52 * sum(sizes.values())
+    assert sum(live.values()) <= most
 
 
 def test_packed_layers_that_are_moved_compute_as_dense_ones(device):
@@ -102,6 +104,7 @@ def test_packed_layers_that_are_moved_compute_as_dense_ones(device):
     x = batch(0, SHAPE)[0].to(device)
     ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
     out, expected = packed(ours), model(theirs)
+    # cuDNN may convolve in TF32, whose ten bits bound the agreement on a GPU
     torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
     (out**2).sum().backward()
     (expected**2).sum().backward()
