@@ -9,6 +9,7 @@ import base64
 import contextlib
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,17 @@ class Browser:
         self.command("Emulation.setScriptExecutionDisabled", value=not scripts)
         for kind in ("browser", "performance"):
             self.driver.get_log(kind)
+        self.run("window.__left = true")
         self.driver.get(path.resolve().as_uri())
+        self._wait("!window.__left && document.readyState === 'complete'")
+
+    def _wait(self, condition: str, seconds: float = 60.0) -> None:
+        """Until a condition of the page holds: on a busy machine the driver's own wait can end with the page before."""
+        end = time.monotonic() + seconds
+        while not self.run(f"return {condition}"):
+            if time.monotonic() > end:
+                raise AssertionError(f"not after {seconds:g} s: {condition}")
+            time.sleep(0.01)
 
     def colours(self, *, dark: bool) -> None:
         """What the reader's system prefers."""
