@@ -7,9 +7,10 @@ Dense and by six methods at 80, 90 and 95 %, in a loop of one's own: a sparsifie
 wherever it computes, so a GPU does in a minute or two each what takes 10 to 20 minutes of one core.  What is
 finished is not trained again; of what was interrupted nothing is left.
 
-All train for 12 epochs, but: WoodFisher prunes the dense network and trains for 6 more; a ticket (LTH-T) is the dense
-network's, trained for 9, 12 or 15 more.  STR's threshold grows by itself, so its start was chosen such that about the
-wanted sparsity comes out; the last few are cut off.
+Images, network, optimizer and epochs (12) are those of the recipe tiny_imagenet100_resnet20_dense, but: WoodFisher
+prunes the dense network and trains for 6 more epochs; a ticket (LTH-T) is the dense network's, trained for 9, 12 or
+15 more.  STR's threshold grows by itself, so its start was chosen such that about the wanted sparsity comes out; the
+last few are cut off.
 """
 
 from __future__ import annotations
@@ -32,11 +33,10 @@ from tamis.methods import ACDC, GMP, LTHT, STR, Examples, RigL, Sparsifier, Wood
 from tamis.models import create_model
 from tamis.sparsity import Phase, acdc_phases
 from tamis.storage import write_atomic
-from tamis.train import Optimizer, Schedule, build_optimizer, evaluate, export_model, learning_rate, load_model
+from tamis.train import Schedule, build_optimizer, evaluate, export_model, learning_rate, load_model, load_recipe
 
-BATCH, SEED, EPOCHS = 128, 0, 12
-SGD = Optimizer(name="sgd", lr=0.1, momentum=0.9, weight_decay=5e-4)
-COSINE = Schedule(kind="cosine", warmup_epochs=1)
+RECIPE = load_recipe("tiny_imagenet100_resnet20_dense")
+EPOCHS = RECIPE.train.epochs
 CONSTANT = Schedule(kind="constant", warmup_epochs=0)
 STR_START = {0.8: -3.1, 0.9: -2.55, 0.95: -2.15}
 TICKET_EPOCHS = {0.8: 9, 0.9: 12, 0.95: 15}
@@ -65,10 +65,10 @@ def sparsifier(method: str, sparsity: float, steps: int, examples: Examples) -> 
 def train(name: str, data: ImageData, out: Path, device: torch.device) -> dict[str, Any]:
     """Train one backbone and write its folder, as far as a sweep reads it; returns the summary."""
     method, sparsity = name.split("_")
-    steps = -(-len(data.train_x) // BATCH)
-    torch.manual_seed(SEED)
+    steps = -(-len(data.train_x) // RECIPE.train.batch_size)
+    torch.manual_seed(RECIPE.train.seed)
     architecture: dict[str, Any] = {
-        "name": "resnet20.option_a",
+        "name": RECIPE.model.name,
         "num_classes": data.num_classes,
         "in_channels": data.in_channels,
         "image_size": list(data.image_size),
@@ -78,15 +78,15 @@ def train(name: str, data: ImageData, out: Path, device: torch.device) -> dict[s
     if from_dense:
         model.load_state_dict(load_model(out / "dense_0" / "models" / "dense.safetensors")[0].state_dict())
     model.to(device)
-    rate = {"woodfisher": 0.02, "ltht": 0.01}.get(method, SGD.lr)
-    optimizer = build_optimizer(replace(SGD, lr=rate), model.parameters())
+    rate = {"woodfisher": 0.02, "ltht": 0.01}.get(method, RECIPE.optimizer.lr)
+    optimizer = build_optimizer(replace(RECIPE.optimizer, lr=rate), model.parameters())
     attached, epochs = None, EPOCHS
     if method != "dense":
         attached, epochs = sparsifier(method, float(sparsity), steps, Examples(lambda: on(device, shuffled(data))))
         attached.attach(model, optimizer)
     start = time.perf_counter()
     for epoch in tqdm(range(epochs), desc=name, unit="epoch"):
-        schedule = CONSTANT if method == "ltht" else COSINE
+        schedule = CONSTANT if method == "ltht" else RECIPE.schedule
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(schedule, rate, epoch, epochs)
         model.train()
@@ -115,9 +115,10 @@ def train(name: str, data: ImageData, out: Path, device: torch.device) -> dict[s
 
 def shuffled(data: ImageData, epoch: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
     """The training images of an epoch, cropped and flipped; without an epoch as they are, for WoodFisher to look at."""
-    augmentation = Augmentation() if epoch is None else Augmentation(4, True)
-    generator = torch.Generator().manual_seed(SEED if epoch is None else SEED * 1_000_003 + epoch)
-    return batches(data, BATCH, generator, augmentation)
+    seed = RECIPE.train.seed
+    augmentation = Augmentation() if epoch is None else Augmentation(RECIPE.data.crop_padding, RECIPE.data.flip)
+    generator = torch.Generator().manual_seed(seed if epoch is None else seed * 1_000_003 + epoch)
+    return batches(data, RECIPE.train.batch_size, generator, augmentation)
 
 
 def on(device: torch.device, pairs: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 
+from benchmark_modules import benchmark_module
 from tamis.sparsity import Global
 
 pytest.importorskip("sklearn", reason="the digits come with scikit-learn (tamis[fair])")
@@ -15,15 +12,7 @@ pytest.importorskip("sklearn", reason="the digits come with scikit-learn (tamis[
 
 @pytest.fixture(scope="module")
 def toy():
-    """The benchmark's module, imported from its file."""
-    path = Path(__file__).resolve().parents[2] / "benchmarks" / "acdc_toy.py"
-    spec = importlib.util.spec_from_file_location("acdc_toy", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["acdc_toy"] = module
-    spec.loader.exec_module(module)
-    return module
+    return benchmark_module("acdc_toy")
 
 
 def test_the_phases_of_the_toy_are_those_that_were_measured(toy):
