@@ -82,7 +82,8 @@ def _rule_rows(content: Mapping[str, Any], policy: Policy, number: int, rule: Ru
         if rule.over == "worst":
             sign = 1 if rule.side == "max" else -1
             defined = [row for row in rows if row["value"] is not None]
-            worst = max(defined, key=lambda row: sign * row["value"], default=None)
+            # a sure breach is worse than a larger value whose interval reaches back
+            worst = min(defined, key=lambda row: (_ORDER[row["state"]], -sign * row["value"]), default=None)
             undefined = [row for row in rows if row["value"] is None]
             rows = [*([worst] if worst else []), *undefined]
         yield from rows
