@@ -8,7 +8,6 @@ method's counters, Python's and numpy's random states, the dense/sparse decision
 
 from __future__ import annotations
 
-import math
 import os
 import random
 from collections.abc import Mapping
@@ -21,15 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from tamis.errors import FileError, UsageError
-from tamis.kernels import PackedPattern, choices
-from tamis.nn import is_packed
+from tamis.kernels import choices
 from tamis.train._container import load_container, save_container
+from tamis.train._packed_tensors import packed_tensors, unpacked_tensors
 
 PREFIXES = ("optimizer:", "method:", "rng:")
-PACKED_KEYS = ("values", "indices", "row_ptr")
-# a file may describe packed layers that are this much larger when dense; one live weight in 2000 gives a factor of 1000
-MAX_EXPANSION = 1000
-ALWAYS_ALLOWED = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -209,47 +204,6 @@ def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Opt
         torch.set_rng_state(stored["torch"])
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RuntimeError) as error:
         raise FileError(f"{checkpoint.path}: does not fit this run ({error})") from error
-
-
-def packed_tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
-    """The model's tensors with packed layers as three arrays, and the dense shapes of those layers."""
-    state = dict(model.state_dict())
-    shapes: dict[str, list[int]] = {}
-    for name, module in model.named_modules():
-        if is_packed(module):
-            layer: Any = module
-            prefix = f"{name}." if name else ""
-            state.pop(f"{prefix}weight", None)  # shown by a sparsifier's hooks
-            pattern = layer.forward_pattern
-            arrays = (layer.forward_values().detach(), pattern.indices, pattern.row_ptr)
-            state |= {prefix + key: array for key, array in zip(PACKED_KEYS, arrays, strict=True)}
-            shapes[name] = list(layer.pattern.shape)
-    return state, shapes
-
-
-def unpacked_tensors(state: Mapping[str, Tensor], shapes: Mapping[str, list[int]]) -> dict[str, Tensor]:
-    """Undo :func:`packed_tensors`: dense ``name.weight`` for each packed layer.
-
-    Raises:
-        FileError: the arrays do not fit, or the dense layers would take more than 64 MiB and than 1000 times the bytes
-            that are stored.
-    """
-    dense = dict(state)
-    stored = sum(tensor.nbytes for tensor in state.values())
-    wanted = 4 * sum(math.prod(int(side) for side in shape) for shape in shapes.values())
-    if wanted > max(ALWAYS_ALLOWED, MAX_EXPANSION * stored):
-        raise FileError(
-            f"{stored} bytes of tensors would unpack to more than {MAX_EXPANSION} times as many; expected shapes of "
-            "real layers"
-        )
-    for name, shape in shapes.items():
-        prefix = f"{name}." if name else ""
-        values, indices, row_ptr = (dense.pop(prefix + key) for key in PACKED_KEYS)
-        pattern = PackedPattern.from_arrays(tuple(shape), row_ptr, indices)
-        if tuple(values.shape) != (pattern.nnz,):
-            raise FileError(f"{name}: {pattern.nnz} indices but values of shape {tuple(values.shape)}")
-        dense[f"{prefix}weight"] = pattern.unpack(values)
-    return dense
 
 
 def _split_optimizer(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:

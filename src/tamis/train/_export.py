@@ -13,9 +13,10 @@ from torch import nn
 
 from tamis.models import create_described
 from tamis.nn import densify, sparsify
-from tamis.train._checkpoint import load_checkpoint, load_weights, packed_tensors
+from tamis.train._checkpoint import load_checkpoint, load_weights
 from tamis.train._container import save_container
 from tamis.train._onnx import export_onnx
+from tamis.train._packed_tensors import packed_tensors
 
 Form = Literal["dense", "sparse", "onnx"]
 
