@@ -1,4 +1,4 @@
-"""Packed layers as they lie in a file: three arrays each, and the dense shapes beside them."""
+"""A model as it lies in a file: packed layers as three arrays with their dense shapes, and its modules' extra state."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tamis.errors import FileError
 from tamis.kernels import PackedPattern
+from tamis.methods._tree import flatten, unflatten
 from tamis.nn import is_packed
 
 PACKED_KEYS = ("values", "indices", "row_ptr")
@@ -19,8 +20,12 @@ MAX_EXPANSION = 1000
 ALWAYS_ALLOWED = 64 << 20
 
 
-def packed_tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
-    """The model's tensors with packed layers as three arrays, and the dense shapes of those layers."""
+def model_content(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The model's tensors with packed layers as three arrays, and what the header of a file says about them.
+
+    Raises:
+        FileError: a module's extra state cannot be stored.
+    """
     state = dict(model.state_dict())
     shapes: dict[str, list[int]] = {}
     for name, module in model.named_modules(remove_duplicate=False):  # state_dict has every name of a module too
@@ -32,11 +37,25 @@ def packed_tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, list[
             arrays = (layer.forward_values().detach(), pattern.indices, pattern.row_ptr)
             state |= {prefix + key: array for key, array in zip(PACKED_KEYS, arrays, strict=True)}
             shapes[name] = list(layer.pattern.shape)
-    return state, shapes
+    extra = {key: state.pop(key) for key in [key for key, value in state.items() if not isinstance(value, Tensor)]}
+    if not extra:
+        return state, {"shapes": shapes}
+    inner, picture = flatten(extra, "extra:")
+    return {**state, **inner}, {"shapes": shapes, "extra_state": picture}
+
+
+def extra_state_of(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> dict[str, Any]:
+    """The extra state that :func:`model_content` put into tensors and header, by key; empty if there is none."""
+    if "extra_state" not in header:
+        return {}
+    found = unflatten(tensors, header["extra_state"])
+    if not isinstance(found, dict):
+        raise FileError("its extra state is not a dict by key")
+    return found
 
 
 def unpacked_tensors(state: Mapping[str, Tensor], shapes: Mapping[str, list[int]]) -> dict[str, Tensor]:
-    """Undo :func:`packed_tensors`: dense ``name.weight`` for each packed layer.
+    """Undo :func:`model_content`: dense ``name.weight`` for each packed layer.
 
     A layer with several names may have its shape under one of them alone, as earlier versions wrote it.
 
