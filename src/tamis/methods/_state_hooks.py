@@ -16,7 +16,7 @@ from torch import Tensor, nn, optim
 from tamis.errors import UsageError
 from tamis.kernels import PackedPattern
 from tamis.methods._optimizer_state import is_elementwise
-from tamis.nn import is_packed, prunable_modules
+from tamis.nn import is_packed
 
 _PACKED_KEYS = ("values", "indices", "row_ptr")
 _held: WeakKeyDictionary[nn.Module, Tensor | None] = WeakKeyDictionary()
@@ -71,11 +71,14 @@ def guard_support(model: nn.Module, state: MutableMapping[str, Any], prefix: str
     Raises:
         UsageError: a weight outside the support of its layer is not zero; the model is unchanged.
     """
-    for name, layer in prunable_modules(model).items():
+    for name, module in model.named_modules(remove_duplicate=False):
+        if module not in _held:
+            continue
+        layer: Any = module
         where = f"{prefix}{name}." if name else prefix
         mask = held_mask(layer)
         stored = {key: state[where + key] for key in _PACKED_KEYS if where + key in state}
-        if len(stored) == len(_PACKED_KEYS) and layer in _held:
+        if len(stored) == len(_PACKED_KEYS):
             shape = layer.pattern.shape if is_packed(layer) else tuple(layer.weight.shape)
             pattern = PackedPattern.from_arrays(shape, stored["row_ptr"], stored["indices"])
             for key in _PACKED_KEYS:
