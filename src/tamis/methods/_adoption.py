@@ -22,12 +22,23 @@ def plain_module(model: nn.Module) -> nn.Module:
 
 
 def check_model_and_optimizer(model: nn.Module, layers: Mapping[str, Any], optimizer: optim.Optimizer) -> None:
-    """UsageError if there is nothing to prune, or if the optimizer holds no parameter of the model."""
+    """UsageError if there is nothing to prune, or if somebody else may train a weight that masks are put on.
+
+    Frozen weights need no optimizer: nothing moves them.
+    """
     if not layers:
         raise UsageError(f"{type(model).__name__} has no Linear, Conv1d or Conv2d layer to prune")
     own = {id(parameter) for parameter in model.parameters()}
     if not any(id(parameter) in own for group in optimizer.param_groups for parameter in group["params"]):
         raise UsageError(f"this {type(optimizer).__name__} holds no parameter of the model; build it from this model")
+    trained = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    others = [name for name, layer in layers.items() if layer.weight.requires_grad and id(layer.weight) not in trained]
+    if others:
+        raise UsageError(
+            f"this {type(optimizer).__name__} does not train the weights of {', '.join(others)}, so nothing would keep "
+            "their zeros: exclude these layers, freeze them (requires_grad_(False)), or put all weights into one "
+            "optimizer"
+        )
 
 
 def claim_all(layers: Mapping[str, nn.Module]) -> None:

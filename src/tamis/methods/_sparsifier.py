@@ -101,12 +101,13 @@ class Sparsifier(StepHooks):
         Args:
             model: any module; the one that ``torch.compile`` returns is fine too, and so is one wrapped in
                 ``DistributedDataParallel`` (layers are masked then) or :class:`tamis.nn.Replicas` (packed).
-            optimizer: any ``torch.optim.Optimizer`` that trains parameters of the model.
+            optimizer: any ``torch.optim.Optimizer`` that trains all governed weights that are not frozen.
 
         Raises:
             UsageError: already attached, detached after its first step (its state is gone), another sparsifier
-                governs a layer, nothing is prunable, the optimizer trains another model, ``packed=True`` cannot be
-                honoured, or the method needs ``examples`` and has none.
+                governs a layer, nothing is prunable, the optimizer trains another model or not all governed weights
+                that require gradients, ``packed=True`` cannot be honoured, or the method needs ``examples`` and has
+                none.
             CollapseError: a layer would lose its last weight.
         """
         if self._supports is not None:
