@@ -10,7 +10,16 @@ from torch import nn, optim
 from torch.nn.parallel import DistributedDataParallel
 
 from tamis.errors import UsageError
-from tamis.methods._state_hooks import claim, guard_optimizer_state, guard_support, let_go, show_dense_weight
+from tamis.methods._due_change import DueChange
+from tamis.methods._state_hooks import (
+    claim,
+    guard_optimizer_state,
+    guard_support,
+    let_go,
+    listen,
+    show_dense_weight,
+    tell_loaded,
+)
 from tamis.nn import Replicas
 
 
@@ -60,14 +69,21 @@ def register_hooks(
     optimizer: optim.Optimizer,
     before_step: Callable[..., Any],
     after_step: Callable[..., None],
+    due: DueChange,
 ) -> list[Any]:
-    """Hook the optimizer's step and everything that saves or loads; returns handles with ``remove()``."""
+    """Hook the optimizer's step and everything that saves or loads; returns handles with ``remove()``.
+
+    ``due`` is told when model or optimizer have loaded a state_dict.
+    """
+    listen(model, due)
     owners = {layer.weight: (name, layer) for name, layer in layers.items()}
     return [
         optimizer.register_step_pre_hook(before_step),
         optimizer.register_step_post_hook(after_step),
         optimizer.register_load_state_dict_pre_hook(partial(guard_optimizer_state, owners)),
+        optimizer.register_load_state_dict_post_hook(lambda _: due.loaded("optimizer")),
         model.register_load_state_dict_pre_hook(guard_support),
+        model.register_load_state_dict_post_hook(tell_loaded),
         *(layer.register_state_dict_post_hook(show_dense_weight) for layer in layers.values()),
     ]
 

@@ -137,14 +137,14 @@ class Sparsifier(StepHooks):
         claim_all(layers)
         self._model, self._optimizer, self._supports = plain, optimizer, supports
         supports.release()
-        self._handles = register_hooks(plain, layers, optimizer, self._before_step, self._after_step)
+        self._handles = register_hooks(plain, layers, optimizer, self._before_step, self._after_step, self._due)
         try:
             self._prepare()
             if self._pending is not None:
                 pending, self._pending = self._pending, None
                 self.load_state_dict(pending)
             elif self.step == 0:
-                self._enter(0)
+                self._enter_step()
         except BaseException:
             self.detach()
             raise
@@ -164,6 +164,7 @@ class Sparsifier(StepHooks):
             handle.remove()
         self._handles = []
         self._latents.forget()
+        self._due.loaded_with(False)
         self._supports = None
         self._optimizer = None
 
@@ -207,7 +208,9 @@ class Sparsifier(StepHooks):
         """Call ``callback(sparsifier)`` before every mask change, while the weights are those of the ending phase.
 
         This is the moment to evaluate the model at the end of a phase: once the last step of a phase has returned, the
-        next phase has begun.  The callback may run forward passes without gradients and call ``ACDC.observe``.
+        next phase has begun.  The callback may run forward passes without gradients, call ``ACDC.observe``, and save a
+        checkpoint (not with RigL and SRigL, see :meth:`state_dict`): a run resumed from it makes the change when model
+        and optimizer are loaded, and calls its callbacks before that.
         """
         self._callbacks.append(callback)
 
@@ -248,7 +251,17 @@ class Sparsifier(StepHooks):
     # ---- checkpoints -------------------------------------------------------------------------------------------
 
     def state_dict(self) -> SparsifierState:
-        """``{"tensors": {name: Tensor}, "json": {...}}``: masks, step, events, and what the method needs to go on."""
+        """``{"tensors": {name: Tensor}, "json": {...}}``: masks, step, events, and what the method needs to go on.
+
+        Raises:
+            UsageError: not attached, or called in a ``before_change`` callback of a method that changes masks in place
+                of an optimizer step (RigL, SRigL).
+        """
+        if self._step_under_way:
+            raise UsageError(
+                f"{type(self).__name__} changes its masks in place of an optimizer step, by the gradients of a batch "
+                "that has passed through the model already, so nothing can resume here; save after optimizer.step()"
+            )
         common, own = save_common(self), self._own_state()
         return {
             "tensors": {**common["tensors"], **own["tensors"]},

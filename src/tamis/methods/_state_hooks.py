@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 from torch import Tensor, nn, optim
 
 from tamis.errors import UsageError
 from tamis.kernels import PackedPattern
+from tamis.methods._due_change import DueChange
 from tamis.methods._optimizer_state import is_elementwise
 from tamis.nn import is_packed, prunable_modules
 
 _PACKED_KEYS = ("values", "indices", "row_ptr")
 _held: WeakKeyDictionary[nn.Module, Tensor | None] = WeakKeyDictionary()
+_listening: WeakKeyDictionary[nn.Module, WeakSet[DueChange]] = WeakKeyDictionary()
 
 
 def claim(layer: nn.Module, name: str) -> None:
@@ -90,6 +92,17 @@ def guard_support(model: nn.Module, state: MutableMapping[str, Any], prefix: str
                 f"the state to load has {stray} non-zero weights in {where}weight where the sparsifier's mask prunes "
                 "them; load the weights before attach(), or the sparsifier's own state_dict first"
             )
+
+
+def listen(model: nn.Module, due: DueChange) -> None:
+    """Tell ``due`` from now on when ``model`` has loaded a state_dict; it is not kept alive for that."""
+    _listening.setdefault(model, WeakSet()).add(due)
+
+
+def tell_loaded(model: nn.Module, *unused: Any) -> None:
+    """load_state_dict post-hook of the model: tell its sparsifiers."""
+    for due in list(_listening.get(model, ())):
+        due.loaded("model")
 
 
 def guard_optimizer_state(

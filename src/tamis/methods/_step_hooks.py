@@ -26,16 +26,18 @@ class StepHooks(MaskChanges):
         super().__init__(sparsity, distribution, pattern, on_collapse)
         self.reparameterise = reparameterise
         self._latents = LatentWeights(reparameterise)
+        self._step_under_way = False
 
     def _before_step(self, optimizer: optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         layers = self._attached().layers
+        self._due.check()
 
         def before_closure() -> None:
             self._latents.to_model(layers)
             self._before_closure()
 
         def after_backward() -> None:
-            if self._on_gradients():
+            if self._looks_at_gradients():
                 for group in optimizer.param_groups:
                     for parameter in group["params"]:
                         parameter.grad = None  # torch's optimizers leave such parameters and their state alone
@@ -50,6 +52,13 @@ class StepHooks(MaskChanges):
             self._latents.to_optimizer(layers, gradients=False)  # an optimizer may look at weights before its closure
         return closed
 
+    def _looks_at_gradients(self) -> bool:
+        self._step_under_way = True
+        try:
+            return self._on_gradients()
+        finally:
+            self._step_under_way = False
+
     def _after_step(self, optimizer: optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         supports = self._attached()
         self._latents.to_model(supports.layers)
@@ -58,5 +67,5 @@ class StepHooks(MaskChanges):
         self._times.step_ended()
         if self._ends_epoch(self.step):
             self._close_interval()
-        self._enter(self.step)
+        self._enter_step()
         self._times.step_begins()
