@@ -8,6 +8,7 @@ from torch import optim
 
 from tamis.methods._adoption import with_closure
 from tamis.methods._latent_weights import LatentWeights, Reparameterisation
+from tamis.methods._loss_scaling import check_scaler, is_void, unscale_gradients
 from tamis.methods._mask_changes import MaskChanges
 from tamis.sparsity import Distribution, Pattern
 
@@ -31,6 +32,10 @@ class StepHooks(MaskChanges):
     def _before_step(self, optimizer: optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         layers = self._attached().layers
         self._due.check()
+        check_scaler(optimizer, kwargs)
+        if is_void(optimizer):
+            return None
+        unscale_gradients(optimizer)
 
         def before_closure() -> None:
             self._latents.to_model(layers)
@@ -61,6 +66,8 @@ class StepHooks(MaskChanges):
 
     def _after_step(self, optimizer: optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         supports = self._attached()
+        if is_void(optimizer):
+            return
         self._latents.to_model(supports.layers)
         supports.zero_weights()
         self.step += 1
