@@ -19,7 +19,9 @@ METHODS = {
     "srste": lambda: SRSTE(0.5, STEPS, strength=0.5),
     "str": lambda: STR(0.5, STEPS, initial_logit=-4.0),
     "topkast": lambda: TopKAST(0.6, every=4, strength=0.5),
-    "acdc power": lambda: ACDC(0.5, STEPS, schedule=SHORT, returning=ReturnAsSaved(), reparameterise=PowerPropagation(2.0)),
+    "acdc power": lambda: ACDC(
+        0.5, STEPS, schedule=SHORT, returning=ReturnAsSaved(), reparameterise=PowerPropagation(2.0)
+    ),
 }
 OPTIMIZERS = {
     "sgd": lambda p, fused: optim.SGD(p, 0.05, fused=fused),

@@ -160,6 +160,30 @@ def test_packed_optimizer_state_for_a_dense_layer_is_refused_with_the_right_orde
         other.load_state_dict(stored)
 
 
+@pytest.mark.parametrize("name", ["momentum", "adamw"])
+@pytest.mark.parametrize("method", ["set", "topkast"])
+def test_packed_optimizer_state_of_another_mask_is_refused_with_the_right_order(method, name):
+    model, optimizer, first = start(method, name, True)
+    train(model, optimizer, range(7))
+    stored = copy.deepcopy(optimizer.state_dict())
+    again, other, second = start(method, name, True)
+    before = copy.deepcopy(other.state_dict())
+    assert is_packed(again[3])
+    assert again[3].weight.shape == model[3].weight.shape
+    with pytest.raises(UsageError, match=r"of 0\.weight belongs to another mask .*sparsifier\.load_state_dict"):
+        other.load_state_dict(stored)
+    assert other.state_dict()["state"].keys() == before["state"].keys()
+    second.load_state_dict(through_json(first.state_dict()))
+    other.load_state_dict(stored)
+    for key, value in optimizer.state[model[3].weight].items():
+        assert torch.equal(other.state[again[3].weight][key], value)
+    assert other.state[again[3].weight].keys() == optimizer.state[model[3].weight].keys()
+    unmarked = copy.deepcopy(stored)
+    for entry in unmarked["state"].values():
+        entry.pop("tamis_support", None)
+    other.load_state_dict(unmarked)  # as earlier versions wrote it
+
+
 def test_dense_optimizer_state_is_packed_when_the_layer_is():
     masked_model, masked_optimizer, masked = start("acdc", "momentum", False)
     train(masked_model, masked_optimizer, range(4))

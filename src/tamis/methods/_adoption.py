@@ -17,6 +17,7 @@ from tamis.methods._state_hooks import (
     guard_support,
     let_go,
     listen,
+    note_supports,
     show_dense_weight,
     tell_loaded,
 )
@@ -80,6 +81,7 @@ def register_hooks(
     return [
         optimizer.register_step_pre_hook(before_step),
         optimizer.register_step_post_hook(after_step),
+        optimizer.register_state_dict_post_hook(partial(note_supports, owners)),
         optimizer.register_load_state_dict_pre_hook(partial(guard_optimizer_state, owners)),
         optimizer.register_load_state_dict_post_hook(lambda _: due.loaded("optimizer")),
         model.register_load_state_dict_pre_hook(guard_support),

@@ -41,7 +41,8 @@ class Sparsifier(StepHooks):
 
     Resuming equals the uninterrupted run bit for bit on one thread, in this order: ``attach(model, optimizer)``,
     ``sparsifier.load_state_dict``, ``model.load_state_dict``, ``optimizer.load_state_dict``.  While layers are packed,
-    ``optimizer.state_dict()`` holds state of shape ``(nnz,)`` for them; ``model.state_dict()`` always shows dense ones.
+    ``optimizer.state_dict()`` holds state of shape ``(nnz,)`` for them, with a hash of its mask, and state of another
+    mask is refused; ``model.state_dict()`` always shows dense ones.
 
     A gradient norm that is clipped before ``optimizer.step`` counts gradients of pruned weights in masked layers (in
     packed ones there are none); call :meth:`mask_gradients` before clipping.  In a distributed job gradients are equal
