@@ -8,9 +8,16 @@ import pytest
 import torch
 from method_runs import OPTIMIZERS, mlp, train
 from torch import nn, optim
+from torch.nn import functional as F
 
-from tamis.methods import UnknownStateWarning
-from tamis.methods._optimizer_state import clear_moments, is_elementwise, per_weight_state, reset_regrown_state
+from tamis.methods import ACDC, GMP, STR, UnknownStateWarning
+from tamis.methods._optimizer_state import (
+    clear_moments,
+    drop_spanning_state,
+    is_elementwise,
+    per_weight_state,
+    reset_regrown_state,
+)
 
 KEYS = {
     "sgd": set(),
@@ -95,3 +102,56 @@ def test_only_an_optimizer_without_any_matching_state_gives_a_warning():
         reset_regrown_state(muon, model.weight, regrown)
         reset_regrown_state(optim.SGD(model.parameters(), 0.1), model.weight, regrown)
     assert not muon.state[model.weight]["momentum_buffer"].any()
+
+
+def lbfgs_run(sparsifier, steps, seed=0, **options):
+    """Full-batch training on random labels; the loss after it, and the steps after which the history was empty."""
+    torch.manual_seed(seed)
+    inputs, labels = torch.randn(64, 64), torch.randint(4, (64,))
+    model = nn.Sequential(nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 4))
+    optimizer = optim.LBFGS(model.parameters(), 0.5, max_iter=5, tolerance_grad=0, tolerance_change=0, **options)
+    sparsifier.attach(model, optimizer)
+    emptied = []
+
+    def closure():
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(inputs), labels)
+        loss.backward()
+        return loss
+
+    for _ in range(steps):
+        optimizer.step(closure)
+        if not optimizer.state:
+            emptied.append(sparsifier.step)
+    return closure().item(), emptied
+
+
+@pytest.mark.parametrize("options", [{}, {"line_search_fn": "strong_wolfe"}])
+@pytest.mark.parametrize("make", [lambda: GMP(0.9, 40), lambda: ACDC(0.8, 40)])
+def test_lbfgs_forgets_its_history_where_masks_change_and_only_there(make, options):
+    sparsifier = make()
+    loss, emptied = lbfgs_run(sparsifier, 40, seed=1, **options)
+    assert emptied == [event["step"] for event in sparsifier.events if event["step"] > 0]
+    assert loss < 1e-2  # with the history of other masks: 1e5 and more, or 2e3 with a line search
+
+
+def test_lbfgs_keeps_its_history_where_all_weights_are_trained_through_the_mask():
+    _, emptied = lbfgs_run(STR(0.5, 8, initial_logit=-3.0), 8)
+    assert not emptied
+
+
+def test_only_state_that_spans_parameters_is_dropped():
+    model = nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 1, bias=False))
+    kept = [optim.Adafactor(model.parameters()), optim.Muon([model[0].weight]), optim.Adagrad(model.parameters())]
+    model(torch.randn(5, 6)).sum().backward()
+    for optimizer in kept:
+        optimizer.step()
+        before = dict(optimizer.state)
+        assert before
+        drop_spanning_state(optimizer)
+        assert optimizer.state == before
+    foreign = optim.LBFGS(model.parameters())
+    foreign.state["global_state"] = {"old_dirs": [torch.ones(33)]}
+    foreign.state["counters"] = {"calls": 3, "loss": torch.tensor(0.5)}
+    drop_spanning_state(foreign)
+    assert list(foreign.state) == ["counters"]

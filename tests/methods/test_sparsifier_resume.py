@@ -160,6 +160,30 @@ def test_packed_optimizer_state_for_a_dense_layer_is_refused_with_the_right_orde
         other.load_state_dict(stored)
 
 
+@pytest.mark.parametrize("name", ["momentum", "adamw"])
+@pytest.mark.parametrize("method", ["set", "topkast"])
+def test_packed_optimizer_state_of_another_mask_is_refused_with_the_right_order(method, name):
+    model, optimizer, first = start(method, name, True)
+    train(model, optimizer, range(7))
+    stored = copy.deepcopy(optimizer.state_dict())
+    again, other, second = start(method, name, True)
+    before = copy.deepcopy(other.state_dict())
+    assert is_packed(again[3])
+    assert again[3].weight.shape == model[3].weight.shape
+    with pytest.raises(UsageError, match=r"of 0\.weight belongs to another mask .*sparsifier\.load_state_dict"):
+        other.load_state_dict(stored)
+    assert other.state_dict()["state"].keys() == before["state"].keys()
+    second.load_state_dict(through_json(first.state_dict()))
+    other.load_state_dict(stored)
+    for key, value in optimizer.state[model[3].weight].items():
+        assert torch.equal(other.state[again[3].weight][key], value)
+    assert other.state[again[3].weight].keys() == optimizer.state[model[3].weight].keys()
+    unmarked = copy.deepcopy(stored)
+    for entry in unmarked["state"].values():
+        entry.pop("tamis_support", None)
+    other.load_state_dict(unmarked)  # as earlier versions wrote it
+
+
 def test_dense_optimizer_state_is_packed_when_the_layer_is():
     masked_model, masked_optimizer, masked = start("acdc", "momentum", False)
     train(masked_model, masked_optimizer, range(4))
@@ -211,3 +235,78 @@ def test_pruned_weights_are_exactly_zero_after_every_step_of_every_method(method
         for layer, mask in sparsifier.masks.items():
             assert not bool(state[f"{layer}.weight"][~mask].any()), (layer, step)
     assert sparsifier.masks
+
+
+def checkpoints_before_changes(method, name, packed):
+    """The finished run, and by step what a callback saved before the mask change of that step."""
+    model, optimizer, sparsifier = start(method, name, packed)
+    saved = {}
+
+    def save(sparsifier):
+        parts = (through_json(sparsifier.state_dict()), model.state_dict(), optimizer.state_dict())
+        saved[sparsifier.step] = copy.deepcopy(parts)
+
+    sparsifier.before_change(save)
+    train(model, optimizer, range(STEPS))
+    return model, sparsifier, saved
+
+
+IN_PLACE_OF_STEPS = {"rigl", "rigl constant", "srigl"}
+
+
+@pytest.mark.parametrize(("name", "packed"), [("momentum", True), ("adamw", False)])
+@pytest.mark.parametrize("method", [method for method in METHODS if method not in IN_PLACE_OF_STEPS])
+def test_a_run_resumed_from_inside_before_change_makes_the_change(method, name, packed):
+    model, whole, saved = checkpoints_before_changes(method, name, packed)
+    assert saved.keys() == {event["step"] for event in whole.events if event["step"] > 0}
+    for step, (state, weights, moments) in saved.items():
+        model_b = mlp(seed=9)
+        optimizer_b = OPTIMIZERS[name](model_b.parameters())
+        second = METHODS[method](packed=packed).attach(model_b, optimizer_b)
+        seen = []
+        second.before_change(lambda s, seen=seen: seen.append(s.step))
+        second.load_state_dict(copy.deepcopy(state))
+        model_b.load_state_dict(weights)
+        optimizer_b.load_state_dict(copy.deepcopy(moments))
+        train(model_b, optimizer_b, range(step, STEPS))
+        assert_same_state(model, model_b)
+        assert whole.report() == second.report()
+        assert seen[0] == step
+        left, right = whole.state_dict(), second.state_dict()
+        assert left["tensors"].keys() == right["tensors"].keys()
+        assert all(torch.equal(left["tensors"][key], right["tensors"][key]) for key in left["tensors"])
+
+
+def test_a_change_waits_for_model_and_optimizer_in_either_order_and_training_without_them_is_refused():
+    _, whole, saved = checkpoints_before_changes("acdc", "momentum", False)
+    state, weights, moments = saved[5]
+    model, optimizer, resumed = start("acdc", "momentum", False)
+    resumed.load_state_dict(state)
+    assert (resumed.step, resumed.phase) == (5, "sparse")
+    assert through_json(resumed.state_dict())["json"]["entering"]
+    with pytest.raises(UsageError, match=r"call model\.load_state_dict\(\.\.\.\) and optimizer\.load_state_dict"):
+        train(model, optimizer, [5])
+    optimizer.load_state_dict(copy.deepcopy(moments))
+    with pytest.raises(UsageError, match=r"call model\.load_state_dict\(\.\.\.\) after"):
+        train(model, optimizer, [5])
+    model.load_state_dict(weights)
+    assert (resumed.step, resumed.phase) == (5, "dense")
+    assert not resumed.state_dict()["json"]["entering"]
+    train(model, optimizer, range(5, STEPS))
+    assert whole.report() == resumed.report()
+
+
+@pytest.mark.parametrize("method", sorted(IN_PLACE_OF_STEPS))
+def test_a_change_in_place_of_a_step_cannot_be_saved_and_says_so(method):
+    model, optimizer, sparsifier = start(method, "momentum", False)
+    refused = []
+
+    def save(sparsifier):
+        with pytest.raises(UsageError, match=r"in place of an optimizer step.* save after optimizer\.step"):
+            sparsifier.state_dict()
+        refused.append(sparsifier.step)
+
+    sparsifier.before_change(save)
+    train(model, optimizer, range(STEPS))
+    assert refused
+    assert sparsifier.state_dict()["json"]["step"] == STEPS

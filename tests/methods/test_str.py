@@ -173,6 +173,7 @@ def test_choices_and_optimizers_that_do_not_fit_are_refused():
         STR(0.5, 4).attach(model, optim.Muon(model.parameters()))
     model = mlp()
     optimizer = optim.SGD([p for p in model.parameters() if p is not model[5].weight], 0.1)
+    model[5].weight.requires_grad_(False)  # frozen, which other methods allow
     with pytest.raises(UsageError, match=r"does not train the weight beside 5\.threshold_logit"):
         STR(0.5, 4).attach(model, optimizer)
     assert len(optimizer.param_groups[0]["params"]) == 7

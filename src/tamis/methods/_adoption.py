@@ -10,7 +10,17 @@ from torch import nn, optim
 from torch.nn.parallel import DistributedDataParallel
 
 from tamis.errors import UsageError
-from tamis.methods._state_hooks import claim, guard_optimizer_state, guard_support, let_go, show_dense_weight
+from tamis.methods._due_change import DueChange
+from tamis.methods._state_hooks import (
+    claim,
+    guard_optimizer_state,
+    guard_support,
+    let_go,
+    listen,
+    note_supports,
+    show_dense_weight,
+    tell_loaded,
+)
 from tamis.nn import Replicas
 
 
@@ -22,12 +32,23 @@ def plain_module(model: nn.Module) -> nn.Module:
 
 
 def check_model_and_optimizer(model: nn.Module, layers: Mapping[str, Any], optimizer: optim.Optimizer) -> None:
-    """UsageError if there is nothing to prune, or if the optimizer holds no parameter of the model."""
+    """UsageError if there is nothing to prune, or if somebody else may train a weight that masks are put on.
+
+    Frozen weights need no optimizer: nothing moves them.
+    """
     if not layers:
         raise UsageError(f"{type(model).__name__} has no Linear, Conv1d or Conv2d layer to prune")
     own = {id(parameter) for parameter in model.parameters()}
     if not any(id(parameter) in own for group in optimizer.param_groups for parameter in group["params"]):
         raise UsageError(f"this {type(optimizer).__name__} holds no parameter of the model; build it from this model")
+    trained = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    others = [name for name, layer in layers.items() if layer.weight.requires_grad and id(layer.weight) not in trained]
+    if others:
+        raise UsageError(
+            f"this {type(optimizer).__name__} does not train the weights of {', '.join(others)}, so nothing would keep "
+            "their zeros: exclude these layers, freeze them (requires_grad_(False)), or put all weights into one "
+            "optimizer"
+        )
 
 
 def claim_all(layers: Mapping[str, nn.Module]) -> None:
@@ -49,14 +70,22 @@ def register_hooks(
     optimizer: optim.Optimizer,
     before_step: Callable[..., Any],
     after_step: Callable[..., None],
+    due: DueChange,
 ) -> list[Any]:
-    """Hook the optimizer's step and everything that saves or loads; returns handles with ``remove()``."""
+    """Hook the optimizer's step and everything that saves or loads; returns handles with ``remove()``.
+
+    ``due`` is told when model or optimizer have loaded a state_dict.
+    """
+    listen(model, due)
     owners = {layer.weight: (name, layer) for name, layer in layers.items()}
     return [
         optimizer.register_step_pre_hook(before_step),
         optimizer.register_step_post_hook(after_step),
+        optimizer.register_state_dict_post_hook(partial(note_supports, owners)),
         optimizer.register_load_state_dict_pre_hook(partial(guard_optimizer_state, owners)),
+        optimizer.register_load_state_dict_post_hook(lambda _: due.loaded("optimizer")),
         model.register_load_state_dict_pre_hook(guard_support),
+        model.register_load_state_dict_post_hook(tell_loaded),
         *(layer.register_state_dict_post_hook(show_dense_weight) for layer in layers.values()),
     ]
 

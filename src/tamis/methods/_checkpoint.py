@@ -52,6 +52,7 @@ def save_common(sparsifier: Any) -> SparsifierState:
             "layers": {name: list(shape) for name, shape in supports.shapes().items()},
             "step": sparsifier.step,
             "held": supports.held,
+            "entering": sparsifier._due.pending,
             "events": list(recorder.events),
             "history": sparsifier._history.rows(0, None),
             "times": sparsifier._times.rows(sparsifier.phase),
@@ -98,6 +99,7 @@ def load_common(sparsifier: Any, state: Mapping[str, Any]) -> None:
     )
     sparsifier._history.load(json["history"])
     sparsifier._times.load(json.get("times", []))
+    sparsifier._due.loaded_with(json.get("entering", False))
 
 
 def _refuse_difference(stored: Mapping[str, Any], present: Mapping[str, Any], what: str) -> None:

@@ -32,7 +32,11 @@ class Decisions(ABC):
 
     @abstractmethod
     def _enter(self, step: int) -> None:
-        """Do what is due before optimizer step number ``step``: nothing, or change the masks."""
+        """Do what is due before optimizer step number ``step``: nothing, or change the masks.
+
+        Call ``_announce`` before anything changes, drawing a random number included: a run that resumes from a
+        checkpoint taken inside the announcement comes here again.
+        """
 
     def _on_gradients(self) -> bool:
         """Look at the gradients before those of pruned weights become zero; True skips this optimizer step.

@@ -160,8 +160,10 @@ class DynamicSparse(Sparsifier):
 
     @torch.no_grad()
     def _update(self, growth: Mapping[str, Tensor]) -> None:
-        """Exchange weights by ``growth`` scores (layer name -> tensor); layers that it lacks keep their masks."""
-        self._announce()
+        """Exchange weights by ``growth`` scores (layer name -> tensor); layers that it lacks keep their masks.
+
+        Call ``_announce`` before the scores are made.
+        """
         supports = self._attached()
         present, weights = supports.masks, supports.weights()
         fraction = self.fraction(self.step)

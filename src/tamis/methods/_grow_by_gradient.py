@@ -50,6 +50,7 @@ class GrowByGradient(DynamicSparse):
         gradients = self._gradients.take(supports.layers, supports.masks)
         if not gradients:
             return False  # nothing was differentiated, so there is no step to replace
+        self._announce()
         self._update({name: gradient.abs() for name, gradient in gradients.items()})
         self._updated = self.step
         return True

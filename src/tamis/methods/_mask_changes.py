@@ -10,6 +10,7 @@ from torch import Tensor, nn, optim
 from tamis.errors import UsageError
 from tamis.methods._collapse import check_collapse
 from tamis.methods._decisions import Decisions
+from tamis.methods._due_change import DueChange
 from tamis.methods._history import History
 from tamis.methods._optimizer_state import clear_moments, reset_regrown_state
 from tamis.methods._records import MaskRecorder
@@ -50,6 +51,7 @@ class MaskChanges(Decisions):
         self._history = History()
         self._times = StepTimes()
         self._callbacks: list[Callable[[Any], Any]] = []
+        self._due = DueChange(self._enter_step)
 
     def _attached(self) -> LayerSupports:
         if self._supports is None:
@@ -70,6 +72,12 @@ class MaskChanges(Decisions):
     def events(self) -> list[dict[str, Any]]:
         """The mask changes so far, JSON types only."""
         return self._recorder.events
+
+    def _enter_step(self) -> None:
+        """Let the method do what is due before the next step; until that is done, a checkpoint says so."""
+        self._due.begins()
+        self._enter(self.step)
+        self._due.done()
 
     # ---- for methods -------------------------------------------------------------------------------------------
 

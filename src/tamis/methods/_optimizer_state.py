@@ -2,7 +2,8 @@
 
 The rule is generic, so that no list of optimizers is needed: *every state tensor of the parameter's shape holds one
 number per weight*.  It covers SGD, Adam, AdamW, NAdam, RAdam, Adamax, Adadelta, RMSprop, Adagrad, ASGD, Rprop, Muon and
-most optimizers of other packages.  State of any other shape (row and column factors of Adafactor, step counters) is
+most optimizers of other packages.  State that spans the whole model, such as the directions in LBFGS's history, speaks
+of one support and is dropped with it.  State of any other shape (row and column factors of Adafactor, step counters) is
 left alone.
 """
 
@@ -100,6 +101,29 @@ def clear_moments(optimizer: optim.Optimizer) -> None:
                     state[key].fill_(values[key])
                 elif state[key] is not None:
                     state[key] = type(state[key])(values[key])
+
+
+def drop_spanning_state(optimizer: optim.Optimizer) -> None:
+    """Forget state that spans several parameters, because the support that it was collected on has changed.
+
+    LBFGS keeps steps and gradients as flat vectors over all parameters.  Those of the old support say nothing about the
+    new one: kept, they made gradual pruning and AC/DC diverge.  Any flat vector counts that has as many numbers as its
+    parameter or more, in another shape, alone or in a list.  The entry goes as a whole, so that the optimizer begins
+    anew; an entry is removed, not emptied, because this may happen inside a step that still holds it.
+    """
+    if is_elementwise(optimizer):
+        return
+    for key in [key for key, state in optimizer.state.items() if _spans(key, state)]:
+        del optimizer.state[key]
+
+
+def _spans(key: object, state: Any) -> bool:
+    own = key.shape if isinstance(key, Tensor) else torch.Size()
+    least = max(2, own.numel())
+    vectors: list[Any] = []
+    for value in state.values() if isinstance(state, Mapping) else ():
+        vectors += value if isinstance(value, (list, tuple)) else [value]
+    return any(isinstance(v, Tensor) and v.dim() == 1 and v.numel() >= least and v.shape != own for v in vectors)
 
 
 def state_by_position(optimizer: optim.Optimizer) -> dict[str, Any]:

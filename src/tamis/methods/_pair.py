@@ -41,7 +41,11 @@ def plain_copy(model: nn.Module, weights: Mapping[str, Tensor] | None = None) ->
     """An independent copy with dense layers and without our hooks; ``weights`` (dense) are loaded into it."""
     twin = copy.deepcopy(model)
     for module in twin.modules():
-        for hooks in (module._state_dict_hooks, module._load_state_dict_pre_hooks):
+        for hooks in (
+            module._state_dict_hooks,
+            module._load_state_dict_pre_hooks,
+            module._load_state_dict_post_hooks,
+        ):
             for key in [key for key, hook in hooks.items() if _is_ours(hook)]:
                 del hooks[key]
     densify(twin)

@@ -34,6 +34,7 @@ class SET(DynamicSparse):
         if step == 0:
             self._start()
         if self._is_update(step):
+            self._announce()
             supports = self._attached()
             trained = {n: w for n, w in supports.weights().items() if supports.layers[n].weight.requires_grad}
             self._update(self._random_scores(trained))

@@ -54,6 +54,7 @@ class SNFS(DynamicSparse):
         if step == 0:
             self._start()
         if self._means and self._is_update(step):
+            self._announce()
             self._update({name: mean.abs() for name, mean in self._means.items()})
         if not self._needs_gradients(step):
             if self._means:

@@ -41,7 +41,8 @@ class Sparsifier(StepHooks):
 
     Resuming equals the uninterrupted run bit for bit on one thread, in this order: ``attach(model, optimizer)``,
     ``sparsifier.load_state_dict``, ``model.load_state_dict``, ``optimizer.load_state_dict``.  While layers are packed,
-    ``optimizer.state_dict()`` holds state of shape ``(nnz,)`` for them; ``model.state_dict()`` always shows dense ones.
+    ``optimizer.state_dict()`` holds state of shape ``(nnz,)`` for them, with a hash of its mask, and state of another
+    mask is refused; ``model.state_dict()`` always shows dense ones.
 
     A gradient norm that is clipped before ``optimizer.step`` counts gradients of pruned weights in masked layers (in
     packed ones there are none); call :meth:`mask_gradients` before clipping.  In a distributed job gradients are equal
@@ -101,12 +102,13 @@ class Sparsifier(StepHooks):
         Args:
             model: any module; the one that ``torch.compile`` returns is fine too, and so is one wrapped in
                 ``DistributedDataParallel`` (layers are masked then) or :class:`tamis.nn.Replicas` (packed).
-            optimizer: any ``torch.optim.Optimizer`` that trains parameters of the model.
+            optimizer: any ``torch.optim.Optimizer`` that trains all governed weights that are not frozen.
 
         Raises:
             UsageError: already attached, detached after its first step (its state is gone), another sparsifier
-                governs a layer, nothing is prunable, the optimizer trains another model, ``packed=True`` cannot be
-                honoured, or the method needs ``examples`` and has none.
+                governs a layer, nothing is prunable, the optimizer trains another model or not all governed weights
+                that require gradients, ``packed=True`` cannot be honoured, or the method needs ``examples`` and has
+                none.
             CollapseError: a layer would lose its last weight.
         """
         if self._supports is not None:
@@ -136,14 +138,14 @@ class Sparsifier(StepHooks):
         claim_all(layers)
         self._model, self._optimizer, self._supports = plain, optimizer, supports
         supports.release()
-        self._handles = register_hooks(plain, layers, optimizer, self._before_step, self._after_step)
+        self._handles = register_hooks(plain, layers, optimizer, self._before_step, self._after_step, self._due)
         try:
             self._prepare()
             if self._pending is not None:
                 pending, self._pending = self._pending, None
                 self.load_state_dict(pending)
             elif self.step == 0:
-                self._enter(0)
+                self._enter_step()
         except BaseException:
             self.detach()
             raise
@@ -163,6 +165,7 @@ class Sparsifier(StepHooks):
             handle.remove()
         self._handles = []
         self._latents.forget()
+        self._due.loaded_with(False)
         self._supports = None
         self._optimizer = None
 
@@ -206,7 +209,9 @@ class Sparsifier(StepHooks):
         """Call ``callback(sparsifier)`` before every mask change, while the weights are those of the ending phase.
 
         This is the moment to evaluate the model at the end of a phase: once the last step of a phase has returned, the
-        next phase has begun.  The callback may run forward passes without gradients and call ``ACDC.observe``.
+        next phase has begun.  The callback may run forward passes without gradients, call ``ACDC.observe``, and save a
+        checkpoint (not with RigL and SRigL, see :meth:`state_dict`): a run resumed from it makes the change when model
+        and optimizer are loaded, and calls its callbacks before that.
         """
         self._callbacks.append(callback)
 
@@ -247,7 +252,17 @@ class Sparsifier(StepHooks):
     # ---- checkpoints -------------------------------------------------------------------------------------------
 
     def state_dict(self) -> SparsifierState:
-        """``{"tensors": {name: Tensor}, "json": {...}}``: masks, step, events, and what the method needs to go on."""
+        """``{"tensors": {name: Tensor}, "json": {...}}``: masks, step, events, and what the method needs to go on.
+
+        Raises:
+            UsageError: not attached, or called in a ``before_change`` callback of a method that changes masks in place
+                of an optimizer step (RigL, SRigL).
+        """
+        if self._step_under_way:
+            raise UsageError(
+                f"{type(self).__name__} changes its masks in place of an optimizer step, by the gradients of a batch "
+                "that has passed through the model already, so nothing can resume here; save after optimizer.step()"
+            )
         common, own = save_common(self), self._own_state()
         return {
             "tensors": {**common["tensors"], **own["tensors"]},

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 from torch import Tensor, nn, optim
 
 from tamis.errors import UsageError
 from tamis.kernels import PackedPattern
+from tamis.methods._due_change import DueChange
 from tamis.methods._optimizer_state import is_elementwise
 from tamis.nn import is_packed
+from tamis.sparsity import mask_hash
 
 _PACKED_KEYS = ("values", "indices", "row_ptr")
+_SUPPORT_KEY = "tamis_support"  # beside packed state of a weight in the optimizer's state_dict: the hash of its mask
 _held: WeakKeyDictionary[nn.Module, Tensor | None] = WeakKeyDictionary()
+_listening: WeakKeyDictionary[nn.Module, WeakSet[DueChange]] = WeakKeyDictionary()
 
 
 def claim(layer: nn.Module, name: str) -> None:
@@ -95,6 +99,17 @@ def guard_support(model: nn.Module, state: MutableMapping[str, Any], prefix: str
             )
 
 
+def listen(model: nn.Module, due: DueChange) -> None:
+    """Tell ``due`` from now on when ``model`` has loaded a state_dict; it is not kept alive for that."""
+    _listening.setdefault(model, WeakSet()).add(due)
+
+
+def tell_loaded(model: nn.Module, *unused: Any) -> None:
+    """load_state_dict post-hook of the model: tell its sparsifiers."""
+    for due in list(_listening.get(model, ())):
+        due.loaded("model")
+
+
 def guard_optimizer_state(
     names: dict[nn.Parameter, tuple[str, nn.Module]], optimizer: optim.Optimizer, state_dict: dict[str, Any]
 ) -> dict[str, Any]:
@@ -113,24 +128,56 @@ def guard_optimizer_state(
     Raises:
         UsageError: packed state for a layer that is dense now, or for another support.
     """
-    ids = [i for group in state_dict["param_groups"] for i in group["params"]]
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    if len(ids) != len(parameters) or not is_elementwise(optimizer):
+    if not is_elementwise(optimizer):
         return state_dict  # torch itself reports what does not fit
     stored = dict(state_dict["state"])
-    for i, parameter in zip(ids, parameters, strict=True):
+    for i, parameter in _numbered(optimizer, state_dict):
         if parameter in names and i in stored:
-            stored[i] = {key: _fit(value, *names[parameter], key) for key, value in stored[i].items()}
+            entry = dict(stored[i])
+            support = entry.pop(_SUPPORT_KEY, None)
+            stored[i] = {key: _fit(value, support, *names[parameter], key) for key, value in entry.items()}
     return {**state_dict, "state": stored}
 
 
-def _fit(value: Any, name: str, layer: Any, key: str) -> Any:
-    if not isinstance(value, Tensor) or value.dim() == 0 or value.shape == layer.weight.shape:
+def note_supports(
+    names: dict[nn.Parameter, tuple[str, nn.Module]], optimizer: optim.Optimizer, state_dict: dict[str, Any]
+) -> dict[str, Any]:
+    """Optimizer ``state_dict`` post-hook: say of packed state which support it is of, as a hash beside it.
+
+    Returns:
+        The state_dict to hand out; the optimizer's own state is not changed.
+    """
+    state = dict(state_dict["state"])
+    for i, parameter in _numbered(optimizer, state_dict):
+        if parameter in names and i in state and is_packed(names[parameter][1]):
+            state[i] = {**state[i], _SUPPORT_KEY: _support_hash(names[parameter][1])}
+    return {**state_dict, "state": state}
+
+
+def _numbered(optimizer: optim.Optimizer, state_dict: dict[str, Any]) -> list[tuple[int, nn.Parameter]]:
+    """The optimizer's parameters with their numbers in ``state_dict``; none if it is of other parameters."""
+    ids = [i for group in state_dict["param_groups"] for i in group["params"]]
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    return list(zip(ids, parameters, strict=True)) if len(ids) == len(parameters) else []
+
+
+def _support_hash(layer: Any) -> str:
+    found: str = layer.pattern.remember("hash", lambda: mask_hash({"": layer.pattern.mask()}))
+    return found
+
+
+def _fit(value: Any, support: str | None, name: str, layer: Any, key: str) -> Any:
+    if not isinstance(value, Tensor) or value.dim() == 0:
         return value
     if is_packed(layer) and tuple(value.shape) == layer.pattern.shape:
         return layer.pattern.pack(value)
+    if value.shape != layer.weight.shape:
+        found = f"has shape {tuple(value.shape)}, but the weight now has {tuple(layer.weight.shape)}"
+    elif is_packed(layer) and support not in (None, _support_hash(layer)):
+        found = "belongs to another mask than the one that the weight is packed with now"
+    else:
+        return value
     raise UsageError(
-        f"optimizer state {key!r} of {name}.weight has shape {tuple(value.shape)}, but the weight now has "
-        f"{tuple(layer.weight.shape)}; resume in the order sparsifier.attach(model, optimizer), "
+        f"optimizer state {key!r} of {name}.weight {found}; resume in the order sparsifier.attach(model, optimizer), "
         "sparsifier.load_state_dict(...), model.load_state_dict(...), optimizer.load_state_dict(...)"
     )

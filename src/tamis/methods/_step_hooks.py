@@ -8,6 +8,7 @@ from torch import optim
 
 from tamis.methods._adoption import with_closure
 from tamis.methods._latent_weights import LatentWeights, Reparameterisation
+from tamis.methods._loss_scaling import check_scaler, is_void, unscale_gradients
 from tamis.methods._mask_changes import MaskChanges
 from tamis.sparsity import Distribution, Pattern
 
@@ -26,16 +27,22 @@ class StepHooks(MaskChanges):
         super().__init__(sparsity, distribution, pattern, on_collapse)
         self.reparameterise = reparameterise
         self._latents = LatentWeights(reparameterise)
+        self._step_under_way = False
 
     def _before_step(self, optimizer: optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         layers = self._attached().layers
+        self._due.check()
+        check_scaler(optimizer, kwargs)
+        if is_void(optimizer):
+            return None
+        unscale_gradients(optimizer)
 
         def before_closure() -> None:
             self._latents.to_model(layers)
             self._before_closure()
 
         def after_backward() -> None:
-            if self._on_gradients():
+            if self._looks_at_gradients():
                 for group in optimizer.param_groups:
                     for parameter in group["params"]:
                         parameter.grad = None  # torch's optimizers leave such parameters and their state alone
@@ -50,13 +57,22 @@ class StepHooks(MaskChanges):
             self._latents.to_optimizer(layers, gradients=False)  # an optimizer may look at weights before its closure
         return closed
 
+    def _looks_at_gradients(self) -> bool:
+        self._step_under_way = True
+        try:
+            return self._on_gradients()
+        finally:
+            self._step_under_way = False
+
     def _after_step(self, optimizer: optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         supports = self._attached()
+        if is_void(optimizer):
+            return
         self._latents.to_model(supports.layers)
         supports.zero_weights()
         self.step += 1
         self._times.step_ended()
         if self._ends_epoch(self.step):
             self._close_interval()
-        self._enter(self.step)
+        self._enter_step()
         self._times.step_begins()

@@ -122,6 +122,9 @@ class STR(LatentSparsifier):
         masks = masks_from_zeros(supports.weights())
         record = self._is_recorded(step)
         if record:
+            # The threshold has moved already, and the weights with it: callbacks see them in their own support.
+            self._close_interval()
+            self._put_in_force(masks, record=False)
             self._announce()
             self._refuse_empty(masks, step)
             check_collapse(masks, sparsity_of(masks), step, self.on_collapse)

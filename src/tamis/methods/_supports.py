@@ -11,7 +11,7 @@ from torch import Tensor, nn, optim
 from tamis.errors import UsageError
 from tamis.kernels import native_available
 from tamis.methods._masked import MaskedWeights
-from tamis.methods._optimizer_state import is_elementwise
+from tamis.methods._optimizer_state import drop_spanning_state, is_elementwise
 from tamis.methods._packed import pack_with_state, unpack_with_state
 from tamis.methods._state_hooks import hold
 from tamis.nn import (
@@ -141,6 +141,7 @@ class LayerSupports:
                 pack_with_state(layer, masks[name], self._optimizer, None if gradients is None else stored)
                 hold(layer, None)
         dense = {name: layer.weight for name, layer in self.layers.items() if not is_packed(layer)}
+        self._support_changes()
         self._masked = MaskedWeights(dense, masks, gradients)
         self._masked.zero_weights()
         for name, mask in self._masked.masks.items():
@@ -159,7 +160,13 @@ class LayerSupports:
                 unpack_with_state(layer, self._optimizer)
             compute_densely(layer)
             hold(layer, None)
+        if self._masked is not None:
+            self._support_changes()
         self._masked = None
+
+    def _support_changes(self) -> None:
+        if not self._dense_gradients:  # there all weights are trained, whatever the mask
+            drop_spanning_state(self._optimizer)
 
     def zero_gradients(self) -> None:
         """Set the gradients of pruned weights to zero (packed layers have none)."""
