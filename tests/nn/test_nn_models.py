@@ -10,6 +10,8 @@ from safetensors.torch import load as safe_load
 from safetensors.torch import save as safe_save
 from torch import nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+from torch.nn.utils import prune
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from tamis.errors import FileError, UsageError
 from tamis.nn import (
@@ -19,6 +21,7 @@ from tamis.nn import (
     densify,
     is_packed,
     load_packed_state,
+    pack_module,
     prunable_modules,
     sparsify,
 )
@@ -124,6 +127,54 @@ def test_sparsify_leaves_layers_without_weights_and_other_classes_alone():
     nn.init.zeros_(net[2].weight)
     sparsify(net)
     assert not any(is_packed(module) for module in net.modules())
+
+
+COMPUTED = {
+    "prune": (lambda m: prune.l1_unstructured(m, "weight", 0.9), r"prune\.remove\(layer, 'weight'\)"),
+    "weight norm": (weight_norm, r"parametrize\.remove_parametrizations\(layer, 'weight'\)"),
+    "spectral norm": (spectral_norm, r"parametrize\.remove_parametrizations\(layer, 'weight'\)"),
+    "older spectral norm": (nn.utils.spectral_norm, r"utils\.remove_spectral_norm\(layer\)"),
+}
+
+
+@pytest.mark.parametrize(("change", "remedy"), COMPUTED.values(), ids=COMPUTED)
+def test_sparsify_says_that_layers_stay_dense_whose_weight_is_computed(change, remedy):
+    net = pruned(Net(), masks(Net()))
+    change(net.head)
+    state = {key: value.clone() for key, value in net.state_dict().items()}
+    with pytest.warns(UserWarning, match=f"'head' stays dense: its weight is computed from others: .*{remedy}"):
+        sparsify(net)
+    assert all(torch.equal(net.state_dict()[key], state[key]) for key in state if key.startswith("head"))
+    assert is_packed(net.stem)
+    with pytest.raises(UsageError, match=f"cannot pack .*{remedy}"):
+        pack_module(net.head, torch.ones(5, 8) > 0)
+    with pytest.raises(UsageError, match=rf"masks for \['head'\].*{remedy}"):
+        sparsify(net, {"head": torch.ones(5, 8) > 0})
+    sparsify(net, include="block.*")
+    net = Net()
+    change(net.stem)
+    if change is not COMPUTED["prune"][0]:
+        sparsify(net)  # no zeros, no word
+
+
+def test_the_remedy_that_sparsify_names_packs_the_layer():
+    net = Net()
+    prune.l1_unstructured(net.head, "weight", 0.9)
+    prune.remove(net.head, "weight")
+    assert is_packed(sparsify(net).head)
+
+
+def test_a_mask_over_a_packed_weight_is_one_clear_error_when_saved_or_unpacked():
+    net = sparsify(Net(), masks(Net()))
+    prune.l1_unstructured(net.head, "weight", 0.3)
+    for call in (net.state_dict, lambda: densify(net)):
+        with pytest.raises(UsageError, match=r"computed from others.*prune\.remove\(layer, 'weight'\)"):
+            call()
+    prune.remove(net.head, "weight")
+    zeros = int((net.head.weight == 0).sum())
+    net.state_dict()
+    assert zeros > 0
+    assert int((densify(net).head.weight == 0).sum()) > zeros
 
 
 def test_a_sparsified_model_computes_what_the_masked_one_does():

@@ -1,8 +1,9 @@
 """Layers that store only their live weights, and the conversion of models."""
 
-from tamis.nn._convert import dense_state_dict, densify, load_packed_state, pack_module, sparsify, unpack_module
+from tamis.nn._convert import dense_state_dict, densify, load_packed_state, sparsify
 from tamis.nn._fuse import fuse, is_fused, unfuse
 from tamis.nn._layers import SparseConv1d, SparseConv2d, SparseLinear
+from tamis.nn._pack import pack_module, unpack_module
 from tamis.nn._prunable import can_pack, is_packed, prunable_modules, worth_packing
 from tamis.nn._quantise import quantise_weights, round_to_bits
 from tamis.nn._replicas import Replicas

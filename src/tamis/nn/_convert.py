@@ -1,86 +1,27 @@
-"""Packing and unpacking, of one layer in place and of whole models."""
+"""Packing and unpacking of whole models."""
 
 from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
+from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from tamis.errors import FileError, UsageError
-from tamis.kernels import InnerPattern, PackedPattern
+from tamis.kernels import PackedPattern
 from tamis.nn import _fuse
-from tamis.nn._layers import DENSE_OF, SPARSE_OF, keep_from_fused_callers, release_to_fused_callers
+from tamis.nn._computed_weight import computed_weight, how_to_store
+from tamis.nn._layers import SPARSE_OF
+from tamis.nn._pack import pack_module, unpack_module
 from tamis.nn._prunable import can_pack, is_packed, packing_obstacle, prunable_modules
-from tamis.nn._state import PACKED_KEYS, replace_data
+from tamis.nn._state import PACKED_KEYS
 
 Model = TypeVar("Model", bound=nn.Module)
-
-
-def pack_module(module: nn.Module, mask: Tensor, forward: Tensor | None = None) -> PackedPattern:
-    """Turn a dense layer into its packed form, in place; weights outside ``mask`` are dropped.
-
-    With a ``forward`` mask the layer stores the weights of ``mask``, all of them with gradients, but computes its
-    result and the gradient of its input with those of ``forward`` alone.
-
-    The parameter object stays (optimizer groups and references hold); its data become ``(nnz,)``, its gradient, if
-    any, is packed too.  Call it between optimizer steps, not between forward and backward.
-
-    Args:
-        module: an ``nn.Linear``, ``nn.Conv1d`` or ``nn.Conv2d`` (not a subclass).
-        mask: bool tensor of the weight's shape.
-        forward: bool tensor of the weight's shape, nowhere True where ``mask`` is not; None means ``mask``.
-
-    Raises:
-        UsageError: the module cannot be packed or is packed already, or a mask does not fit.
-    """
-    if is_packed(module):
-        raise UsageError(f"{type(module).__name__} is packed already; unpack it first")
-    if obstacle := packing_obstacle(module):
-        raise UsageError(f"cannot pack {type(module).__name__}: {obstacle}")
-    layer: Any = module
-    if tuple(mask.shape) != tuple(layer.weight.shape):
-        raise UsageError(f"mask of shape {tuple(mask.shape)} for a weight of shape {tuple(layer.weight.shape)}")
-    pattern = PackedPattern.from_mask(mask)
-    inner = None if forward is None else InnerPattern.from_mask(pattern, forward)
-    _convert(layer, SPARSE_OF[type(layer)], pattern.pack)
-    layer.pattern = pattern
-    if inner is not None:
-        layer.inner = inner
-    return pattern
-
-
-def unpack_module(module: nn.Module) -> None:
-    """Undo :func:`pack_module`, in place: the dense weight of the forward pass, with exact zeros outside its support.
-
-    A layer computes the same before and after; stored weights that its forward pass does not use are lost.
-
-    Raises:
-        UsageError: the module is not packed.
-    """
-    if not is_packed(module):
-        raise UsageError(f"{type(module).__name__} is not packed")
-    layer: Any = module
-    _convert(layer, DENSE_OF[type(layer)], layer.pattern.unpack)
-    inner = layer.__dict__.pop("inner", None)
-    if inner is not None:
-        layer.weight.data.masked_fill_(~inner.pattern.mask().to(layer.weight.device), 0.0)
-    del layer.pattern
-
-
-def _convert(layer: Any, to: type[nn.Module], move: Callable[[Tensor], Tensor]) -> None:
-    data = move(layer.weight.detach()).contiguous()
-    grad = None if layer.weight.grad is None else move(layer.weight.grad)
-    replace_data(layer.weight, data)
-    layer.weight.grad = grad
-    layer.__class__ = to
-    if is_packed(layer):
-        keep_from_fused_callers(layer)
-    else:
-        release_to_fused_callers(layer)
 
 
 def sparsify(
@@ -93,6 +34,10 @@ def sparsify(
     fuse: bool = True,
 ) -> Model:
     """Pack the sparse layers of a model, in place, so that they run on the sparse kernels.
+
+    Build the optimizer afterwards: packed weights are the same parameters in another shape, so what an optimizer
+    keeps for them (momentum, Adam's moments) fits no more, and its next step ends in an error of torch about sizes.
+    The methods of :mod:`tamis.methods` pack both while they train.
 
     Args:
         model: any module; layers that are packed already are left alone.
@@ -111,13 +56,19 @@ def sparsify(
         UsageError: a mask names no prunable layer, has the wrong shape, or names a layer that cannot be packed.
 
     Warns:
-        UserWarning: a sparse layer stays dense because it is on another device or not float32.
+        UserWarning: a sparse layer stays dense because it is on another device or not float32, or because its weight
+            is computed from others (masks of ``torch.nn.utils.prune``, weight norm).
     """
     layers = prunable_modules(model, include, exclude)
     masks = dict(masks or {})
     unknown = sorted(set(masks) - set(layers))
     if unknown:
-        raise UsageError(f"masks for {unknown}, which are no prunable layers; this model has {sorted(layers)}")
+        why = [
+            f"; {name}: {packing_obstacle(m)}" for name, m in _computed_layers(model, None, ()).items() if name in masks
+        ]
+        raise UsageError(
+            f"masks for {unknown}, which are no prunable layers; this model has {sorted(layers)}{''.join(why)}"
+        )
     for name, mask in masks.items():
         if obstacle := packing_obstacle(layers[name], model):
             raise UsageError(f"layer {name!r} cannot be packed: {obstacle}")
@@ -136,6 +87,7 @@ def sparsify(
                 pack_module(layer, mask)
             else:
                 elsewhere = elsewhere or f"layer {name!r} stays dense: {obstacle}"
+    elsewhere = elsewhere or _sparse_but_computed(_computed_layers(model, include, exclude), minimum_sparsity)
     if elsewhere:
         warnings.warn(elsewhere, stacklevel=2)
     if fuse and any(is_packed(layer) for layer in layers.values()):
@@ -144,6 +96,33 @@ def sparsify(
                 pack_module(layer, torch.ones_like(layer.weight, dtype=torch.bool))
         _fuse.fuse(model)
     return model
+
+
+def _sparse_but_computed(layers: Mapping[str, nn.Module], minimum_sparsity: float) -> str:
+    """Why a sparse layer stays dense whose weight is computed from others, as a sentence; empty if there is none."""
+    for name, layer in layers.items():
+        weight = computed_weight(layer)
+        if not weight.is_meta and 1.0 - float((weight != 0).float().mean()) >= minimum_sparsity:
+            return f"layer {name!r} stays dense: {packing_obstacle(layer)}"
+    return ""
+
+
+def _computed_layers(
+    model: nn.Module, include: str | Collection[str] | None, exclude: str | Collection[str]
+) -> dict[str, nn.Module]:
+    """The layers that could be packed if their weight were a parameter, by name."""
+
+    def named(name: str, patterns: str | Collection[str]) -> bool:
+        return any(fnmatchcase(name, one) for one in ([patterns] if isinstance(patterns, str) else patterns))
+
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if type_before_parametrizations(module) in SPARSE_OF
+        and how_to_store(module)
+        and (include is None or named(name, include))
+        and not named(name, exclude)
+    }
 
 
 def _may_move(layer: Any) -> bool:
@@ -157,7 +136,13 @@ def _is_depthwise(layer: Any) -> bool:
 
 
 def densify(model: Model) -> Model:
-    """Unpack every packed layer and unfuse every module of a model, in place; returns the same model, plain torch."""
+    """Unpack every packed layer and unfuse every module of a model, in place; returns the same model, plain torch.
+
+    As with :func:`sparsify`, build the optimizer afterwards.
+
+    Raises:
+        UsageError: the weight of a packed layer is computed from others now (masks of ``torch.nn.utils.prune``).
+    """
     _fuse.unfuse(model)
     for module in list(model.modules()):
         if is_packed(module):

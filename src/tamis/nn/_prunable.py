@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tamis.errors import UsageError
+from tamis.nn._computed_weight import how_to_store
 from tamis.nn._layers import DENSE_OF, SPARSE_OF
 
 
@@ -59,6 +60,8 @@ def can_pack(module: nn.Module, within: nn.Module | None = None) -> bool:
 def packing_obstacle(module: nn.Module, within: nn.Module | None = None) -> str:
     """Why a layer cannot run packed, as the end of a sentence; empty if it can."""
     weight = module._parameters.get("weight")
+    if weight is None and (call := how_to_store(module)):
+        return f"its weight is computed from others: make it a parameter again with {call}"
     if weight is None or (type(module) not in SPARSE_OF and not is_packed(module)):
         return f"it is a {type(module).__name__}, not exactly a Linear, Conv1d or Conv2d with a weight of its own"
     if weight.device.type != "cpu":

@@ -9,14 +9,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tamis.errors import FileError
+from tamis.errors import FileError, UsageError
 from tamis.kernels import PackedPattern
+from tamis.nn._computed_weight import how_to_store
 
 PACKED_KEYS = ("values", "indices", "row_ptr")
 
 
 def save_packed(layer: Any, destination: MutableMapping[str, Any], prefix: str) -> None:
-    """Replace ``weight`` in a state_dict by three packed arrays: the weights of the forward pass."""
+    """Replace ``weight`` in a state_dict by three packed arrays: the weights of the forward pass.
+
+    Raises:
+        UsageError: the layer's weight is computed from others now.
+    """
+    if prefix + "weight" not in destination:
+        name, call = prefix.rstrip(".") or type(layer).__name__, how_to_store(layer)
+        raise UsageError(
+            f"{name}: its packed weight is computed from others and cannot be saved; call "
+            f"{call or 'what makes it a parameter again'} first, or mask before packing"
+        )
     stored = destination.pop(prefix + "weight")
     destination[prefix + "values"] = stored if layer.inner is None else layer.inner.take(stored)
     destination[prefix + "indices"] = layer.forward_pattern.indices
