@@ -18,13 +18,13 @@ class Snapshot:
 
     Attributes:
         step: optimizer steps done.
-        model: dense ``state_dict`` of the model, cloned.
+        model: dense ``state_dict`` of the model, copied; what modules add by ``get_extra_state`` need not be tensors.
         optimizer: ``state_dict`` of the optimizer, cloned, or None where only the weights matter.
         score: what the caller reported for it (higher is better), or None.
     """
 
     step: int
-    model: dict[str, Tensor]
+    model: dict[str, Any]
     optimizer: dict[str, Any] | None = None
     score: float | None = None
 
@@ -33,13 +33,13 @@ class Snapshot:
         cls, step: int, model: nn.Module, optimizer: optim.Optimizer | None = None, score: float | None = None
     ) -> Snapshot:
         """Copy the present state of an attached model, and of its optimizer if given."""
-        weights = {key: value.detach().clone() for key, value in model.state_dict().items()}
+        weights = {key: _copied(value) for key, value in model.state_dict().items()}
         state = None if optimizer is None else copy.deepcopy(optimizer.state_dict())
         return cls(step, weights, state, score)
 
     def clone(self) -> Snapshot:
         """An independent copy, safe to load and to train on."""
-        weights = {key: value.clone() for key, value in self.model.items()}
+        weights = {key: _copied(value) for key, value in self.model.items()}
         return Snapshot(self.step, weights, copy.deepcopy(self.optimizer), self.score)
 
     def restore(self, model: nn.Module, optimizer: optim.Optimizer | None = None) -> int:
@@ -64,3 +64,7 @@ class Snapshot:
         """Rebuild what :meth:`to_state` returned; FileError if tensors are missing."""
         content = unflatten(tensors, json["content"])
         return cls(int(json["step"]), content["model"], content["optimizer"], json["score"])
+
+
+def _copied(value: Any) -> Any:
+    return value.detach().clone() if isinstance(value, Tensor) else copy.deepcopy(value)

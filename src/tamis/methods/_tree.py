@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from tamis.errors import FileError
@@ -14,7 +15,8 @@ def flatten(tree: Any, prefix: str) -> tuple[dict[str, Tensor], Any]:
     """Take the tensors out of nested dicts, lists and tuples.
 
     Args:
-        tree: dicts (string or integer keys), lists, tuples, tensors, numbers, strings, booleans and None.
+        tree: dicts (string or integer keys), lists, tuples, tensors, numbers, strings, booleans and None.  Numbers of
+            numpy come back as those of Python.
         prefix: start of the tensors' names.
 
     Returns:
@@ -36,6 +38,8 @@ def flatten(tree: Any, prefix: str) -> tuple[dict[str, Tensor], Any]:
             return {kind: [visit(value, f"{name}/{i}") for i, value in enumerate(node)]}
         if node is None or isinstance(node, (bool, int, float, str)):
             return {"value": node}
+        if isinstance(node, np.number | np.bool_):
+            return {"value": node.item()}
         raise FileError(f"cannot store {name}: expected tensors, numbers, strings, dicts and lists, got {type(node)}")
 
     return tensors, visit(tree, prefix)
