@@ -9,7 +9,7 @@ import pytest
 from tests.audit.worlds import world
 
 import tamis
-from tamis.audit import DEFAULT_POLICY, Policy, Rule, junit, policy_rule, read_report
+from tamis.audit import DEFAULT_POLICY, Policy, Rule, check_content, junit, policy_rule, read_report
 from tamis.errors import FileError, UsageError
 
 
@@ -91,6 +91,39 @@ def test_worst_takes_the_extreme_and_each_takes_all(report):
     for condition in report.conditions:
         values = [row["value"] for row in each.rows if row["condition"] == condition]
         assert [row["value"] for row in worst.rows if row["condition"] == condition] == [max(values)]
+
+
+def groups_with_psi(*estimates):
+    """The parts of a report that a rule of psi reads: one group for each (value, lo, hi)."""
+    rows = [
+        {
+            "condition": "gmp", "attribute": f"A{place}", "identity": "G", "group": 0,
+            "psi": {"mean": mean, "reason": "", "seeds": [], "interval": {"lo": lo, "hi": hi, "notes": []}},
+        }
+        for place, (mean, lo, hi) in enumerate(estimates)
+    ]  # fmt: skip
+    conditions = [{"id": "dense", "role": "dense"}, {"id": "gmp", "role": "compressed"}]
+    return {"task": "multilabel", "conditions": conditions, "group_values": rows}
+
+
+@pytest.mark.parametrize(
+    ("strict", "rule", "estimates", "wanted"),
+    [
+        (False, {"max": 0.03}, [(0.10, -0.05, 0.25), (0.08, 0.06, 0.10)], "fail"),
+        (True, {"max": 0.03}, [(0.02, 0.01, 0.03), (0.01, -0.05, 0.07)], "fail"),
+        (False, {"min": -0.03}, [(-0.10, -0.25, 0.05), (-0.08, -0.10, -0.06)], "fail"),
+        (False, {"max": 0.03}, [(0.02, 0.01, 0.03), (0.10, -0.05, 0.25)], "warn"),
+    ],
+)
+def test_the_worst_is_judged_as_each_is_since_a_sure_breach_comes_before_a_larger_value(
+    strict, rule, estimates, wanted
+):
+    content = groups_with_psi(*estimates)
+    states = [
+        check_content(content, Policy((Rule("psi", over=over, **rule),), strict=strict)).state
+        for over in ("each", "worst")
+    ]
+    assert states == [wanted, wanted]
 
 
 def test_the_gate_uses_the_widest_interval(report):

@@ -184,6 +184,23 @@ def test_rows_that_do_not_match_are_refused():
         audited(labels=fewer)
 
 
+def test_a_groups_column_that_contradicts_the_labels_is_refused_and_an_equal_one_is_taken():
+    given = world(n=200, seeds=1, levels=(0.98,))
+    labels, train = given["labels"], given["train_labels"]
+    wanted = tamis.audit(**given | {"groups": ("Male",)}).content["pairs"]
+    male, of_train = labels.columns(("Male",)), train.columns(("Male",))
+    turned = Labels(male.values[::-1], male.ids[::-1], male.names)
+    assert tamis.audit(**given | {"groups": turned, "train_groups": of_train}).content["pairs"] == wanted
+    flipped = male.values.copy()
+    flipped[:7] ^= 1
+    with pytest.raises(UsageError, match=r"groups: column 'Male' is among the labels too, .* in 7 of 200 rows; rename"):
+        tamis.audit(**given | {"groups": Labels(flipped, male.ids, male.names)})
+    unknown = of_train.values.copy()
+    unknown[0] = 255
+    with pytest.raises(UsageError, match=r"training groups: column 'Male' .* in 1 of 800 rows"):
+        tamis.audit(**given | {"groups": male, "train_groups": Labels(unknown, of_train.ids, male.names)})
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [

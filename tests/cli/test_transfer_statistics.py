@@ -69,6 +69,40 @@ def test_upstream_accuracies_from_a_file_give_the_correlation_and_its_drops(tmp_
     assert re.search(r"str 90 %\s+3\s+", text)
 
 
+def test_upstream_accuracies_of_one_architecture_say_nothing_about_another(tmp_path, capsys):
+    models = (("dense", 0.0, 0.9), ("acdc", 0.8, 0.8), ("gmp", 0.8, 0.7))
+    lines = [
+        f"{arch},linear,{method},{sparsity},{task},0,{up * share},{up if arch == 'first' else ''}"
+        for arch in ("first", "second")
+        for method, sparsity, up in models
+        for task, share in (("x", 0.5), ("y", 0.6))
+    ]
+    path = tmp_path / "t.csv"
+    path.write_text("arch,kind,method,sparsity,task,seed,value,upstream\n" + "\n".join(lines) + "\n")
+
+    def correlated(*more):
+        main(["transfer", "stats", str(path), "--json", "--resamples", "100", *more])
+        return [family["arch"] for family in json.loads(capsys.readouterr().out)["families"] if family["upstream"]]
+
+    assert correlated() == ["first"]
+    file = tmp_path / "up.csv"
+    file.write_text("method,sparsity,top1\n" + "".join(f"{m},{s},{up}\n" for m, s, up in models))
+    assert correlated("--upstream", str(file)) == ["first", "second"]
+    file.write_text("arch,method,sparsity,top1\n" + "".join(f"second,{m},{s},{up}\n" for m, s, up in models))
+    assert correlated("--upstream", str(file)) == ["second"]
+
+
+def test_a_perfect_model_is_compared_with_the_others(tmp_path, capsys):
+    path = table(tmp_path, gmp=(0.8, {"aircraft": (1.0,), "b": (0.6,), "c": (0.7,)}))
+    assert main(["transfer", "stats", path, "--resamples", "500"]) == 0
+    assert main(["transfer", "stats", path, "--json", "--resamples", "500"]) == 0
+    text = capsys.readouterr().out
+    found = json.loads(text[text.index("{") :])
+    [gmp] = [row for row in found["families"][0]["scores"] if row["method"] == "gmp"]
+    assert gmp["geometric"] is None
+    assert gmp["mean"] is not None
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -49,6 +49,13 @@ def test_a_network_that_tamis_does_not_know_is_filled(tmp_path):
         load_folder(tmp_path, "resnet18")
 
 
+def test_a_network_that_repeats_a_layer_is_filled(tmp_path):
+    model, other = (nn.Sequential(*[nn.Linear(80, 80)] * 3) for _ in range(2))
+    model[0].weight.data.mul_(torch.rand(80, 80) < 0.1)
+    load_folder(save_folder(model, tmp_path), other)
+    assert torch.equal(other[2].weight, model[0].weight)
+
+
 def test_the_card_counts_live_weights_and_escapes_what_it_is_given(tmp_path):
     model = nn.Sequential(nn.Linear(10, 10))
     with torch.no_grad():

@@ -21,9 +21,16 @@ def pruned(make, model, shape=(12,), **options):
     return sparsifier.attach(model, OPTIMIZERS["momentum"](model.parameters()))
 
 
+def dilated(conv):
+    """Changed after it was made, as DeepLab does to the layers of a ResNet."""
+    conv.dilation = conv.padding = (2, 2)
+    return conv
+
+
 @pytest.mark.parametrize(
     "layer",
     [
+        dilated(nn.Conv2d(4, 6, 3, padding=1, bias=False)),
         nn.Conv2d(4, 6, (3, 2), stride=(2, 1), padding=(1, 2), dilation=(1, 2), bias=False),
         nn.Conv2d(4, 6, 3, groups=2, padding="same", padding_mode="reflect", bias=False),
         nn.Conv2d(4, 4, 3, groups=4, bias=False),

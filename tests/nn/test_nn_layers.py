@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tamis.errors import UsageError
-from tamis.nn import SparseConv1d, SparseConv2d, SparseLinear, pack_module, sparsify
+from tamis.nn import SparseConv1d, SparseConv2d, SparseLinear, compute_sparsely, pack_module, sparsify
 
 CONV2D = {
     "plain": {"kernel_size": 3},
@@ -60,6 +60,57 @@ def test_conv2d_equals_torch(options, format):
 @pytest.mark.parametrize(("kernel", "padding", "stride"), [(3, 1, 1), (4, "same", 1), (5, 3, 2), (1, "valid", 3)])
 def test_conv1d_equals_torch(mode, kernel, padding, stride):
     assert_same_layer(nn.Conv1d(4, 6, kernel, stride, padding, groups=2, padding_mode=mode), torch.randn(3, 4, 13))
+
+
+CHANGED = {
+    "dilated as DeepLab does": ({"padding": 1}, {"padding": (2, 2), "dilation": (2, 2)}),
+    "ints for pairs": ({"padding": 1}, {"padding": 2, "dilation": 2, "stride": 2}),
+    "lists of one": ({}, {"padding": [1], "dilation": [2], "stride": [3]}),
+    "from same to valid": ({"padding": "same"}, {"padding": "valid"}),
+    "to same, dilated": ({"padding": "valid"}, {"padding": "same", "dilation": (1, 2)}),
+    "reflected as it was made": ({"padding": 1, "padding_mode": "reflect"}, {"padding": (2, 2)}),
+}
+
+
+@pytest.mark.parametrize(("options", "changes"), CHANGED.values(), ids=CHANGED)
+@pytest.mark.parametrize("cls", [nn.Conv1d, nn.Conv2d])
+@pytest.mark.parametrize("before", [True, False], ids=["before packing", "after packing"])
+def test_options_that_change_after_a_layer_was_made_are_followed(cls, options, changes, before):
+    axes = 1 if cls is nn.Conv1d else 2
+    changes = {key: value[:axes] if isinstance(value, tuple) else value for key, value in changes.items()}
+    dense = cls(6, 8, 3, **options)
+    mask = torch.rand_like(dense.weight) > 0.5
+    dense.weight.data.mul_(mask)
+    sparse = copy.deepcopy(dense)
+    if not before:
+        pack_module(sparse, mask)
+    for layer in (dense, sparse):
+        for key, value in changes.items():
+            setattr(layer, key, value)
+    if before:
+        pack_module(sparse, mask)
+    x = torch.randn(2, 6, *(9, 11)[:axes])
+    torch.testing.assert_close(sparse(x), dense(x), rtol=1e-5, atol=1e-5)
+
+
+def test_inference_follows_options_that_change_between_two_calls():
+    net = nn.Sequential(nn.Conv2d(4, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU()).eval()
+    net[0].weight.data.mul_(torch.rand_like(net[0].weight) > 0.8)
+    packed = sparsify(copy.deepcopy(net))
+    x = torch.randn(2, 4, 9, 9)
+    with torch.no_grad():
+        torch.testing.assert_close(packed(x), net(x), rtol=1e-5, atol=1e-5)
+        for model in (net, packed):
+            model[0].dilation = model[0].padding = (2, 2)
+        torch.testing.assert_close(packed(x), net(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("change", [{"stride": (2, 2)}, {"dilation": (1, 1, 1)}], ids=["stride of same", "three axes"])
+def test_options_that_do_not_fit_are_one_clear_error(change):
+    layer = SparseConv2d(2, 3, 3, mask=torch.ones(3, 2, 3, 3) > 0, padding="same")
+    vars(layer).update(change)
+    with pytest.raises(UsageError, match="expected"):
+        layer(torch.randn(1, 2, 5, 5))
 
 
 @pytest.mark.parametrize("shape", [(4, 9), (2, 3, 9), (9,), (0, 9)], ids=str)
@@ -141,3 +192,39 @@ def test_a_transformer_encoder_runs_its_packed_layers_in_inference():
         sparsify(encoder)
         assert isinstance(encoder.layers[0].linear1, SparseLinear)
         torch.testing.assert_close(encoder(x), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_a_transformer_encoder_runs_its_packed_layers_on_padded_sequences():
+    """In inference torch turns a padded batch into a nested tensor, and returns zeros where it was padded."""
+    encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), 2).eval()
+    for layer in encoder.layers:
+        layer.linear1.weight.data.mul_(torch.rand_like(layer.linear1.weight) > 0.8)
+    packed = sparsify(copy.deepcopy(encoder))
+    assert isinstance(packed.layers[0].linear1, SparseLinear)
+    x, padding = torch.randn(3, 5, 16), torch.zeros(3, 5, dtype=torch.bool)
+    padding[0, 3:] = True
+    with torch.no_grad():
+        expected = encoder(x, src_key_padding_mask=padding)
+        torch.testing.assert_close(packed(x, src_key_padding_mask=padding), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged], ids=["strided", "jagged"])
+@pytest.mark.parametrize("convert", [pack_module, compute_sparsely], ids=["packed", "sparse forward"])
+def test_a_linear_layer_takes_nested_tensors_as_torch_does(layout, convert):
+    dense = nn.Linear(8, 4)
+    mask = torch.rand_like(dense.weight) > 0.5
+    dense.weight.data.mul_(mask)
+    sparse = copy.deepcopy(dense)
+    convert(sparse, mask)
+    results = []
+    for layer in (dense, sparse):
+        parts = [torch.ones(2, 8), torch.arange(40.0).reshape(5, 8) / 40]
+        nested = torch.nested.nested_tensor(parts, layout=layout, requires_grad=True)
+        y = layer(nested)
+        assert y.is_nested
+        assert y.layout == layout
+        torch.cat(y.unbind()).square().sum().backward()
+        results.append((torch.cat(y.unbind()), torch.cat(nested.grad.unbind())))
+    torch.testing.assert_close(results[1], results[0], rtol=1e-5, atol=1e-5)

@@ -230,6 +230,47 @@ def test_a_state_packed_for_a_tied_weight_is_refused():
     assert tied[0].weight.shape == (4, 4)
 
 
+class Shared(nn.Module):
+    """One layer under three names, as networks have it that repeat a layer over depth."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(6, 6)
+        self.layers = nn.ModuleList([self.first] * 2)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = torch.relu(layer(x))
+        return x
+
+
+def test_a_layer_with_several_names_is_saved_and_loaded_under_all_of_them():
+    net = Shared()
+    mask = torch.rand(6, 6) < 0.3
+    net.first.weight.data.mul_(mask)
+    dense = {key: value.clone() for key, value in net.state_dict().items()}
+    assert is_packed(sparsify(net, {"first": mask}).layers[1])
+    shown = dense_state_dict(net)
+    assert_equal_states({key: shown[key] for key in dense}, dense)
+    Shared().load_state_dict(shown)
+    again = load_packed_state(Shared(), net.state_dict())
+    assert_equal_states(again.state_dict(), net.state_dict())
+    assert again.layers[0] is again.layers[1] is again.first
+    x = torch.randn(3, 6)
+    assert torch.equal(again(x), net(x))
+
+
+def test_a_layer_with_several_names_takes_one_support():
+    state = sparsify(Shared(), {"first": torch.eye(6) > 0}).state_dict()
+    other = sparsify(Shared(), {"first": torch.ones(6, 6).triu() > 0}).state_dict()
+    net = Shared()
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    mixed = {**state, **{key: value for key, value in other.items() if key.startswith("layers.1.")}}
+    with pytest.raises(FileError, match=r"'first' and 'layers.1' are one layer"):
+        load_packed_state(net, mixed)
+    assert_equal_states(net.state_dict(), before)
+
+
 def test_loading_leaves_the_callers_dict_alone():
     source = sparsify(Net(), masks(Net()))
     state = source.state_dict()

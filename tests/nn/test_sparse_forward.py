@@ -13,6 +13,13 @@ from tamis.errors import UsageError
 from tamis.kernels import native_available
 from tamis.nn import can_compute_sparsely, compute_densely, compute_sparsely, computes_sparsely
 
+
+def dilated(conv):
+    """As DeepLab does to the layers of a ResNet."""
+    conv.dilation = conv.padding = (2, 2)
+    return conv
+
+
 LAYERS = {
     "linear": (lambda: nn.Linear(24, 16), (5, 24)),
     "linear on sequences": (lambda: nn.Linear(24, 16, bias=False), (2, 5, 24)),
@@ -21,6 +28,7 @@ LAYERS = {
     "grouped and dilated": (lambda: nn.Conv2d(4, 8, 3, groups=2, dilation=2), (3, 4, 8, 8)),
     "same": (lambda: nn.Conv2d(4, 8, (3, 1), padding="same"), (3, 4, 5, 5)),
     "reflected": (lambda: nn.Conv2d(4, 8, 3, padding=1, padding_mode="reflect"), (3, 4, 5, 5)),
+    "dilated since": (lambda: dilated(nn.Conv2d(4, 8, 3, padding=1)), (3, 4, 7, 7)),
     "one picture": (lambda: nn.Conv2d(4, 8, 3), (4, 6, 6)),
 }
 

@@ -92,6 +92,21 @@ def test_kept_and_rejected_rows_hold_every_value_untouched(tmp_path):
     assert pd.read_parquet(tmp_path / "rest.parquet").to_dict("list")["id"] == [" 1.50"]
 
 
+def test_parquet_rows_written_as_text_lose_no_digit_beside_a_gap(tmp_path):
+    big = 2**53 + 1  # no float64
+    frame = pd.DataFrame({
+        "id": pd.array([big, None, big + 2], dtype="Int64"), "ratio": np.array([0.1, np.nan, 2.5], dtype=np.float32),
+        "seen": pd.array([True, None, False], dtype="boolean"), "name": ["a", None, "c"],
+    })  # fmt: skip
+    frame.to_parquet(tmp_path / "t.parquet")
+    table = read_table(tmp_path / "t.parquet")
+    assert table.column("id", "column").tolist() == [big, None, big + 2]
+    write_rows(table, np.array([True, True, True]), tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text().splitlines() == [
+        "id,ratio,seen,name", f"{big},0.1,True,a", ",,,", f"{big + 2},2.5,False,c",
+    ]  # fmt: skip
+
+
 def test_parquet_rows_keep_their_types(tmp_path):
     frame = pd.DataFrame(
         {"when": pd.to_datetime(["2020-01-01", "2021-01-01"]), "n": pd.array([1, None], dtype="Int64")}
@@ -129,6 +144,15 @@ class TestEncoding:
         assert found.filled == {"n": 1, "c": 1}
         assert found.levels == {"c": ("(missing)", "x", "y")}
         assert found.values.tolist() == [[1, 0, 1, 0], [3, 1, 0, 1], [5, 0, 0, 0], [3, 0, 1, 0]]
+
+    @pytest.mark.parametrize("text", ["NAN", "nan", "-nan", "<NA>", "n/a", "None"])
+    def test_every_way_to_write_a_missing_number_is_one(self, tmp_path, text):
+        found = self.encoded(tmp_path, f"s,n\na,1\nb,{text}\nb,5\n", missing="fill")
+        assert found.filled == {"n": 1}
+        assert found.values.tolist() == [[1, 0], [3, 1], [5, 0]]
+
+    def test_a_name_with_an_underscore_is_no_number(self, tmp_path):
+        assert self.encoded(tmp_path, "s,n\na,1_000\nb,2_000\n").levels == {"n": ("1_000", "2_000")}
 
     def test_constant_columns_are_allowed(self, tmp_path):
         assert self.encoded(tmp_path, "s,k,w,n\na,7,same,1\nb,7,same,2\n").values.tolist() == [[7, 1], [7, 2]]

@@ -122,6 +122,18 @@ def test_json_holds_every_number_and_a_requirement_that_is_not_met_is_exit_code_
     assert json.loads(capsys.readouterr().out)["met"] is True
 
 
+def test_a_requirement_that_nothing_could_test_is_not_met(tmp_path, capsys):
+    X, y, a, s = table(6, 60)
+    file = tmp_path / "sites.csv"
+    y = np.where(a == 1, 0, y)  # nobody of group 1 has label 1: randomanchor#1 finds no anchor
+    rows = [f"{x[0]},{label},{group},{site}" for x, label, group, site in zip(X, y, a, s, strict=True)]
+    file.write_text("\n".join(["height,bought,sex,site", *rows]) + "\n")
+    arguments = ["sieve", "stress", str(file), *FLAGS, "--adversaries", "randomanchor#1"]
+    assert main(arguments) == 0
+    assert main([*arguments, "--require", "0.5"]) == 1
+    assert "no trial was possible, 50 % required" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

@@ -10,6 +10,7 @@ from tamis.errors import FileError, UsageError
 from tamis.methods import OneShot, TopKAST
 from tamis.nn import is_packed, sparsify
 from tamis.train import load_checkpoint, load_weights, restore, save_checkpoint
+from tamis.train._container import load_container, save_container
 
 
 def network() -> nn.Sequential:
@@ -188,3 +189,60 @@ def test_a_layer_with_two_patterns_is_stored_as_its_forward_pass_sees_it(tmp_pat
     second = TopKAST(0.75, packed=True).attach(again, fresh)
     restore(checkpoint, again, fresh, second)
     assert torch.equal(again[0].weight, model[0].weight)  # the latent weights too
+
+
+class Shared(nn.Module):
+    """One layer under three names."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(6, 6)
+        self.layers = nn.ModuleList([self.first] * 2)
+
+
+def sparse_and_shared():
+    model = Shared()
+    model.first.weight.data.mul_(torch.rand(6, 6) < 0.3)
+    return model, {key: value.clone() for key, value in model.state_dict().items()}
+
+
+def test_a_layer_with_several_names_is_stored_and_read_under_all_of_them(tmp_path):
+    model, before = sparse_and_shared()
+    checkpoint = load_checkpoint(save_checkpoint(tmp_path / "c.safetensors", sparsify(model)))
+    assert all(torch.equal(checkpoint.model[key], before[key]) for key in before)
+    again = Shared()
+    load_weights(again, checkpoint)
+    assert torch.equal(again.layers[1].weight, before["first.weight"])
+
+
+def test_a_file_with_one_shape_for_all_names_of_a_layer_is_read(tmp_path):
+    model, before = sparse_and_shared()
+    file = save_checkpoint(tmp_path / "c.safetensors", sparsify(model))
+    tensors, header = load_container(file)
+    old = {**header, "shapes": {"first": header["shapes"]["first"]}}
+    stored = load_checkpoint(save_container(file, tensors, old)).model
+    assert stored.keys() == before.keys()
+    assert all(torch.equal(stored[key], before[key]) for key in before)
+
+
+def test_a_run_whose_model_repeats_a_layer_goes_on_from_its_checkpoint(tmp_path):
+    def started():
+        torch.manual_seed(0)
+        model = Shared()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        return model, optimizer, OneShot(0.75, packed=True).attach(model, optimizer)
+
+    def step(model, optimizer):
+        optimizer.zero_grad()
+        model.layers[1](model.layers[0](torch.ones(2, 6))).square().sum().backward()
+        optimizer.step()
+
+    model, optimizer, sparsifier = started()
+    step(model, optimizer)
+    file = save_checkpoint(tmp_path / "c.safetensors", model, optimizer, sparsifier)
+    again = started()
+    restore(load_checkpoint(file), *again)
+    for one in ((model, optimizer), again[:2]):
+        step(*one)
+    assert is_packed(again[0].layers[1])
+    assert torch.equal(again[0].first.weight, model.first.weight)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tamis.errors import UsageError
-from tamis.transfer import Model, best_of_kinds, effects, outcomes_of, score_of
+from tamis.transfer import Model, best_of_kinds, effects, outcomes_of, score_of, verdicts
+from tamis.transfer._upstream import finite_log_odds
 
 from .conftest import made_up
 
@@ -71,6 +72,18 @@ def test_the_score_of_three_tasks_worked_by_hand():
     assert (found.loo_high, found.loo_high_without) == (pytest.approx(0.25), "aircraft")
 
 
+def test_a_model_without_error_on_a_task_has_a_score_and_tests_but_no_geometric_mean():
+    outcomes = two({"a": [0.5], "b": [0.9], "c": [0.8]}, {"a": [0.5], "b": [1.0], "c": [0.7]})
+    found = score_of(outcomes, SPARSE)
+    assert found.mean == pytest.approx((0 - 1 + 0.5) / 3)
+    assert math.isnan(found.geometric)
+    assert math.isnan(found.log_odds)  # the number of test images is not known
+    [verdict] = verdicts(outcomes, resamples=100)
+    # as ranks: one task better by more than the other is worse, and a tie
+    assert {test.p for test in verdict.tests.values()} == {1.0}
+    assert {test.n for test in verdict.tests.values()} == {2}
+
+
 def test_log_odds_of_a_perfect_task_are_half_a_test_image_away_and_flagged():
     outcomes = two({"a": [0.5], "b": [0.9]}, {"a": [0.5], "b": [1.0]}, n_test=100)
     found = score_of(outcomes, SPARSE)
@@ -78,9 +91,10 @@ def test_log_odds_of_a_perfect_task_are_half_a_test_image_away_and_flagged():
     assert found.log_odds == pytest.approx((math.log(0.995 / 0.005) - math.log(9)) / 2)
 
 
-def test_log_odds_of_a_perfect_task_need_the_number_of_test_images():
+def test_the_correlation_with_upstream_needs_the_number_of_test_images_of_a_perfect_task():
+    outcomes = two({"a": [0.5], "b": [0.9]}, {"a": [0.5], "b": [1.0]})
     with pytest.raises(UsageError, match="b: the log-odds of 1 need the number of test images"):
-        score_of(two({"a": [0.5], "b": [0.9]}, {"a": [0.5], "b": [1.0]}), SPARSE)
+        finite_log_odds(outcomes, SPARSE, "b")
 
 
 def test_one_task_has_a_mean_and_no_standard_error():

@@ -61,6 +61,15 @@ def test_a_text_with_odd_line_ends_stays_one_row(tmp_path):
     assert found.note == "a\u2028b\x85c\x0bd e f"
 
 
+def test_counts_that_another_library_wrote_as_floats_are_read(tmp_path):
+    heading = "arch,kind,method,sparsity,task,seed,value,n_test\n"
+    (tmp_path / "t.csv").write_text(heading + "net,linear,a,0.8,t,1,0.5,1000.0\n")
+    assert read_results(tmp_path / "t.csv")[0].n_test == 1000
+    (tmp_path / "t.csv").write_text(heading + "net,linear,a,0.8,t,1,0.5,10.5\n")
+    with pytest.raises(FileError, match=r"column n_test: found '10\.5'"):
+        read_results(tmp_path / "t.csv")
+
+
 def test_a_duplicate_without_a_replicate_number_is_refused(tmp_path):
     with Table.open(tmp_path / "t.csv") as table:
         table.append(ROW)

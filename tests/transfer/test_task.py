@@ -217,3 +217,10 @@ def test_the_name_of_a_task_is_known_before_it_is_read(tmp_path, monkeypatch, so
     monkeypatch.chdir(tmp_path)
     names = {"some/where/t_pets.v2.npz": "t_pets.v2", "some/my photos.d": "my_photos.d"}
     assert task_name(source) == names.get(source, source)
+
+
+@pytest.mark.parametrize("images", [torch.full((4, 3, 8, 8), 255.0), torch.full((4, 3, 8, 8), -2.1)])
+def test_float_images_that_do_not_run_from_0_to_1_are_refused(images):
+    labels = torch.arange(4) % 2
+    with pytest.raises(UsageError, match=r"float32 images run from .* expected 0 to 1: divide by 255"):
+        from_tensors("t", (images, labels), (images, labels))

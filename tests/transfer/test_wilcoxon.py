@@ -54,9 +54,18 @@ def test_swapping_the_sides_keeps_the_p_value(x):
     assert signed_rank(x).p == signed_rank([-value for value in x]).p
 
 
-def test_what_is_not_finite_is_refused():
-    with pytest.raises(UsageError, match="finite"):
+def test_what_is_no_number_is_refused():
+    with pytest.raises(UsageError, match="expected numbers"):
         signed_rank([1.0, math.nan])
+
+
+def test_an_infinite_difference_has_the_highest_rank():
+    assert signed_rank([0.3, -math.inf, 0.2]) == signed_rank([0.3, -9.0, 0.2])
+
+
+def test_only_an_exact_p_value_is_called_exact():
+    assert signed_rank([0.1] * 25).exact
+    assert not signed_rank([0.1] * 26).exact
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))

@@ -78,23 +78,32 @@ def published(draw: Draw) -> Problem:
 
     On some pairs the last digit of the features decides where BFGS ends, in NumPy as in the native solver.  So both
     solve the pairs and five disturbed copies of them: each pair must have an end that both solvers found.  Pairs that
-    have more than one end in NumPy are left out: disturbed often enough, by 1e-12 too, such a pair has a dozen.
+    have more than one end in NumPy are left out: disturbed often enough, by 1e-12 too, such a pair has a dozen.  Five
+    copies can miss that, so where the solvers disagree NumPy solves forty more before it counts.
     """
     seed = draw.whole(0, 2**31)
     tables = _tables(draw, seed)[:3]
     rng, which, wanted = np.random.default_rng(seed + 1), _all_pairs(len(tables)), Wanted(published=True)
     versions = [[pack_source(*table) for table in tables], *(_disturbed(tables, rng) for _ in range(5))]
     ends = np.stack([estimate_with_numpy(packed, which, wanted)[0][:, 2:] for packed in versions])
-    clear = np.array([[len(np.unique(ends[:, p, k].round(8))) == 1 for k in (0, 1)] for p in range(len(which))])
+    clear = _one_end(ends)
     threads = draw.chance(0.5)
 
     def compute() -> dict[str, Tensor]:
         own = np.stack([estimate_natively(packed, which, wanted, threads)[0][:, 2:] for packed in versions])
         nearest = np.abs(own[:, None] - ends[None]).min(axis=(0, 1))
+        if (nearest[clear] > ROUNDING).any():
+            copies = (_disturbed(tables, rng) for _ in range(40))
+            nearest[~_one_end(np.stack([estimate_with_numpy(copy, which, wanted)[0][:, 2:] for copy in copies]))] = 0
         return {"distance": torch.from_numpy(nearest[clear])}
 
     text = f"published disparity, {[X.shape for X, _, _ in tables]}, {int(clear.sum())} of {clear.size} clear"
     return Problem(text, {"distance": Answer(torch.zeros(int(clear.sum()), dtype=torch.float64), ROUNDING)}, compute)
+
+
+def _one_end(ends: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Where all copies, the first axis, end at the same number."""
+    return np.ptp(ends.round(8), axis=0) == 0
 
 
 def merging(draw: Draw) -> Problem:

@@ -55,7 +55,7 @@ def audit(
         intersections: tuples of at most three identities whose cells are compared with the rest.
         min_positives: true test positives that bias amplification needs in each group.
         min_gap: relative gap of the training rates below which no direction is defined, as an exact fraction.
-        min_cell: smallest cell of an intersection.
+        min_cell: smallest group that has psi, and smallest cell of an intersection.
         uncertainty: half-width h: a prediction is uncertain if ``|p - 0.5| < h``.
         ci: level of all intervals.
         n_boot: draws of the bootstrap.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from tamis.audit._comparison import Comparison
+from tamis.audit._delta import Influence, distinct
 from tamis.audit._estimates import Estimate
 from tamis.audit._group_metrics import RecallChange
 from tamis.audit._measure import parallel
@@ -19,6 +20,7 @@ from tamis.audit._reasons import Value, mean_of, undefined
 from tamis.audit._row_changes import (
     CHANGES,
     WITH_ROWS,
+    as_share,
     attribute_changes,
     exponential,
     flips,
@@ -56,7 +58,7 @@ class _Column:
     pairs: list[PairChange]
     metrics: dict[str, Estimate]
     flips: Estimate
-    influence: dict[str, np.ndarray]
+    influence: dict[str, Influence]
 
 
 def changes_of(
@@ -72,16 +74,17 @@ def changes_of(
         threads: for the bootstraps; they change nothing in the result.
     """
     count = len(comparison.inputs.attributes)
-    _ = comparison.exemplars, comparison.weighted_runs, comparison.top1_influence  # once, before threads ask for them
+    # once, before threads ask for them
+    _ = comparison.exemplars, comparison.weighted_runs, comparison.top1_influence, comparison.same_models
     columns: list[_Column] = []
-    sums = {name: np.zeros(len(comparison.inputs.ids)) for name in (*WITH_ROWS, "ba_change", "a_to_t")}
+    sums = {name: _nothing(comparison) for name in (*WITH_ROWS, "ba_change", "a_to_t")}
     directed = directed_pairs(comparison.dense, comparison.inputs)
     work = partial(_column, comparison, old, new, frozenset(common), frozenset(directed))
     step = 2 * max(threads, 1)
     for start in range(0, count, step):  # a few at a time: each brings arrays of one number a row
         for column in parallel(work, range(start, min(start + step, count)), threads):
-            for name, rows in column.influence.items():
-                sums[name] += rows
+            for name, influence in column.influence.items():
+                sums[name].add(influence, 1.0)
             column.influence.clear()
             columns.append(column)
     metrics = {name: tuple(column.metrics[name] for column in columns) for name in columns[0].metrics}
@@ -109,26 +112,36 @@ def _column(
     patterns = attribute_patterns(comparison, k, known)
     influence = row_influence(comparison, k)
     metrics = attribute_changes(comparison, k, influence)
-    for name, rows in influence.items():
+    parts = {name: _nothing(comparison) for name in ("ba_change", "a_to_t")}
+    for name, found in influence.items():
         kept = comparison.kept[CHANGES[name][0]] if name in CHANGES else range(len(inputs.attributes))
-        rows *= 1 / len(kept) if k in kept else 0.0
-    amplified, moved = np.zeros(len(inputs.ids)), np.zeros(len(inputs.ids))
+        parts[name] = _nothing(comparison)
+        if k in kept:
+            parts[name].add(found, 1 / len(kept))
     pairs = []
     for g in range(len(inputs.identities)):
-        found = row_cells(comparison, g, known, patterns)
-        pair, weights = pair_change(comparison, old[k, g], new[k, g], k, g, found)
+        cells = row_cells(comparison, g, known, patterns)
+        pair, weights = pair_change(comparison, old[k, g], new[k, g], k, g, cells)
         pairs.append(pair)
-        for total, weight, inside in ((amplified, weights.ba, common), (moved, weights.a_to_t, directed)):
+        for name, weight, inside in (("ba_change", weights.ba, common), ("a_to_t", weights.a_to_t, directed)):
             if (k, g) in inside and weight is not None:
-                total[found.rows] += weight[found.place] / len(inside)
-    return _Column(pairs, metrics, flips(comparison, k), influence | {"ba_change": amplified, "a_to_t": moved})
+                moved = np.zeros(len(inputs.ids))
+                moved[cells.rows] = weight.rows[cells.place]
+                parts[name].add(replace(weight, rows=moved), 1 / len(inside))
+    return _Column(pairs, metrics, flips(comparison, k), parts)
+
+
+def _nothing(comparison: Comparison) -> Influence:
+    """The influence to which others are added."""
+    inputs = comparison.inputs
+    return Influence(np.zeros(len(inputs.ids)), 0.0, distinct(inputs.cluster))
 
 
 def _means(
     comparison: Comparison,
     old: Biases,
     new: Biases,
-    sums: Mapping[str, np.ndarray],
+    sums: Mapping[str, Influence],
     common: Sequence[tuple[int, int]],
 ) -> dict[str, Estimate]:
     inputs, settings = comparison.inputs, comparison.settings
@@ -142,7 +155,7 @@ def _means(
     else:
         found["ba_change"] = Estimate(undefined("no_pairs"))
     exemplars = Estimate(Value(float(comparison.exemplars.mean())))
-    found["cie_share"] = with_delta(exemplars, sums["cie_share"], inputs, settings)
+    found["cie_share"] = as_share(with_delta(exemplars, sums["cie_share"], inputs, settings))
     for name in ("accuracy_drop", "uncertainty_rise", "tcb_relative", "recall_change"):
         metric, sign = CHANGES[name]
         both = [

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from tamis.audit._delta import two_more
 from tamis.audit._estimates import Estimate
 from tamis.audit._exemplars import class_mode, majority
 from tamis.audit._inputs import Inputs
@@ -68,6 +69,24 @@ class Comparison:
             return np.zeros(len(self.inputs.ids))
         lost = -np.sum([share * correct(run, self.inputs) for run, share in self.weighted_runs], axis=0)
         return np.where(known, lost - lost[known].mean(), 0.0) / int(known.sum())
+
+    @cached_property
+    def same_models(self) -> bool:
+        """Whether each compressed run has the very logits of its dense one, so that nothing can have changed.
+
+        They must take at least ``min_cell`` values: two models may well give the same two hard answers to few samples.
+        """
+        dense, partners = self.dense.condition.runs, self.condition.partners
+        return bool(partners) and all(
+            np.array_equal(run.logits, dense[partner].logits)
+            and np.array_equal(run.thresholds, dense[partner].thresholds)
+            and len(np.unique(run.logits)) >= self.settings.min_cell
+            for run, partner in zip(self.condition.runs, partners, strict=True)
+        )
+
+    def spare(self, *steps: float) -> float:
+        """The variance of :func:`two_more` rows; none between models that are the same."""
+        return 0.0 if self.same_models else two_more(*steps)
 
     def partner(self, number: int) -> int:
         """The dense run beside which a compressed run is looked at sample by sample; the lowest seed if unpaired."""

@@ -217,6 +217,10 @@ def undefined_rows(evidence: Evidence) -> list[dict[str, Any]]:
             reason = mean_of(zhao_values(measured, inputs, g)).reason
             if reason:
                 rows.append((name, "zhao_ba", "", identity, reason))
+        changes = evidence.changes.get(name)
+        for pair in () if changes is None else changes.pairs:
+            for reason in dict.fromkeys(found.mean.reason for found in pair.psi if found.mean.reason):
+                rows.append((name, "psi", inputs.attributes[pair.attribute], inputs.identities[pair.identity], reason))
         for metric in METRICS:
             for k, attribute in enumerate(inputs.attributes):
                 reasons = [row[k].reason for row in measured.metrics[metric] if row[k].reason]

@@ -14,11 +14,11 @@ import numpy as np
 
 from tamis.audit._bias_amplification import TrainCounts
 from tamis.audit._comparison import Comparison
+from tamis.audit._delta import Influence, delta_intervals
 from tamis.audit._estimates import Estimate
 from tamis.audit._inputs import Inputs
-from tamis.audit._intervals import delta_interval
 from tamis.audit._measure import Measured
-from tamis.audit._paired_change import Cells
+from tamis.audit._paired_change import RowCells
 from tamis.audit._reasons import Value, mean_of, undefined
 
 
@@ -105,29 +105,31 @@ def shift_of(comparison: Comparison, dense: Sequence[Value], compressed: Sequenc
     return Shift(comparison.dense_estimate(dense), Estimate(mean, seeds), comparison.change(dense, compressed))
 
 
-def with_rows(
-    found: Shift, comparison: Comparison, influence: np.ndarray, cells: Cells, rows: np.ndarray, place: np.ndarray
-) -> Shift:
-    """The shift with delta intervals of its change over rows and clusters; ``influence`` as in :func:`influence_of`."""
-    change, inputs, ci = found.change, comparison.inputs, comparison.settings.ci
+def with_rows(found: Shift, comparison: Comparison, influence: Influence, pair: RowCells) -> Shift:
+    """The shift with delta intervals of its change over rows and clusters; ``influence`` is of each cell."""
+    change, inputs, cells = found.change, comparison.inputs, pair.cells
     if not change.mean.defined:
         return found
-    value = change.mean.value
-    intervals = [delta_interval(value, float(cells.counts @ influence**2), ci, "rows")]
+    sums = None
     if inputs.cluster is not None:
-        sums = np.bincount(inputs.cluster[rows], weights=influence[place])
-        intervals.append(delta_interval(value, float(sums @ sums), ci, "clusters"))
+        sums = np.bincount(inputs.cluster[pair.rows], weights=influence.rows[pair.place])
+    variance = float(cells.counts @ influence.rows**2)
+    intervals = delta_intervals(
+        change.mean.value, variance, influence.spare, sums, pair.clusters, comparison.settings.ci
+    )
     return replace(found, change=replace(change, intervals=(*intervals, *change.intervals)))
 
 
-def influence_of(cells: Cells, sign: int) -> np.ndarray:
+def directed_influence(comparison: Comparison, pair: RowCells, sign: int) -> Influence:
     """What one more row of each cell adds to the change of :func:`a_to_t`, to first order; shape (cells,)."""
+    cells = pair.cells
     moved = cells.compressed @ cells.compressed_shares - cells.dense @ cells.dense_shares
-    found = np.zeros(len(cells.counts))
+    found, steps = np.zeros(len(cells.counts)), []
     for group, part in ((1, sign / 2), (0, -sign / 2)):
         inside = cells.group == group
         count = int(cells.counts[inside].sum())
         if count:
             mean = float(cells.counts[inside] @ moved[inside]) / count
             found[inside] = part * (moved[inside] - mean) / count
-    return found
+            steps.append(part / count)
+    return Influence(found, comparison.spare(*steps), pair.clusters)

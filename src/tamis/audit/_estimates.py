@@ -57,8 +57,8 @@ def interval_json(interval: Interval) -> dict[str, Any]:
     return {
         "kind": interval.kind,
         "method": interval.method,
-        "lo": interval.lo,
-        "hi": interval.hi,
+        "lo": number(interval.lo),
+        "hi": number(interval.hi),
         "level": interval.level,
         "dropped": interval.dropped,
         "notes": list(interval.notes),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -82,7 +83,8 @@ def _rule_rows(content: Mapping[str, Any], policy: Policy, number: int, rule: Ru
         if rule.over == "worst":
             sign = 1 if rule.side == "max" else -1
             defined = [row for row in rows if row["value"] is not None]
-            worst = max(defined, key=lambda row: sign * row["value"], default=None)
+            # a sure breach is worse than a larger value whose interval reaches back
+            worst = min(defined, key=lambda row: (_ORDER[row["state"]], -sign * row["value"]), default=None)
             undefined = [row for row in rows if row["value"] is None]
             rows = [*([worst] if worst else []), *undefined]
         yield from rows
@@ -120,7 +122,10 @@ def _row(
     found: Mapping[str, Any],
 ) -> dict[str, Any]:
     value, interval = found["mean"], found["interval"]
-    ends = (interval["lo"], interval["hi"]) if interval else (value, value)
+    known = interval is not None and interval["lo"] is not None
+    ends = (interval["lo"], interval["hi"]) if known else (value, value)
+    if interval is not None and not known:  # too few clusters: nothing is sure
+        ends = (-math.inf, math.inf)
     nan = float("nan")
     state = policy_rule(
         nan if value is None else value,
@@ -143,12 +148,12 @@ def _row(
         "identity": subject.get("identity", ""),
         "group": subject.get("group"),
         "value": value,
-        "lo": None if value is None or not interval else ends[0],
-        "hi": None if value is None or not interval else ends[1],
+        "lo": None if value is None or not known else ends[0],
+        "hi": None if value is None or not known else ends[1],
         "limit": rule.limit,
         "side": rule.side,
         "state": state,
-        "reason": found["reason"] or ("" if interval else "no_interval"),
+        "reason": found["reason"] or ("no_interval" if interval is None else "" if known else "too_few_clusters"),
     }
     return row | {"words": _words(row)}
 

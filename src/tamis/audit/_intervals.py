@@ -15,6 +15,7 @@ from tamis.audit._student import quantile, two_sided
 from tamis.errors import UsageError
 
 MIN_SEEDS = 5
+MIN_CLUSTERS = 20  # fewer tell too little of how clusters differ; docs/audit_metrics.md has the measured coverage
 MOST_DROPPED = 0.05
 
 Kind = Literal["rows", "clusters", "seeds"]
@@ -26,7 +27,7 @@ class Interval:
     """An interval and what it is over.
 
     Attributes:
-        lo: lower end.
+        lo: lower end; NaN, as ``hi``, where there are too few clusters for an interval over them.
         hi: upper end.
         kind: what varies: test rows, clusters of test rows, or training seeds.
         method: how it was found.
@@ -55,22 +56,41 @@ class SeedInterval:
     p: Value
 
 
-def percentile_interval(draws: np.ndarray, level: float, kind: Kind) -> Interval | None:
-    """Percentiles of bootstrap draws, shape (B,); NaN draws (0/0) are left out and counted; None if none is left."""
+def no_cluster_interval(level: float, method: Method) -> Interval:
+    """What stands for an interval over fewer than ``MIN_CLUSTERS`` clusters: it has no ends, and says why."""
+    return Interval(math.nan, math.nan, "clusters", method, level, notes=("too_few_clusters",))
+
+
+def percentile_interval(draws: np.ndarray, level: float, kind: Kind, clusters: int | None = None) -> Interval | None:
+    """Percentiles of bootstrap draws, shape (B,); NaN draws (0/0) are left out and counted; None if none is left.
+
+    Of draws of C ``clusters`` the percentiles lie further out, so that for a mean they would agree with Student's
+    interval (expanded percentiles, Hesterberg 2015): plain ones are too narrow by sqrt((C - 1)/C) and by the normal
+    quantile in place of Student's.
+    """
     good = draws[~np.isnan(draws)]
     dropped = 1 - len(good) / len(draws)
     if len(good) == 0:
         return None
-    lo, hi = np.quantile(good, [0.5 - level / 2, 0.5 + level / 2])
+    tail = 0.5 - level / 2
+    if clusters is not None:
+        tail = NormalDist().cdf(-quantile(0.5 + level / 2, clusters - 1) * math.sqrt(clusters / (clusters - 1)))
+    lo, hi = np.quantile(good, [tail, 1 - tail])
     notes = ("unstable_interval",) if dropped > MOST_DROPPED else ()
     return Interval(float(lo), float(hi), kind, "bootstrap", level, dropped, notes)
 
 
-def bootstrap_p(draws: np.ndarray) -> float:
-    """Two-sided p of no change: twice the smaller share of draws on one side of 0, with 1 added to both counts."""
+def bootstrap_p(draws: np.ndarray, clusters: int | None = None) -> float:
+    """Two-sided p of no change: twice the smaller share of draws on one side of 0, with 1 added to both counts.
+
+    Of draws of C ``clusters`` it is that of the expanded percentiles: p below 0.05 is an interval that excludes 0.
+    """
     good = draws[~np.isnan(draws)]
     below, above = int((good <= 0).sum()), int((good >= 0).sum())
-    return min(1.0, 2 * (min(below, above) + 1) / (len(good) + 1))
+    p = min(1.0, 2 * (min(below, above) + 1) / (len(good) + 1))
+    if clusters is None:
+        return p
+    return two_sided(NormalDist().inv_cdf(p / 2) * math.sqrt((clusters - 1) / clusters), clusters - 1)
 
 
 def delta_interval(value: float, variance: float, level: float, kind: Kind) -> Interval:
@@ -122,7 +142,10 @@ def _t_interval(mean: float, error: float, freedom: float, ci: float, *, paired:
 
 
 def widest(intervals: Sequence[Interval]) -> Interval | None:
-    """The interval that the gate uses: the one with the largest width."""
+    """The interval that the gate uses: the one with the largest width, or one without ends, which could be any."""
+    for found in intervals:
+        if math.isnan(found.lo):
+            return found
     return max(intervals, key=lambda found: found.hi - found.lo, default=None)
 
 

@@ -83,11 +83,27 @@ class Labels:
         return Labels(self.values[:, places], self.ids, names, self.cluster)
 
     def joined(self, other: Labels, what: str = "groups") -> Labels:
-        """These columns and, matched by id, those of ``other`` that are not among them already."""
+        """These columns and, matched by id, those of ``other``.
+
+        Args:
+            other: further columns of the same samples.
+            what: how messages call them.
+
+        Raises:
+            UsageError: ids do not match, or a column of both has different values.
+        """
         assert self.ids is not None
         assert other.ids is not None
-        new = [place for place, name in enumerate(other.names) if name not in self.names]
         rows = rows_of(other.ids, self.ids, what)
+        for place, name in enumerate(other.names):
+            if name in self.names:
+                differ = int((other.values[rows, place] != self.values[:, self.names.index(name)]).sum())
+                if differ:
+                    raise UsageError(
+                        f"{what}: column {name!r} is among the labels too, with other values in {differ:,} of "
+                        f"{len(rows):,} rows; rename one of the two, or leave the wrong one out"
+                    )
+        new = [place for place, name in enumerate(other.names) if name not in self.names]
         names = (*self.names, *(other.names[place] for place in new))
         return Labels(np.hstack([self.values, other.values[rows][:, new]]), self.ids, names, self.cluster)
 

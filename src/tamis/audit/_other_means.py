@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from tamis.audit._comparison import Comparison
+from tamis.audit._delta import Influence
 from tamis.audit._directional import a_to_t_values, t_to_a_values
 from tamis.audit._error_shifts import attribute_shifts
 from tamis.audit._estimates import Estimate, estimate
@@ -53,13 +52,13 @@ def other_estimate(measured: Measured, inputs: Inputs, metric: str) -> Estimate:
 
 
 def other_means(
-    comparison: Comparison, influence: np.ndarray, directed: Sequence[tuple[int, int]]
+    comparison: Comparison, influence: Influence, directed: Sequence[tuple[int, int]]
 ) -> dict[str, Estimate]:
     """``a_to_t_change``, ``t_to_a_change``, ``zhao_ba_change``, ``cev`` and ``sde``.
 
     Args:
         comparison: both sides.
-        influence: how much each row moves the mean change of ``a_to_t``, shape (N,).
+        influence: how much each row moves the mean change of ``a_to_t``.
         directed: the pairs of that mean.
     """
     found = {}

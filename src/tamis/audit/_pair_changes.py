@@ -11,10 +11,11 @@ import numpy as np
 from tamis.audit._bias_amplification import ba_bounds, directed_ba, favoured_group
 from tamis.audit._bootstrap import draw_sums
 from tamis.audit._comparison import Comparison
+from tamis.audit._delta import Influence, clusters_apart
 from tamis.audit._directional import (
     Shift,
     a_to_t_values,
-    influence_of,
+    directed_influence,
     shift_of,
     t_to_a_values,
     train_sign,
@@ -23,10 +24,18 @@ from tamis.audit._directional import (
 from tamis.audit._error_shifts import group_shifts
 from tamis.audit._estimates import Estimate
 from tamis.audit._inputs import Inputs
-from tamis.audit._intervals import Interval, Kind, bootstrap_p, delta_interval, percentile_interval
+from tamis.audit._intervals import (
+    MIN_CLUSTERS,
+    Interval,
+    Kind,
+    bootstrap_p,
+    no_cluster_interval,
+    percentile_interval,
+)
 from tamis.audit._measure import Measured
-from tamis.audit._paired_change import Cells, change_draws, change_influence, change_weights
+from tamis.audit._paired_change import Cells, RowCells, change_draws, change_influence, change_weights
 from tamis.audit._patterns import Patterns, patterns_of
+from tamis.audit._psi import pair_psi
 from tamis.audit._reasons import Value, mean_of, undefined
 from tamis.audit._settings import Settings
 
@@ -62,7 +71,7 @@ class PairChange:
         dense: bias amplification of the dense models that this condition is compared with.
         compressed: bias amplification of its models.
         change: the difference, with intervals.
-        p: of no change, by the cluster bootstrap where there are clusters; None where undefined.
+        p: of no change, by the cluster bootstrap where there are clusters; None where undefined or where they are few.
         psi: accuracy that group 0 and group 1 lost, less what all lost.
         a_to_t: directional bias amplification, identity to attribute.
         t_to_a: the same, attribute to identity.
@@ -83,19 +92,10 @@ class PairChange:
 
 @dataclass(frozen=True)
 class PairWeights:
-    """How much a row of each cell moves the changes of one pair, to first order; None where they are undefined."""
+    """How much a row of each cell moves the changes of one pair; None where they are undefined."""
 
-    ba: np.ndarray | None
-    a_to_t: np.ndarray | None
-
-
-@dataclass(frozen=True)
-class RowCells:
-    """The cells of one pair, and which row has which: ``cells`` of rows ``rows`` by number ``place``."""
-
-    cells: Cells
-    rows: np.ndarray
-    place: np.ndarray
+    ba: Influence | None
+    a_to_t: Influence | None
 
 
 def pair_biases(measured: Measured, inputs: Inputs, settings: Settings) -> dict[tuple[int, int], PairBias]:
@@ -130,12 +130,14 @@ def row_cells(comparison: Comparison, g: int, known: np.ndarray, patterns: Patte
     group = comparison.inputs.groups[g]
     inside = group[known] < 2
     rows = known[inside]
+    cluster = comparison.inputs.cluster
+    clusters = None if cluster is None else clusters_apart(cluster[rows], group[rows])
     signs = np.array([share for _, share in comparison.weighted_runs])
     old, new = signs < 0, signs > 0
     if patterns is None or not len(rows):
         none = np.zeros(0, np.int64)
         empty = Cells(none, none, none, np.zeros((0, old.sum())), np.zeros((0, new.sum())), -signs[old], signs[new])
-        return RowCells(empty, rows, none)
+        return RowCells(empty, rows, none, clusters)
     code = 2 * (patterns.code if len(rows) == len(known) else patterns.code[inside]) + group[rows]
     counts = np.bincount(code, minlength=2 * len(patterns.values))
     kept = np.flatnonzero(counts)
@@ -143,7 +145,7 @@ def row_cells(comparison: Comparison, g: int, known: np.ndarray, patterns: Patte
     number[kept] = np.arange(len(kept))
     labels, predictions = patterns.values[kept >> 1, 0], patterns.values[kept >> 1, 1:]
     cells = Cells(counts[kept], kept & 1, labels, predictions[:, old], predictions[:, new], -signs[old], signs[new])
-    return RowCells(cells, rows, number[code])
+    return RowCells(cells, rows, number[code], clusters)
 
 
 def pair_change(
@@ -158,16 +160,21 @@ def pair_change(
     if toward is not None:
         rng = np.random.default_rng([settings.seed, comparison.number, k, g])
         for kind, counts, weights in _urns(inputs, found, change_weights(cells, toward)):
+            number = found.clusters if kind == "clusters" else None
+            if number is not None and number < MIN_CLUSTERS:
+                over_rows.append(no_cluster_interval(settings.ci, "bootstrap"))
+                p = None  # that of rows would call clusters of equal rows many witnesses
+                continue
             draws = change_draws(draw_sums(counts, weights, settings.n_boot, rng), cells)
-            over_rows.append(percentile_interval(draws, settings.ci, kind))
-            p = None if np.isnan(draws).all() else bootstrap_p(draws)
+            over_rows.append(percentile_interval(draws, settings.ci, kind, number))
+            p = None if np.isnan(draws).all() else bootstrap_p(draws, number)
     change = replace(change, intervals=(*(i for i in over_rows if i), *change.intervals))
-    psi = [_psi(comparison, k, g, group, found) for group in (0, 1)]
+    psi = [pair_psi(comparison, k, g, group, found) for group in (0, 1)]
     ours = Estimate(new.mean, tuple(zip(comparison.condition.seeds, new.values, strict=True)))
-    weight = None if toward is None else change_influence(cells, toward)
+    weight = None if toward is None else Influence(change_influence(cells, toward), 0.0, found.clusters)
     sides = (comparison.dense, comparison.compressed)
     directed = shift_of(comparison, *(a_to_t_values(side, inputs, k, g) for side in sides))
-    influence = influence_of(cells, train_sign(inputs.train[k][g]))
+    influence = directed_influence(comparison, found, train_sign(inputs.train[k][g]))
     pair = PairChange(
         k,
         g,
@@ -176,7 +183,7 @@ def pair_change(
         change,
         p,
         (psi[0], psi[1]),
-        with_rows(directed, comparison, influence, cells, found.rows, found.place),
+        with_rows(directed, comparison, influence, found),
         shift_of(comparison, *(t_to_a_values(side, inputs, k, g) for side in sides)),
         group_shifts(comparison, k, g),
     )
@@ -191,40 +198,3 @@ def _urns(inputs: Inputs, found: RowCells, weights: np.ndarray) -> list[tuple[Ki
         sums = np.stack([np.bincount(number, weights=column[found.place]) for column in weights.T], axis=1)
         urns.append(("clusters", np.ones(len(sums), np.int64), sums))
     return urns
-
-
-def _psi(comparison: Comparison, k: int, g: int, group: int, found: RowCells) -> Estimate:
-    """psi of one group, the accuracy that it lost less what all lost, with delta intervals; larger is worse for it."""
-    inputs, settings = comparison.inputs, comparison.settings
-    if inputs.identities[g] in inputs.small:
-        return Estimate(undefined("small_cell"))
-    sides = []
-    for side in (comparison.dense, comparison.compressed):
-        rows = []
-        for table in side.tables[:, k, g]:
-            inside, everyone = table[group], table.sum(axis=0)
-            if inside.sum() == 0:
-                rows.append(undefined("empty_group"))
-            else:
-                rows.append(Value(float(np.trace(everyone) / everyone.sum() - np.trace(inside) / inside.sum())))
-        sides.append(rows)
-    estimate = comparison.change(sides[0], sides[1])
-    if not estimate.mean.defined:
-        return estimate
-    influence, cells = _psi_influence(found.cells, group), found.cells
-    value = estimate.mean.value
-    intervals = [delta_interval(value, float(cells.counts @ influence**2), settings.ci, "rows")]
-    if inputs.cluster is not None:
-        sums = np.bincount(inputs.cluster[found.rows], weights=influence[found.place])
-        intervals.append(delta_interval(value, float(sums @ sums), settings.ci, "clusters"))
-    return replace(estimate, intervals=(*intervals, *estimate.intervals))
-
-
-def _psi_influence(cells: Cells, group: int) -> np.ndarray:
-    """What one more row of each cell adds to psi, to first order; shape (cells,)."""
-    right = cells.y_true[:, None]
-    lost = (cells.dense == right) @ cells.dense_shares - (cells.compressed == right) @ cells.compressed_shares
-    inside = cells.group == group
-    count, total = float(cells.counts[inside].sum()), float(cells.counts.sum())
-    in_group = np.where(inside, lost - (cells.counts * inside) @ lost / count, 0.0) / count
-    return in_group - (lost - cells.counts @ lost / total) / total

@@ -47,6 +47,23 @@ class Cells:
     compressed_shares: np.ndarray
 
 
+@dataclass(frozen=True)
+class RowCells:
+    """The cells of one pair, and which row has which.
+
+    Attributes:
+        cells: of the rows whose label and identity are known.
+        rows: their numbers.
+        place: the cell of each of them.
+        clusters: how many clusters the group has that comes from fewer; None without clusters.
+    """
+
+    cells: Cells
+    rows: np.ndarray
+    place: np.ndarray
+    clusters: int | None = None
+
+
 def paired_delta_ba(
     cells16: np.ndarray, *, toward: int, n_boot: int = 2000, ci: float = 0.95, seed: int = 0
 ) -> PairedChange:

@@ -37,7 +37,8 @@ class Rule:
         metric: one of ``METRICS``.
         max: upper limit, or
         min: lower limit; exactly one of them.
-        over: every pair, group or attribute on its own; their mean; or only the worst of them.
+        over: every pair, group or attribute on its own; their mean; or only the worst of them, which is the one that
+            fails, else the one that warns, and among equals the one with the extreme value.
         severity: a rule of severity warning never fails a policy.
     """
 

@@ -9,10 +9,11 @@ from dataclasses import replace
 import numpy as np
 
 from tamis.audit._comparison import Comparison
+from tamis.audit._delta import Influence, delta_intervals, distinct
 from tamis.audit._estimates import Estimate
 from tamis.audit._group_metrics import RecallChange, normalised_recall_change
 from tamis.audit._inputs import Inputs
-from tamis.audit._intervals import Interval, delta_interval
+from tamis.audit._intervals import Interval
 from tamis.audit._measure import uncertain_samples
 from tamis.audit._reasons import Value
 from tamis.audit._settings import Settings
@@ -29,12 +30,13 @@ CHANGES = {
 WITH_ROWS = ("accuracy_drop", "uncertainty_rise", "tcb_relative", "cie_share", "recall_change")
 
 
-def row_influence(comparison: Comparison, k: int) -> dict[str, np.ndarray]:
-    """How much each row moves the change of one attribute, to first order; each of shape (N,), summing to 0."""
+def row_influence(comparison: Comparison, k: int) -> dict[str, Influence]:
+    """How much each row moves the change of one attribute."""
     inputs = comparison.inputs
     n, y, rare = len(inputs.ids), inputs.y[k], inputs.rare(k)
     known = y < 2
     accuracy, doubt, log_ratio, found = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n)
+    ratio_step = 0.0
     for run, share in comparison.weighted_runs:
         predicted = run.predictions[:, k]
         accuracy -= share * (predicted == y)
@@ -43,20 +45,30 @@ def row_influence(comparison: Comparison, k: int) -> dict[str, np.ndarray]:
         doubt += share * uncertain_samples(run, k, prob, comparison.settings.uncertainty)
         said = known & (predicted == rare)
         log_ratio += share / (int(said.sum()) + 0.5) * said
+        ratio_step += abs(share) / 2 / (int(said.sum()) + 0.5)  # half: shares of both sides add up to 2
     everywhere, positive = np.ones(n, bool), y == 1
     count = max(int(known.sum()), 1)
-    recall = _centred(found, positive) / max(int(positive.sum()), 1)
+    right = max(int(positive.sum()), 1)
+    recall = _centred(found, positive) / right
     beside = comparison.top1_influence
+    exemplars = comparison.exemplars[:, k].astype(np.float64)
+    parts = {
+        "accuracy_drop": (_centred(accuracy, known) / count, known, 1 / count),
+        "uncertainty_rise": (_centred(doubt, everywhere) / n, everywhere, 1 / n),
+        "tcb_relative": (_centred(log_ratio, known), known, ratio_step),
+        "cie_share": (_centred(exemplars, everywhere) / n, everywhere, 1 / n),
+        "recall_change": (
+            recall + (_centred(accuracy, known) / count if beside is None else beside), positive, 1 / right,
+        ),
+    }  # fmt: skip
+    cluster = inputs.cluster
     return {
-        "accuracy_drop": _centred(accuracy, known) / count,
-        "uncertainty_rise": _centred(doubt, everywhere) / n,
-        "tcb_relative": _centred(log_ratio, known),
-        "cie_share": _centred(comparison.exemplars[:, k].astype(np.float64), everywhere) / n,
-        "recall_change": recall + (_centred(accuracy, known) / count if beside is None else beside),
+        name: Influence(rows, comparison.spare(step), None if cluster is None else distinct(cluster[inside]))
+        for name, (rows, inside, step) in parts.items()
     }
 
 
-def attribute_changes(comparison: Comparison, k: int, influence: Mapping[str, np.ndarray]) -> dict[str, Estimate]:
+def attribute_changes(comparison: Comparison, k: int, influence: Mapping[str, Influence]) -> dict[str, Estimate]:
     """The changes of one attribute; ``influence`` is that of :func:`row_influence`."""
     found = {"cie_share": Estimate(Value(float(comparison.exemplars[:, k].mean())))}
     for name, (metric, sign) in CHANGES.items():
@@ -68,6 +80,7 @@ def attribute_changes(comparison: Comparison, k: int, influence: Mapping[str, np
     for name in WITH_ROWS:
         found[name] = with_delta(found[name], influence[name], comparison.inputs, comparison.settings)
     found["tcb_relative"] = exponential(found["tcb_relative"])
+    found["cie_share"] = as_share(found["cie_share"])
     return found
 
 
@@ -92,15 +105,15 @@ def flips(comparison: Comparison, k: int) -> Estimate:
     return Estimate(Value(float(np.mean([value.value for value in values]))), seeds)
 
 
-def with_delta(found: Estimate, influence: np.ndarray, inputs: Inputs, settings: Settings) -> Estimate:
+def with_delta(found: Estimate, influence: Influence, inputs: Inputs, settings: Settings) -> Estimate:
     """The estimate with intervals over rows and, where there are clusters, over clusters before its own."""
     if not found.mean.defined:
         return found
-    value = found.mean.value
-    intervals = [delta_interval(value, float(influence @ influence), settings.ci, "rows")]
-    if inputs.cluster is not None:
-        sums = np.bincount(inputs.cluster, weights=influence)
-        intervals.append(delta_interval(value, float(sums @ sums), settings.ci, "clusters"))
+    rows, cluster = influence.rows, inputs.cluster
+    sums = None if cluster is None else np.bincount(cluster, weights=rows)
+    intervals = delta_intervals(
+        found.mean.value, float(rows @ rows), influence.spare, sums, influence.clusters, settings.ci
+    )
     return replace(found, intervals=(*intervals, *found.intervals))
 
 
@@ -118,6 +131,11 @@ def exponential(found: Estimate) -> Estimate:
         tuple((seed, raised(value)) for seed, value in found.seeds),
         tuple(ends(interval) for interval in found.intervals),
     )
+
+
+def as_share(found: Estimate) -> Estimate:
+    """An estimate of a share, whose intervals begin at 0 at the lowest."""
+    return replace(found, intervals=tuple(replace(one, lo=max(one.lo, 0.0)) for one in found.intervals))
 
 
 def _centred(rows: np.ndarray, inside: np.ndarray) -> np.ndarray:

@@ -51,7 +51,7 @@ class Options(Inputs):
     intersections: tuple[str, ...] = ()
     """Cells to compare with the rest, such as Male*Young; at most three identities each."""
     min_cell: int = 30
-    """Smallest cell of an intersection."""
+    """Smallest group whose loss of accuracy is judged, and smallest cell of an intersection."""
     n_boot: int = 2000
     """Draws of the bootstrap."""
     ci: float = 0.95

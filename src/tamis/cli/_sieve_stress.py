@@ -56,7 +56,8 @@ class StressCommand:
     jobs: int = 1
     """Processes for the pairs; -1 for all processors."""
     require: float = 0.0
-    """Exit with code 1 if a smaller share of the manipulated sources is rejected, for any adversary and share."""
+    """Exit with code 1 if a smaller share of the manipulated sources is rejected, for any adversary and share, or if no
+    trial of one was possible."""
     json: str = ""
     """Write all numbers as one JSON object to this file; without a file, print it instead of text."""
 
@@ -89,7 +90,8 @@ def run(arguments: list[str]) -> int:
             random_state=options.seed,
             progress=bar.update,
         )  # fmt: skip
-    weak = [item for item in found.results if item.caught < options.require]
+    # where no trial was possible, nothing is known, which meets no requirement
+    weak = [item for item in found.results if options.require and not item.caught >= options.require]
     record = {
         "data": options.data,
         "sources": list(found.sources),
@@ -109,9 +111,10 @@ def run(arguments: list[str]) -> int:
             write_atomic(options.json, json.dumps(record, indent=2) + "\n")
         print(_text(found))
     for item in weak:
+        outcome = "no trial was possible" if math.isnan(item.caught) else f"{100 * item.caught:.0f} % rejected"
         print(
-            f"tamis sieve stress: {item.adversary} at {100 * item.share:g} % bad sources: {100 * item.caught:.0f} % "
-            f"rejected, {100 * options.require:g} % required",
+            f"tamis sieve stress: {item.adversary} at {100 * item.share:g} % bad sources: {outcome}, "
+            f"{100 * options.require:g} % required",
             file=sys.stderr,
         )
     return 1 if weak else 0

@@ -31,7 +31,7 @@ class PlotCommand:
     scale: Literal["error_difference", "relative_error", "log_error_ratio", "log_odds"] = "log_error_ratio"
     """Of the tests."""
     upstream: str = ""
-    """A .csv file with columns method, sparsity, top1, instead of the table's column upstream."""
+    """A .csv file with columns method, sparsity, top1, perhaps arch, instead of the table's column upstream."""
     speeds: str = ""
     """A .csv file with columns arch, kind, method, sparsity, speed_up: measured against dense in one run; without it
     speeds.csv beside the table, if there is one."""

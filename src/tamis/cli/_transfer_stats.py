@@ -30,7 +30,7 @@ class StatsCommand:
     scale: Literal["error_difference", "relative_error", "log_error_ratio", "log_odds"] = "log_error_ratio"
     """Of the test that is corrected by Holm's method."""
     upstream: str = ""
-    """A .csv file with columns method, sparsity, top1, instead of the table's column upstream."""
+    """A .csv file with columns method, sparsity, top1, perhaps arch, instead of the table's column upstream."""
     resamples: int = 10000
     """Of each bootstrap interval."""
     json: bool = False
@@ -64,12 +64,16 @@ def statistics_from(options: Any) -> Any:
     )
 
 
-def _upstream(path: str) -> dict[tuple[str, float], float]:
+def _upstream(path: str) -> dict[str, dict[tuple[str, float], float]]:
+    """Architecture, "" where the file has no such column -> (method, sparsity) -> accuracy."""
     text = read_text(path, "a .csv file of upstream accuracies")
+    found: dict[str, dict[tuple[str, float], float]] = {}
     try:
-        rows = csv_records(text, path, ("method", "sparsity", "top1"))
-        return {(row["method"], float(row["sparsity"])): float(row["top1"]) for row in rows}
+        for row in csv_records(text, path, ("method", "sparsity", "top1")):
+            models = found.setdefault(row.get("arch", ""), {})
+            models[row["method"], float(row["sparsity"])] = float(row["top1"])
     except FileError:
         raise
     except ValueError as error:
         raise FileError(f"{path}: {error}; expected numbers in the columns sparsity and top1") from None
+    return found

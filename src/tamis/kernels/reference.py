@@ -65,6 +65,9 @@ def conv2d_grad_weight(grad: Tensor, x: Tensor, shape: tuple[int, ...], geometry
     """Gradient of the whole dense weight of ``shape`` ``(O, I/groups, KH, KW)``."""
     if _is_linear(geometry):
         return (grad[:, :, 0, 0].T @ x[:, :, 0, 0])[:, :, None, None]
+    if geometry.kernel == (1, 1) and geometry.stride != (1, 1):
+        # The oneDNN of PyTorch 2.13 writes past its memory for channels_last, few channels and several threads.
+        x, geometry = _pick_pixels(x, geometry)
     return _dense_backward(grad, x, grad.new_empty(1).expand(shape), geometry, (False, True))[1]
 
 
@@ -102,6 +105,14 @@ def transpose_pattern(
 def _is_linear(geometry: ConvGeometry) -> bool:
     # A linear layer comes as a 1 x 1 convolution of 1 x 1 pictures; torch's matrix product is the fair dense side.
     return geometry == ConvGeometry()
+
+
+def _pick_pixels(x: Tensor, geometry: ConvGeometry) -> tuple[Tensor, ConvGeometry]:
+    """What a kernel of one tap with strides reads, and the convolution of these pixels without strides."""
+    top, bottom, left, right = geometry.padding
+    down, across = geometry.stride
+    picked = F.pad(x, (left, right, top, bottom))[:, :, ::down, ::across]
+    return picked, ConvGeometry(size=geometry.output_size, groups=geometry.groups)
 
 
 def _dense_backward(

@@ -14,6 +14,7 @@ from tamis.errors import UsageError
 from tamis.methods._collapse import check_collapse
 from tamis.methods._fisher_blocks import undisturbed
 from tamis.methods._sparsifier import Sparsifier
+from tamis.nn._padding import pad_input, per_axis
 from tamis.sparsity import (
     NM,
     Distribution,
@@ -223,9 +224,8 @@ def input_columns(layer: Any, inputs: Tensor) -> Tensor:
     spatial = layer.weight.dim() - 2
     if inputs.dim() == spatial + 1:  # one sample without a batch dimension
         inputs = inputs.unsqueeze(0)
-    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-    padded = F.pad(inputs, layer._reversed_padding_repeated_twice, mode=mode)
-    kernel, dilation, stride = layer.kernel_size, layer.dilation, layer.stride
+    padded = pad_input(layer, inputs)
+    kernel, dilation, stride = layer.kernel_size, per_axis(layer.dilation, spatial), per_axis(layer.stride, spatial)
     if spatial == 1:
         padded, kernel, dilation, stride = padded.unsqueeze(2), (1, *kernel), (1, *dilation), (1, *stride)
     found = F.unfold(

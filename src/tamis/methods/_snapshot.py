@@ -18,7 +18,7 @@ class Snapshot:
 
     Attributes:
         step: optimizer steps done.
-        model: dense ``state_dict`` of the model, copied; what modules add by ``get_extra_state`` need not be tensors.
+        model: dense ``state_dict`` of the model, cloned; extra state of its modules may be of any type.
         optimizer: ``state_dict`` of the optimizer, cloned, or None where only the weights matter.
         score: what the caller reported for it (higher is better), or None.
     """
@@ -33,14 +33,13 @@ class Snapshot:
         cls, step: int, model: nn.Module, optimizer: optim.Optimizer | None = None, score: float | None = None
     ) -> Snapshot:
         """Copy the present state of an attached model, and of its optimizer if given."""
-        weights = {key: _copied(value) for key, value in model.state_dict().items()}
+        weights = _copied(model.state_dict())
         state = None if optimizer is None else copy.deepcopy(optimizer.state_dict())
         return cls(step, weights, state, score)
 
     def clone(self) -> Snapshot:
         """An independent copy, safe to load and to train on."""
-        weights = {key: _copied(value) for key, value in self.model.items()}
-        return Snapshot(self.step, weights, copy.deepcopy(self.optimizer), self.score)
+        return Snapshot(self.step, _copied(self.model), copy.deepcopy(self.optimizer), self.score)
 
     def restore(self, model: nn.Module, optimizer: optim.Optimizer | None = None) -> int:
         """Load the weights, and the optimizer's state if both have one; returns ``step``.
@@ -66,5 +65,5 @@ class Snapshot:
         return cls(int(json["step"]), content["model"], content["optimizer"], json["score"])
 
 
-def _copied(value: Any) -> Any:
-    return value.detach().clone() if isinstance(value, Tensor) else copy.deepcopy(value)
+def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v.detach().clone() if isinstance(v, Tensor) else copy.deepcopy(v) for k, v in state.items()}

@@ -17,7 +17,7 @@ from tamis.errors import UsageError
 from tamis.kernels import PackedPattern
 from tamis.methods._due_change import DueChange
 from tamis.methods._optimizer_state import is_elementwise
-from tamis.nn import is_packed, prunable_modules
+from tamis.nn import is_packed
 from tamis.sparsity import mask_hash
 
 _PACKED_KEYS = ("values", "indices", "row_ptr")
@@ -75,11 +75,14 @@ def guard_support(model: nn.Module, state: MutableMapping[str, Any], prefix: str
     Raises:
         UsageError: a weight outside the support of its layer is not zero; the model is unchanged.
     """
-    for name, layer in prunable_modules(model).items():
+    for name, module in model.named_modules(remove_duplicate=False):
+        if module not in _held:
+            continue
+        layer: Any = module
         where = f"{prefix}{name}." if name else prefix
         mask = held_mask(layer)
         stored = {key: state[where + key] for key in _PACKED_KEYS if where + key in state}
-        if len(stored) == len(_PACKED_KEYS) and layer in _held:
+        if len(stored) == len(_PACKED_KEYS):
             shape = layer.pattern.shape if is_packed(layer) else tuple(layer.weight.shape)
             pattern = PackedPattern.from_arrays(shape, stored["row_ptr"], stored["indices"])
             for key in _PACKED_KEYS:

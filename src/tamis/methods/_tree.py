@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,11 +37,16 @@ def flatten(tree: Any, prefix: str) -> tuple[dict[str, Tensor], Any]:
         if isinstance(node, (list, tuple)):
             kind = "tuple" if isinstance(node, tuple) else "list"
             return {kind: [visit(value, f"{name}/{i}") for i, value in enumerate(node)]}
+        if isinstance(node, np.number | np.bool_):
+            return visit(node.item(), name)
+        if isinstance(node, float) and not math.isfinite(node):  # JSON has no number for it
+            return {"float": str(node)}
         if node is None or isinstance(node, (bool, int, float, str)):
             return {"value": node}
-        if isinstance(node, np.number | np.bool_):
-            return {"value": node.item()}
-        raise FileError(f"cannot store {name}: expected tensors, numbers, strings, dicts and lists, got {type(node)}")
+        raise FileError(
+            f"cannot store {name}, which is a {type(node).__name__}: expected tensors, numbers, strings, None, and "
+            "dicts, lists and tuples of them; keep it in one of these forms, or outside of what is saved"
+        )
 
     return tensors, visit(tree, prefix)
 
@@ -62,4 +68,6 @@ def unflatten(tensors: Mapping[str, Tensor], picture: Any) -> Any:
             return tuple(parts) if kind == "tuple" else parts
         if kind == "value":
             return content
+        if kind == "float":
+            return float(content)
     raise FileError(f"damaged checkpoint: cannot rebuild {str(picture)[:80]!r}")

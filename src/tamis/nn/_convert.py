@@ -168,7 +168,8 @@ def densify(model: Model) -> Model:
 def dense_state_dict(model: nn.Module) -> dict[str, Tensor]:
     """The state_dict with every packed weight unpacked under its old key ``name.weight``; the model is unchanged."""
     state: dict[str, Tensor] = {}
-    packed = {name: module for name, module in model.named_modules() if is_packed(module)}
+    # every name of a module that has several, as torch's state_dict has it
+    packed = {name: module for name, module in model.named_modules(remove_duplicate=False) if is_packed(module)}
     for key, value in model.state_dict().items():
         owner, _, leaf = key.rpartition(".")
         if owner not in packed or leaf not in (*PACKED_KEYS, "weight"):
@@ -193,19 +194,8 @@ def load_packed_state(model: Model, state: Mapping[str, Tensor], *, fuse: bool =
     # The model itself may be a layer; its name is "" and its keys have no prefix.
     names = sorted(key.removesuffix("row_ptr").removesuffix(".") for key in state if f".{key}".endswith(".row_ptr"))
     trial = densify(copy.deepcopy(model))
-    layers = prunable_modules(trial)
-    for name in names:
-        if name not in layers:
-            raise FileError(f"packed layer {name!r} is not in the model, which has {sorted(layers)}")
-        prefix = f"{name}." if name else ""
-        missing = [key for key in PACKED_KEYS if prefix + key not in state]
-        if missing:
-            raise FileError(f"packed layer {name!r} lacks {missing}; the state_dict is incomplete")
-        if obstacle := packing_obstacle(layers[name], trial):
-            raise FileError(f"layer {name!r} cannot be packed: {obstacle}")
-        shape = tuple(layers[name].weight.shape)
-        pattern = PackedPattern.from_arrays(shape, state[prefix + "row_ptr"], state[prefix + "indices"])
-        pack_module(layers[name], pattern.mask())
+    patterns = {name: _stored_pattern(trial, name, state) for name in names}
+    _pack_named(trial, patterns)
     try:
         trial.load_state_dict(dict(state))
     except FileError:
@@ -213,10 +203,36 @@ def load_packed_state(model: Model, state: Mapping[str, Tensor], *, fuse: bool =
     except (RuntimeError, TypeError, AttributeError) as error:
         raise FileError(f"the state does not fit the model: {error}") from error
     densify(model)
-    targets = prunable_modules(model)
-    for name in names:
-        pack_module(targets[name], layers[name].pattern.mask())
+    _pack_named(model, patterns)
     model.load_state_dict(dict(state))
     if fuse and names:
         _fuse.fuse(model)
     return model
+
+
+def _stored_pattern(model: nn.Module, name: str, state: Mapping[str, Tensor]) -> PackedPattern:
+    """The support that ``state`` has for the dense layer ``name``; FileError unless the layer can take it."""
+    layers, named = prunable_modules(model), dict(model.named_modules(remove_duplicate=False))
+    layer: Any = named.get(name)
+    if not any(layer is known for known in layers.values()):
+        raise FileError(f"packed layer {name!r} is not in the model, which has {sorted(layers)}")
+    prefix = f"{name}." if name else ""
+    missing = [key for key in PACKED_KEYS if prefix + key not in state]
+    if missing:
+        raise FileError(f"packed layer {name!r} lacks {missing}; the state_dict is incomplete")
+    if obstacle := packing_obstacle(layer, model):
+        raise FileError(f"layer {name!r} cannot be packed: {obstacle}")
+    return PackedPattern.from_arrays(tuple(layer.weight.shape), state[prefix + "row_ptr"], state[prefix + "indices"])
+
+
+def _pack_named(model: nn.Module, patterns: Mapping[str, PackedPattern]) -> None:
+    """Pack the layers of these names; a layer with several names is packed once, and they must agree."""
+    named: dict[str, Any] = dict(model.named_modules(remove_duplicate=False))
+    first: dict[nn.Module, str] = {}
+    for name, pattern in patterns.items():
+        layer, mask = named[name], pattern.mask()
+        if layer not in first:
+            first[layer] = name
+            pack_module(layer, mask)
+        elif not torch.equal(layer.pattern.mask(), mask):
+            raise FileError(f"{first[layer]!r} and {name!r} are one layer, but the state has two supports for it")

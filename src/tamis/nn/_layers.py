@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from tamis.errors import UsageError
 from tamis.kernels import (
@@ -21,6 +21,7 @@ from tamis.kernels import (
     sparse_conv2d,
     sparse_linear,
 )
+from tamis.nn._padding import PaddedConv, per_axis
 from tamis.nn._state import load_packed, save_packed
 
 
@@ -104,19 +105,10 @@ class SparseLinear(PackedWeight, nn.Linear):
         _pack_new(self, mask)
 
     def forward(self, input: Tensor) -> Tensor:
-        """``(..., in_features)`` to ``(..., out_features)``."""
+        """``(..., in_features)`` to ``(..., out_features)``, nested tensors included."""
+        if input.is_nested:
+            return by_parts(self, input)
         return sparse_linear(input, self.weight, self.bias, self.pattern, self.inner)
-
-
-class PaddedConv(nn.Module):
-    """Pads the input of a convolution where the kernels do not; not a layer by itself."""
-
-    def _padded(self, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
-        # _reversed_padding_repeated_twice is (left, right[, top, bottom]) and knows what "same" means.
-        around = tuple(self._reversed_padding_repeated_twice)  # type: ignore[arg-type]
-        if self.padding_mode == "zeros":
-            return x, around
-        return F.pad(x, around, mode=self.padding_mode), (0,) * len(around)  # type: ignore[arg-type]
 
 
 def conv2d_geometry(layer: Any, input: Tensor) -> tuple[Tensor, ConvGeometry]:
@@ -124,7 +116,20 @@ def conv2d_geometry(layer: Any, input: Tensor) -> tuple[Tensor, ConvGeometry]:
     _check_input(layer, input, 4)
     x, (left, right, top, bottom) = layer._padded(input)
     size, padding = (x.shape[2], x.shape[3]), (top, bottom, left, right)
-    return x, geometry_of(size, layer.kernel_size, layer.stride, padding, layer.dilation, layer.groups)
+    stride, dilation = per_axis(layer.stride, 2), per_axis(layer.dilation, 2)
+    return x, geometry_of(size, layer.kernel_size, stride, padding, dilation, layer.groups)
+
+
+def by_parts(layer: nn.Module, nested: Tensor) -> Tensor:
+    """A linear ``layer`` of a nested tensor, all parts in one call; the result is nested in the same layout.
+
+    ``nn.TransformerEncoder`` makes one from a padded batch in inference.
+    """
+    parts = nested.unbind()
+    rows = layer(torch.cat([part.flatten(0, -2) for part in parts]))
+    pieces = rows.split([part[..., 0].numel() for part in parts])
+    results = [rows.unflatten(0, part.shape[:-1]) for rows, part in zip(pieces, parts, strict=True)]
+    return torch.nested.as_nested_tensor(results, layout=nested.layout)
 
 
 class _PackedConv(PackedWeight, PaddedConv):
@@ -154,9 +159,9 @@ class SparseConv1d(_PackedConv, nn.Conv1d):
         geometry = ConvGeometry(
             size=(1, x.shape[2]),
             kernel=(1, self.kernel_size[0]),
-            stride=(1, self.stride[0]),
+            stride=(1, per_axis(self.stride, 1)[0]),
             padding=(0, 0, left, right),
-            dilation=(1, self.dilation[0]),
+            dilation=(1, per_axis(self.dilation, 1)[0]),
             groups=self.groups,
         )
         return sparse_conv1d(x, self.weight, self.bias, self.pattern, geometry, self.inner)

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from tamis.errors import UsageError
 from tamis.kernels import PackedPattern, live_conv2d, live_linear
-from tamis.nn._layers import PaddedConv, conv2d_geometry
+from tamis.nn._layers import by_parts, conv2d_geometry
+from tamis.nn._padding import PaddedConv
 from tamis.nn._prunable import can_pack
 
 
@@ -36,7 +37,9 @@ class SparseForwardLinear(_SparseForward, nn.Linear):
     """An ``nn.Linear`` under :func:`compute_sparsely`."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """``(..., in_features)`` to ``(..., out_features)``."""
+        """``(..., in_features)`` to ``(..., out_features)``, nested tensors included."""
+        if input.is_nested:
+            return by_parts(self, input)
         return live_linear(input, self.weight, self.bias, self.pattern)
 
 

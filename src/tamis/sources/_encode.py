@@ -14,7 +14,8 @@ from tamis.sources._table import DataTable
 
 Floats = NDArray[np.float64]
 
-MISSING_TEXTS = frozenset({"", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"})
+MISSING_TEXTS = frozenset({"", "NA", "N/A", "n/a", "<NA>", "NULL", "null", "None"})
+NOT_A_NUMBER = frozenset({"nan", "+nan", "-nan"})  # in small letters: what Python, C and spreadsheets write
 MOST_LEVELS = 100
 MOST_COLUMNS = 1000
 
@@ -163,9 +164,12 @@ def missing_values(column: NDArray[Any]) -> NDArray[np.bool_]:
     if column.dtype.kind == "f":
         return np.isnan(column)
     return np.array(
-        [v is None or v != v or (isinstance(v, str) and v.strip() in MISSING_TEXTS) for v in column.tolist()],
-        dtype=bool,
+        [v is None or v != v or (isinstance(v, str) and _says_missing(v.strip())) for v in column.tolist()], dtype=bool
     )
+
+
+def _says_missing(text: str) -> bool:
+    return text in MISSING_TEXTS or text.lower() in NOT_A_NUMBER
 
 
 def as_numbers(column: NDArray[Any], gaps: NDArray[np.bool_]) -> Floats | None:
@@ -174,10 +178,16 @@ def as_numbers(column: NDArray[Any], gaps: NDArray[np.bool_]) -> Floats | None:
         return column.astype(np.float64)
     values = np.full(len(column), np.nan)
     try:
-        values[~gaps] = [float(v) for v in column[~gaps].tolist()]
+        values[~gaps] = [_number(v) for v in column[~gaps].tolist()]
     except (TypeError, ValueError):
         return None
     return values
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, str) and "_" in value:  # Python reads 1_000 as a thousand, a table means a name
+        raise ValueError(value)
+    return float(value)
 
 
 def as_texts(column: NDArray[Any]) -> NDArray[Any]:

@@ -126,7 +126,7 @@ def _read_parquet(file: Path, digest: str) -> DataTable:
         if not table.num_rows:
             raise FileError(f"{file} has no rows")
         # without what pandas may have noted in the file, which can be damaged too
-        frame = table.replace_schema_metadata(None).to_pandas()
+        frame = table.replace_schema_metadata(None).to_pandas(integer_object_nulls=True)  # floats would lose digits
         columns = {name: _plain(frame.iloc[:, place].to_numpy()) for place, name in enumerate(names)}
     except FileError:
         raise
@@ -221,10 +221,19 @@ def _as_text(table: DataTable, mask: NDArray[np.bool_], delimiter: str) -> str:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, delimiter=delimiter, lineterminator="\n")
     writer.writerow(table.names)
-    columns = [table.columns[name] for name in table.names]
-    for row in np.flatnonzero(mask).tolist():
-        writer.writerow(["" if column[row] is None else column[row] for column in columns])
+    if table.arrow is None:
+        columns = [table.columns[name][mask].tolist() for name in table.names]
+    else:
+        columns = [_values_of(column) for column in table.arrow.take(np.flatnonzero(mask)).columns]
+    writer.writerows(zip(*columns, strict=True))  # None becomes an empty cell
     return buffer.getvalue()
+
+
+def _values_of(column: Any) -> list[Any]:
+    """A column of a Parquet file as Python's values; through NumPy whole numbers beside a gap would become floats."""
+    short = {"float": np.float32, "halffloat": np.float16}.get(str(column.type))  # written with their few digits
+    values: list[Any] = column.to_pylist()
+    return values if short is None else [value if value is None else short(value) for value in values]
 
 
 def _digest(file: Path) -> str:

@@ -111,7 +111,8 @@ def pair_rows(audits: Sequence[SetupAudit]) -> list[Row]:
             }
             for interval in pair["intervals"]:
                 if f"lo_{interval['kind']}" in row:
-                    row[f"lo_{interval['kind']}"], row[f"hi_{interval['kind']}"] = interval["lo"], interval["hi"]
+                    for end in ("lo", "hi"):
+                        row[f"{end}_{interval['kind']}"] = _number(interval[end])
             rows.append({**row, "p": _number(pair["p"]), "q": _number(pair["q"]), "reason": pair["reason"]})
     return rows
 

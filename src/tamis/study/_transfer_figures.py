@@ -17,8 +17,7 @@ from tamis.bench import write_csv
 from tamis.report import LIGHT, draw_svg, require_extra
 from tamis.storage import write_atomic
 from tamis.study._transfer_tables import Record, TransferStatistics, score_records, task_records
-from tamis.transfer import Model
-from tamis.transfer._effects import logit
+from tamis.transfer._upstream import finite_log_odds, known_models
 
 # Okabe and Ito (2008): told apart with any colour vision; all are darker than the ground
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c6d00", "#3b3b98", "#56b4e9", "#444444")
@@ -99,26 +98,18 @@ def write_transfer_figures(
 
 def upstream_records(found: TransferStatistics, arch: str, kind: str) -> list[Record]:
     """One row per model with a known upstream accuracy: that, and the mean over tasks of the centred log-odds."""
-    outcomes, known = found.outcomes, found.upstream
+    outcomes, known = found.outcomes, found.upstream[arch]
     tasks = outcomes.tasks(arch, kind)
-    models = [
-        m
-        for m in outcomes.models
-        if (m.arch, m.kind) == (arch, kind)
-        and (m.method, m.sparsity) in known
-        and set(tasks) <= outcomes.values[m].keys()
-    ]
+    models = known_models(outcomes, known, arch, kind)
 
-    def odds(model: Model, task: str) -> float:
-        return logit(outcomes.mean(model, task), outcomes.n_test.get(task, 0), task)
-
-    middle = {task: math.fsum(odds(m, task) for m in models) / max(len(models), 1) for task in tasks}
+    odds = {(m, task): finite_log_odds(outcomes, m, task) for m in models for task in tasks}
+    middle = {task: math.fsum(odds[m, task] for m in models) / max(len(models), 1) for task in tasks}
     return [
         {
             "method": m.method,
             "sparsity": m.sparsity,
             "upstream": known[m.method, m.sparsity],
-            "log_odds": math.fsum(odds(m, task) - middle[task] for task in tasks) / len(tasks),
+            "log_odds": math.fsum(odds[m, task] - middle[task] for task in tasks) / len(tasks),
         }
         for m in models
     ]

@@ -23,6 +23,7 @@ from tamis.transfer._effects import Scale, effects
 from tamis.transfer._outcomes import Model
 
 Record = dict[str, Any]
+Upstream = Mapping[str, Mapping[tuple[str, float], float]]
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class TransferStatistics:
         duels: methods against one another at equal sparsity.
         correlations: by (arch, kind), with upstream accuracy; empty where it is not known.
         scale: of the test that Holm's method corrects.
-        upstream: upstream accuracy by (method, sparsity), where it is known.
+        upstream: architecture -> (method, sparsity) -> upstream accuracy, where it is known.
     """
 
     outcomes: Outcomes
@@ -43,7 +44,7 @@ class TransferStatistics:
     duels: tuple[Duel, ...]
     correlations: Mapping[tuple[str, str], tuple[Correlation, ...]]
     scale: Scale
-    upstream: Mapping[tuple[str, float], float]
+    upstream: Upstream
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -68,34 +69,39 @@ def transfer_statistics(
     tasks: Sequence[str] = (),
     scale: Scale = "log_error_ratio",
     resamples: int = 10_000,
-    upstream: Mapping[tuple[str, float], float] | None = None,
+    upstream: Upstream | None = None,
 ) -> TransferStatistics:
     """Compute everything; see :func:`tamis.transfer.outcomes_of` and :func:`tamis.transfer.verdicts`.
 
-    ``upstream`` is the upstream accuracy by (method, sparsity); None takes the column of the rows, by its mean.
+    ``upstream`` is, for each architecture, the upstream accuracy by (method, sparsity); the name "" stands for the
+    architectures that it does not name. None takes the column of the rows, by its mean.
 
     Raises:
         UsageError: rows that cannot be compared, or a dense baseline without error.
     """
     outcomes = outcomes_of(rows, selection=selection, tasks=tasks)
-    known = _upstream(rows) if upstream is None else upstream
     families = sorted({(m.arch, m.kind) for m in outcomes.models})
+    given = _upstream(rows) if upstream is None else upstream
+    known = {arch: given.get(arch, given.get("", {})) for arch, _ in families}
     return TransferStatistics(
         outcomes,
         verdicts(outcomes, scale=scale, resamples=resamples),
         duels(outcomes),
-        {family: found for family in families if (found := correlations(outcomes, known, *family))},
+        {family: found for family in families if (found := correlations(outcomes, known[family[0]], *family))},
         scale,
         known,
     )
 
 
-def _upstream(rows: Sequence[Row]) -> dict[tuple[str, float], float]:
-    found: dict[tuple[str, float], list[float]] = {}
+def _upstream(rows: Sequence[Row]) -> Upstream:
+    found: dict[str, dict[tuple[str, float], list[float]]] = {}
     for row in rows:
         if not math.isnan(row.upstream):
-            found.setdefault((row.method, row.sparsity), []).append(row.upstream)
-    return {key: math.fsum(values) / len(values) for key, values in found.items()}
+            found.setdefault(row.arch, {}).setdefault((row.method, row.sparsity), []).append(row.upstream)
+    return {
+        arch: {model: math.fsum(values) / len(values) for model, values in models.items()}
+        for arch, models in found.items()
+    }
 
 
 def score_records(found: TransferStatistics, arch: str, kind: str) -> list[Record]:

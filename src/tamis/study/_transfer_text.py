@@ -65,7 +65,7 @@ def _scores_text(found: TransferStatistics, arch: str, kind: str) -> str:
                 "median": _percent(record["median"]),
                 "geo": _percent(record["geometric"]),
                 "wins": f"{record['wins']}/{record['tasks']}",
-                "log-odds": f"{record['log_odds']:+.3f}",
+                "log-odds": _signed(record["log_odds"]),
                 "worst task": f"{record['worst_task']} {_percent(record['worst'])}",
                 "without one task": f"{_percent(record['loo_low'])} to {_percent(record['loo_high'])}",
                 "p": f"{record['p']:.2g}",
@@ -85,7 +85,9 @@ def _tests_text(found: TransferStatistics, arch: str, kind: str) -> str:
         {"model": _model(r), **{k: f"{v:.2g}" for k, v in r.items() if k not in ("method", "sparsity")}}
         for r in scale_records(found, arch, kind)
     ]
-    return f"{arch} {kind}: exact paired Wilcoxon p by scale; the verdict may depend on it\n{render_table(rows)}"
+    exact = all(test.exact for verdict in verdicts_of(found, arch, kind) for test in verdict.tests.values())
+    how = "exact" if exact else "normal approximation of the"
+    return f"{arch} {kind}: {how} paired Wilcoxon p by scale; the verdict may depend on it\n{render_table(rows)}"
 
 
 def _duels_text(pairs: Sequence[Record], arch: str, kind: str) -> str:
@@ -95,13 +97,17 @@ def _duels_text(pairs: Sequence[Record], arch: str, kind: str) -> str:
             "first": p["first"],
             "second": p["second"],
             "first better on": f"{p['first_better_on']}/{p['tasks']}",
-            "log error ratio": f"{p['log_error_ratio']:+.3f}",
+            "log error ratio": _signed(p["log_error_ratio"]),
             "p": f"{p['p']:.2g}",
             "p Holm": f"{p['p_holm']:.2g}",
         }
         for p in pairs
     ]
     return f"{arch} {kind}: method against method, paired by task\n{render_table(rows)}"
+
+
+def _signed(value: float) -> str:
+    return DASH if math.isnan(value) else f"{value:+.3f}"
 
 
 def _model(record: Mapping[str, Any]) -> str:

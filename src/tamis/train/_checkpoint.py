@@ -1,18 +1,18 @@
 """Checkpoints: everything that a run needs to go on as if it had never stopped, in one safetensors file.
 
 Names inside the file: the model's tensors under their own keys, a packed layer as ``name.values``, ``name.indices``,
-``name.row_ptr``; then ``optimizer:<parameter>:<key>``, ``method:<key>``, ``rng:torch``.  The JSON header holds
-``method``, ``sparsity``, ``shapes`` (dense shapes of packed layers), the recipe as TOML, the optimizer's scalars, the
-method's counters, Python's and numpy's random states, the dense/sparse decisions of the kernels, and ``progress``.
+``name.row_ptr``; then ``optimizer:<parameter>:<key>``, ``method:<key>``, ``rng:torch``, ``extra:<key>``.  The JSON
+header holds ``method``, ``sparsity``, ``shapes`` (dense shapes of packed layers), the recipe as TOML, the optimizer's
+scalars, the method's counters, Python's and numpy's random states, the dense/sparse decisions of the kernels, and
+``progress``.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,13 @@ import torch
 from torch import Tensor, nn
 
 from tamis.errors import FileError, UsageError
-from tamis.kernels import PackedPattern, choices
-from tamis.nn import is_packed
+from tamis.kernels import choices
 from tamis.train._container import load_container, save_container
+from tamis.train._model_content import extra_state_of, model_content, unpacked_tensors
+from tamis.train._optimizer_content import join_optimizer, split_optimizer
 
-PREFIXES = ("optimizer:", "method:", "rng:")
-PACKED_KEYS = ("values", "indices", "row_ptr")
-# a file may describe packed layers that are this much larger when dense; one live weight in 2000 gives a factor of 1000
-MAX_EXPANSION = 1000
-ALWAYS_ALLOWED = 64 << 20
+PREFIXES = ("optimizer:", "method:", "rng:", "extra:")
+EXTRA_STATE = "_extra_state"  # torch's key for what get_extra_state returns
 
 
 @dataclass(frozen=True)
@@ -43,6 +41,7 @@ class Checkpoint:
         method: ``{"tensors": ..., "json": ...}`` of the sparsifier, None if the file has none.
         random: states of the random generators, None if the file has none.
         header: the JSON header (``method``, ``sparsity``, ``shapes``, ``recipe``, ``progress``, ``choices``, ...).
+        extra_state: what modules keep in their ``get_extra_state`` and is no tensor, by its key in the state_dict.
     """
 
     path: Path
@@ -51,6 +50,12 @@ class Checkpoint:
     method: dict[str, Any] | None
     random: dict[str, Any] | None
     header: dict[str, Any]
+    extra_state: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """All of the model's dense state_dict: tensors and extra state."""
+        return {**self.model, **self.extra_state}
 
 
 def save_checkpoint(
@@ -79,17 +84,20 @@ def save_checkpoint(
         architecture: arguments of :func:`tamis.models.create_model`, so that the file alone can rebuild the network.
 
     Raises:
-        UsageError: a tensor of the model has a name that the format reserves.
+        UsageError: a tensor of the model has a name that the format reserves, or the optimizer keeps state that belongs
+            to no parameter.
+        FileError: the optimizer's state or a module's extra state holds something else than tensors, numbers, strings,
+            None, and dicts, lists and tuples of them.
         OSError: the file cannot be written; an older one at ``path`` is untouched then.
     """
-    tensors, shapes = packed_tensors(model)
-    clash = [key for key in tensors if key.startswith(PREFIXES)]
+    clash = [key for key in model.state_dict() if key.startswith(PREFIXES)]
     if clash:
         raise UsageError(f"tensors {clash} have names that checkpoints reserve ({', '.join(PREFIXES)})")
-    header: dict[str, Any] = {"method": method, "sparsity": sparsity, "shapes": shapes, "recipe": recipe}
+    tensors, content = model_content(model)
+    header: dict[str, Any] = {"method": method, "sparsity": sparsity, **content, "recipe": recipe}
     header |= {"progress": dict(progress or {}), "architecture": dict(architecture or {})}
     if optimizer is not None:
-        stored, header["optimizer"] = _split_optimizer(optimizer.state_dict())
+        stored, header["optimizer"] = split_optimizer(optimizer.state_dict())
         tensors |= {f"optimizer:{key}": value for key, value in stored.items()}
         header["random"] = {"python": random.getstate(), "numpy": _numpy_state()}
         tensors["rng:torch"] = torch.get_rng_state()
@@ -115,7 +123,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         return Checkpoint(
             path=file,
             model=unpacked_tensors(model, header["shapes"]),
-            optimizer=_join_optimizer(_strip(tensors, "optimizer:"), header["optimizer"])
+            optimizer=join_optimizer(_strip(tensors, "optimizer:"), header["optimizer"])
             if "optimizer" in header
             else None,
             method={"tensors": _strip(tensors, "method:"), "json": header["method_state"]}
@@ -123,6 +131,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             else None,
             random={**header["random"], "torch": tensors["rng:torch"]} if "random" in header else None,
             header=header,
+            extra_state=extra_state_of(tensors, header),
         )
     except FileError as error:
         raise FileError(f"{file}: {error}") from error
@@ -145,19 +154,20 @@ def load_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
         FileError: names or shapes do not fit; the model is unchanged then.
     """
     _check_weights(model, checkpoint)
-    model.load_state_dict(checkpoint.model)
+    model.load_state_dict(checkpoint.state)
 
 
 def _check_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
-    own = model.state_dict()
-    missing, foreign = sorted(own.keys() - checkpoint.model.keys()), sorted(checkpoint.model.keys() - own.keys())
+    own, stored = model.state_dict(), checkpoint.state
+    missing, foreign = sorted(own.keys() - stored.keys()), sorted(stored.keys() - own.keys())
     if missing or foreign:
         raise FileError(
             f"{checkpoint.path}: another architecture; it lacks {missing[:3] or 'nothing'} and has "
             f"{foreign[:3] or 'nothing'} beside what the model expects"
         )
     for key, value in checkpoint.model.items():
-        if value.shape != own[key].shape:
+        # extra state has whatever form its module gives it
+        if not key.endswith(EXTRA_STATE) and value.shape != own[key].shape:
             raise FileError(
                 f"{checkpoint.path}: {key} has shape {tuple(value.shape)}, the model expects {tuple(own[key].shape)}"
             )
@@ -202,78 +212,13 @@ def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Opt
         if sparsifier is not None:
             # The order matters: masks and packing first, then the values that must fit them.
             sparsifier.load_state_dict(checkpoint.method)
-        model.load_state_dict(checkpoint.model)
+        model.load_state_dict(checkpoint.state)
         optimizer.load_state_dict(checkpoint.optimizer)
         random.setstate(python_state)
         np.random.set_state(numpy_state)  # noqa: NPY002 - as above
         torch.set_rng_state(stored["torch"])
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RuntimeError) as error:
         raise FileError(f"{checkpoint.path}: does not fit this run ({error})") from error
-
-
-def packed_tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
-    """The model's tensors with packed layers as three arrays, and the dense shapes of those layers."""
-    state = dict(model.state_dict())
-    shapes: dict[str, list[int]] = {}
-    for name, module in model.named_modules():
-        if is_packed(module):
-            layer: Any = module
-            prefix = f"{name}." if name else ""
-            state.pop(f"{prefix}weight", None)  # shown by a sparsifier's hooks
-            pattern = layer.forward_pattern
-            arrays = (layer.forward_values().detach(), pattern.indices, pattern.row_ptr)
-            state |= {prefix + key: array for key, array in zip(PACKED_KEYS, arrays, strict=True)}
-            shapes[name] = list(layer.pattern.shape)
-    return state, shapes
-
-
-def unpacked_tensors(state: Mapping[str, Tensor], shapes: Mapping[str, list[int]]) -> dict[str, Tensor]:
-    """Undo :func:`packed_tensors`: dense ``name.weight`` for each packed layer.
-
-    Raises:
-        FileError: the arrays do not fit, or the dense layers would take more than 64 MiB and than 1000 times the bytes
-            that are stored.
-    """
-    dense = dict(state)
-    stored = sum(tensor.nbytes for tensor in state.values())
-    wanted = 4 * sum(math.prod(int(side) for side in shape) for shape in shapes.values())
-    if wanted > max(ALWAYS_ALLOWED, MAX_EXPANSION * stored):
-        raise FileError(
-            f"{stored} bytes of tensors would unpack to more than {MAX_EXPANSION} times as many; expected shapes of "
-            "real layers"
-        )
-    for name, shape in shapes.items():
-        prefix = f"{name}." if name else ""
-        values, indices, row_ptr = (dense.pop(prefix + key) for key in PACKED_KEYS)
-        pattern = PackedPattern.from_arrays(tuple(shape), row_ptr, indices)
-        if tuple(values.shape) != (pattern.nnz,):
-            raise FileError(f"{name}: {pattern.nnz} indices but values of shape {tuple(values.shape)}")
-        dense[f"{prefix}weight"] = pattern.unpack(values)
-    return dense
-
-
-def _split_optimizer(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    tensors: dict[str, Tensor] = {}
-    scalars: dict[str, dict[str, Any]] = {}
-    for index, entries in state["state"].items():
-        for key, value in entries.items():
-            if isinstance(value, Tensor):
-                tensors[f"{index}:{key}"] = value
-            else:
-                scalars.setdefault(str(index), {})[key] = value
-    return tensors, {"groups": state["param_groups"], "scalars": scalars}
-
-
-def _join_optimizer(tensors: Mapping[str, Tensor], stored: Mapping[str, Any]) -> dict[str, Any]:
-    state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in stored["scalars"].items()}
-    for name, value in tensors.items():
-        index, _, key = name.partition(":")
-        state.setdefault(int(index), {})[key] = value
-    groups = [
-        {key: tuple(value) if key == "betas" else value for key, value in group.items()} for group in stored["groups"]
-    ]
-    # by number: a file has names in the order of letters, and a snapshot of the state keeps the order that it finds
-    return {"state": dict(sorted(state.items())), "param_groups": groups}
 
 
 def _strip(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

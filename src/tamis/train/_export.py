@@ -13,8 +13,9 @@ from torch import nn
 
 from tamis.models import create_described
 from tamis.nn import densify, sparsify
-from tamis.train._checkpoint import load_checkpoint, load_weights, packed_tensors
+from tamis.train._checkpoint import load_checkpoint, load_weights
 from tamis.train._container import save_container
+from tamis.train._model_content import model_content
 from tamis.train._onnx import export_onnx
 
 Form = Literal["dense", "sparse", "onnx"]
@@ -45,8 +46,8 @@ def export_model(model: nn.Module, path: str | os.PathLike[str], form: Form, hea
         return export_onnx(plain, torch.zeros(1, architecture["in_channels"], *architecture["image_size"]), path)
     if form == "sparse":
         sparsify(plain)
-    tensors, shapes = packed_tensors(plain)
-    return save_container(path, tensors, {**header, "form": form, "shapes": shapes})
+    tensors, content = model_content(plain)
+    return save_container(path, tensors, {**header, "form": form, **content})
 
 
 def load_model(path: str | os.PathLike[str]) -> tuple[nn.Module, dict[str, Any]]:

@@ -30,8 +30,7 @@ class Effects:
 
     Attributes:
         tasks: sorted names; the other fields are in their order.
-        clipped: tasks with an accuracy of exactly 0 or 1, which the log-odds take as half a test image away from it.
-        n_test: test images by task; only tasks in ``clipped`` need one.
+        n_test: test images by task, 0 where it is not known.
     """
 
     tasks: tuple[str, ...]
@@ -41,30 +40,33 @@ class Effects:
 
     @property
     def clipped(self) -> tuple[str, ...]:
-        """Tasks with an accuracy of exactly 0 or 1."""
+        """Tasks with an accuracy of exactly 0 or 1; where ``n_test`` is known, log-odds keep half an image from it."""
         return tuple(t for t, a, b in zip(self.tasks, self.first, self.second, strict=True) if {a, b} & {0.0, 1.0})
 
     def on(self, scale: Scale) -> tuple[float, ...]:
         """The difference on each task; positive means more error of the first, but for ``log_odds`` less.
 
+        A logarithm of zero is infinite, of either sign, which a test of ranks can take; where both accuracies are
+        equal the difference is 0.
+
         Raises:
-            UsageError: the second has no error on a task and the scale divides by it, or the first none and the scale
-                takes its logarithm; or log-odds of 0 or 1 without knowing the number of test images.
+            UsageError: the second has no error on a task and the scale is its ratio, ``relative_error``.
         """
         pairs = list(zip(self.tasks, self.first, self.second, self.n_test, strict=True))
         if scale == "error_difference":
             return tuple((1 - a) - (1 - b) for _, a, b, _ in pairs)
         if scale == "log_odds":
-            return tuple(logit(a, n, task) - logit(b, n, task) for task, a, b, n in pairs)
-        for task, a, b, _ in pairs:
-            if b == 1 or (a == 1 and scale == "log_error_ratio"):
-                whose = "the baseline" if b == 1 else "the model"
-                raise UsageError(f"{task}: {whose} has no error at all, so the {scale} is not defined; leave it out")
-        if scale == "relative_error":
-            return tuple(((1 - a) - (1 - b)) / (1 - b) for _, a, b, _ in pairs)
+            return tuple(0.0 if a == b else log_odds(a, n) - log_odds(b, n) for _, a, b, n in pairs)
         if scale == "log_error_ratio":
-            return tuple(math.log((1 - a) / (1 - b)) for _, a, b, _ in pairs)
-        raise UsageError(f"scale {scale!r}; expected one of {', '.join(SCALES)}")
+            return tuple(_log_ratio(1 - a, 1 - b) for _, a, b, _ in pairs)
+        if scale != "relative_error":
+            raise UsageError(f"scale {scale!r}; expected one of {', '.join(SCALES)}")
+        for task, _, b, _ in pairs:
+            if b == 1:
+                raise UsageError(
+                    f"{task}: the baseline has no error at all, so nothing is relative to it; leave it out"
+                )
+        return tuple(((1 - a) - (1 - b)) / (1 - b) for _, a, b, _ in pairs)
 
     def only(self, tasks: Sequence[str]) -> Effects:
         """Those of some tasks."""
@@ -77,17 +79,20 @@ class Effects:
         )
 
 
-def logit(accuracy: float, n_test: int, task: str) -> float:
-    """ln(a / (1 - a)); 0 and 1 become half a test image.
-
-    Raises:
-        UsageError: 0 or 1 and ``n_test`` is 0, that is unknown.
-    """
-    if accuracy in (0.0, 1.0):
-        if not n_test:
-            raise UsageError(f"{task}: the log-odds of {accuracy:g} need the number of test images, column n_test")
+def log_odds(accuracy: float, n_test: int = 0) -> float:
+    """ln(a / (1 - a)); 0 and 1 become half a test image, or infinite where ``n_test`` is 0, that is unknown."""
+    if accuracy in (0.0, 1.0) and n_test:
         accuracy = min(max(accuracy, 0.5 / n_test), 1 - 0.5 / n_test)
-    return math.log(accuracy / (1 - accuracy))
+    return _log_ratio(accuracy, 1 - accuracy)
+
+
+def _log_ratio(above: float, below: float) -> float:
+    """ln(above / below) of numbers from 0 on; 0 where they are equal, infinite where one is 0."""
+    if above == below:
+        return 0.0
+    if not above or not below:
+        return -math.inf if not above else math.inf
+    return math.log(above / below)
 
 
 def effects(outcomes: Outcomes, model: Model, other: Model | None = None) -> Effects:
@@ -117,7 +122,7 @@ class Score:
         geometric: exp(mean ln(err_S / err_dense)) - 1; NaN where an error is 0.
         ratio_of_means: mean error over mean dense error, minus 1.
         wins: tasks with a lower error than dense.
-        log_odds: mean difference of the log-odds of a correct answer; positive is better.
+        log_odds: mean difference of the log-odds of a correct answer; positive is better; NaN where one is infinite.
         worst_task: with the largest increase.
         specialised, general: mean over either group of tasks; NaN where there are none.
         loo_low, loo_high: range of the mean when one task is left out, and the tasks responsible.
@@ -163,7 +168,6 @@ def score_of(outcomes: Outcomes, model: Model) -> Score:
     loo = sorted(((math.fsum(r) - r[i]) / (n - 1), found.tasks[i]) for i in range(n)) if n > 1 else [(math.nan, "")]
     groups = {task: task in SPECIALISED for task in found.tasks}
     errors = sum(1 - a for a in found.first), sum(1 - b for b in found.second)
-    defined = 1.0 not in found.first
     return Score(
         model,
         found.tasks,
@@ -174,14 +178,14 @@ def score_of(outcomes: Outcomes, model: Model) -> Score:
         mean - half,
         mean + half,
         statistics.median(r),
-        math.expm1(math.fsum(found.on("log_error_ratio")) / n) if defined else math.nan,
+        math.expm1(mean_if_finite(found.on("log_error_ratio"))),
         errors[0] / errors[1] - 1,
         sum(value < 0 for value in r),
-        math.fsum(found.on("log_odds")) / n,
+        mean_if_finite(found.on("log_odds")),
         found.tasks[worst],
         r[worst],
-        _mean([value for value, task in zip(r, found.tasks, strict=True) if groups[task]]),
-        _mean([value for value, task in zip(r, found.tasks, strict=True) if not groups[task]]),
+        mean_if_finite([value for value, task in zip(r, found.tasks, strict=True) if groups[task]]),
+        mean_if_finite([value for value, task in zip(r, found.tasks, strict=True) if not groups[task]]),
         *loo[0],
         *loo[-1],
         found.clipped,
@@ -208,5 +212,6 @@ def best_of_kinds(outcomes: Outcomes, arch: str) -> Mapping[tuple[str, float], M
     return found
 
 
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values) if values else math.nan
+def mean_if_finite(values: Sequence[float]) -> float:
+    """Their mean; NaN without values, or where one is not finite."""
+    return math.fsum(values) / len(values) if values and all(map(math.isfinite, values)) else math.nan

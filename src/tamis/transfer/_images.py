@@ -31,6 +31,8 @@ class ImageArray:
             )
         if self.pixels.shape[1] not in (1, 3):
             raise UsageError(f"images have {self.pixels.shape[1]} channels; expected 1 (grey) or 3 (RGB)")
+        if self.pixels.dtype == torch.float32 and self.pixels.numel():
+            _check_range(float(self.pixels.min()), float(self.pixels.max()))
         check_labels(self.labels, len(self.pixels))
 
     def __len__(self) -> int:
@@ -50,6 +52,19 @@ class ImageArray:
     def marks(self) -> list[str]:
         """What tells that an image has changed; here the names do."""
         return self.names()
+
+
+def _check_range(low: float, high: float) -> None:
+    """Refuse floats that were not scaled to 0 to 1, which a backbone would take for images of blinding light.
+
+    Resizing with a cubic kernel leads a little beyond both ends.
+    """
+    slack = 0.25
+    if not -slack <= low <= high <= 1 + slack:
+        raise UsageError(
+            f"float32 images run from {low:g} to {high:g}; expected 0 to 1: divide by 255, pass uint8, or undo a "
+            "normalisation"
+        )
 
 
 @dataclass(frozen=True, eq=False)

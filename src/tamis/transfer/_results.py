@@ -11,7 +11,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -91,7 +91,16 @@ class Row:
         )  # fmt: skip
 
 
+def _whole(value: Any) -> int:
+    """A count; libraries that mark gaps by NaN write 1000 as 1000.0."""
+    number = float(value)
+    if not number.is_integer():
+        raise ValueError(value)
+    return int(number)
+
+
 _TYPES = get_type_hints(Row)
+_READ: dict[Any, Callable[[Any], Any]] = {str: str, float: float, int: _whole}
 COLUMNS = tuple(item.name for item in fields(Row))
 
 
@@ -139,7 +148,7 @@ def _row(file: Path, number: int, record: dict[Any, Any]) -> Row:
         if name not in _TYPES or value in (None, ""):
             continue
         try:
-            values[name] = str(value) if _TYPES[name] is str else _TYPES[name](value)
+            values[name] = _READ[_TYPES[name]](value)
         except (TypeError, ValueError, OverflowError):
             found = repr(value)[:80]
             raise FileError(f"{file}, row {number}, column {given}: found {found}; expected a number") from None

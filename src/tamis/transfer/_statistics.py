@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from tamis.errors import UsageError
-from tamis.transfer._effects import SCALES, Scale, Score, effects, score_of
+from tamis.transfer._effects import SCALES, Scale, Score, effects, mean_if_finite, score_of
 from tamis.transfer._intervals import Interval, bootstrap
 from tamis.transfer._outcomes import Model, Outcomes
 from tamis.transfer._wilcoxon import SignedRank, holm, signed_rank
@@ -41,8 +41,8 @@ class Duel:
 
     Attributes:
         better: tasks on which the first has a lower error.
-        log_error_ratio: mean; negative where the first is better.
-        log_odds: mean difference; positive where the first is better.
+        log_error_ratio: mean; negative where the first is better; NaN where an error is 0.
+        log_odds: mean difference; positive where the first is better; NaN where one is infinite.
         test: paired Wilcoxon on the log error ratio; ``log_odds_test`` on the log-odds.
         holm_p: that of ``test``, corrected for all pairs of the architecture and kind.
     """
@@ -105,8 +105,8 @@ def duel(outcomes: Outcomes, first: Model, second: Model, *, holm_p: float = mat
         second,
         len(ratios),
         sum(a > b for a, b in zip(found.first, found.second, strict=True)),
-        math.fsum(ratios) / len(ratios),
-        math.fsum(odds) / len(odds),
+        mean_if_finite(ratios),
+        mean_if_finite(odds),
         signed_rank(ratios),
         signed_rank(odds),
         holm_p,

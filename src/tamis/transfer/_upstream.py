@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tamis.errors import UsageError
-from tamis.transfer._effects import logit
+from tamis.transfer._effects import log_odds
 from tamis.transfer._outcomes import Model, Outcomes
 
 
@@ -44,7 +44,7 @@ def correlation(
 
     Args:
         outcomes: without a missing cell among those models.
-        upstream: upstream accuracy by (method, sparsity); any unit.
+        upstream: upstream accuracy of this architecture by (method, sparsity); any unit.
         arch: of the models.
         kind: ``linear`` or ``full``.
         without: models to leave out.
@@ -56,10 +56,7 @@ def correlation(
     if len(chosen) < 3:
         raise UsageError(f"{arch} {kind}: {len(chosen)} models with a known upstream accuracy; expected at least 3")
     x = [upstream[m.method, m.sparsity] for m in chosen]
-    odds = {
-        task: [logit(outcomes.mean(m, task), outcomes.n_test.get(task, 0), task) for m in chosen]
-        for task in outcomes.tasks(arch, kind)
-    }
+    odds = {task: [finite_log_odds(outcomes, m, task) for m in chosen] for task in outcomes.tasks(arch, kind)}
     centred = {task: [value - math.fsum(values) / len(values) for value in values] for task, values in odds.items()}
     y = [math.fsum(values[i] for values in centred.values()) / len(centred) for i in range(len(chosen))]
     return Correlation(
@@ -98,6 +95,19 @@ def known_models(
     tasks = set(outcomes.tasks(arch, kind))
     mine = [m for m in outcomes.models if (m.arch, m.kind) == (arch, kind) and (m.method, m.sparsity) in upstream]
     return tuple(m for m in mine if tasks <= outcomes.values[m].keys())
+
+
+def finite_log_odds(outcomes: Outcomes, model: Model, task: str) -> float:
+    """Log-odds of a mean accuracy, 0 and 1 taken half a test image away.
+
+    Raises:
+        UsageError: 0 or 1, and the number of test images is not known.
+    """
+    accuracy = outcomes.mean(model, task)
+    odds = log_odds(accuracy, outcomes.n_test.get(task, 0))
+    if math.isinf(odds):
+        raise UsageError(f"{task}: the log-odds of {accuracy:g} need the number of test images, column n_test")
+    return odds
 
 
 def pearson(x: Sequence[float], y: Sequence[float]) -> float:

@@ -22,29 +22,35 @@ class SignedRank:
     w_plus: float
     p: float
 
+    @property
+    def exact(self) -> bool:
+        """Whether p counts all sign patterns."""
+        return self.n <= _EXACT_UP_TO
+
 
 def signed_rank(differences: Sequence[float]) -> SignedRank:
     """Wilcoxon's test of paired differences against symmetry around zero.
 
     Differences are rounded to 1e-10, zeros dropped, ties given midranks; the p-value counts all sign patterns of the
-    ranks (above 25 pairs: normal approximation with tie correction).  Without a difference p is 1.
+    ranks (above 25 pairs: normal approximation with tie correction).  Without a difference p is 1.  Only their order
+    counts, so a difference may be infinite.
 
     >>> signed_rank([1, 1, -1])
     SignedRank(n=3, w_plus=4.0, p=1.0)
 
     Raises:
-        UsageError: a difference is not finite.
+        UsageError: a difference is NaN.
     """
-    if not all(map(math.isfinite, differences)):
-        raise UsageError(f"differences {list(differences)}; expected finite numbers")
+    if any(map(math.isnan, differences)):
+        raise UsageError(f"differences {list(differences)}; expected numbers")
     rounded = [round(value, _DIGITS) for value in differences]
     x = [value for value in rounded if value != 0]
     if not x:
         return SignedRank(0, 0.0, 1.0)
     doubled = _doubled_midranks([abs(value) for value in x])
     w_plus = sum(rank for rank, value in zip(doubled, x, strict=True) if value > 0)
-    p = _exact(doubled, w_plus) if len(x) <= _EXACT_UP_TO else _normal(doubled, w_plus)
-    return SignedRank(len(x), w_plus / 2, p)
+    count = _exact if len(x) <= _EXACT_UP_TO else _normal
+    return SignedRank(len(x), w_plus / 2, count(doubled, w_plus))
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:

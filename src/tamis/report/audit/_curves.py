@@ -11,7 +11,7 @@ from tamis.report._format import DASH
 from tamis.report._svg import LIGHT, Chart, render_chart
 from tamis.report._tables import Table
 from tamis.report.audit._content import Audit, Condition
-from tamis.report.audit._estimates import change_of, interval, mean, measured, number, signed, span
+from tamis.report.audit._estimates import change_of, interval, interval_text, mean, measured, number, signed, span
 from tamis.report.audit._text import LONGEST_IN_CHART, display
 
 FIGURES = {
@@ -181,7 +181,7 @@ def curves_table(audit: Audit) -> Table:
                     curve["title"],
                     audit.title_of(point["condition"]),
                     value(mean(point)) if not point["reason"] else audit.reason(point["reason"]),
-                    span(*interval(point), text=value) or DASH,
+                    interval_text(point, value),
                     DASH if point is dense else signed(difference),
                     span(low, high) or DASH,
                     ", ".join(value(seed["value"]) for seed in point["seeds"]) or DASH,

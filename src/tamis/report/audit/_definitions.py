@@ -11,7 +11,7 @@ from typing import Any
 from tamis.report._format import DASH
 from tamis.report._tables import Table
 from tamis.report.audit._content import Audit
-from tamis.report.audit._estimates import change_of, fixed, interval, mean, measured, signed, span
+from tamis.report.audit._estimates import change_of, fixed, interval_text, mean, measured, signed, span
 
 METRICS = ("recall_gap", "a_to_t", "t_to_a", "zhao_ba", "cev", "sde")
 MOST = 20
@@ -43,7 +43,7 @@ def _means(audit: Audit) -> Table | None:
                 curve["title"],
                 audit.title_of(point["condition"]),
                 value(mean(point)) if not point["reason"] else audit.reason(point["reason"]),
-                span(*interval(point), text=value) or DASH,
+                interval_text(point, value),
                 DASH if point is dense else signed(difference),
                 span(low, high) or DASH,
             ))  # fmt: skip
@@ -69,7 +69,7 @@ def _line(audit: Audit, pair: Mapping[str, Any]) -> tuple[str, ...]:
         f"{pair['attribute']} by {pair['identity']}",
         audit.title_of(pair["condition"]),
         signed(mean(change)),
-        span(*interval(change)) or DASH,
+        interval_text(change),
         signed(_change(pair, "t_to_a")),
         fixed(mean(pair.get("cev")), 1),
         fixed(mean(pair.get("sde")), 1),

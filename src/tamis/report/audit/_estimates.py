@@ -55,6 +55,13 @@ def span(low: Any, high: Any, text: Any = signed) -> str:
     return f"{text(low)} to {text(high)}"
 
 
+def interval_text(estimate: Mapping[str, Any], text: Any = signed) -> str:
+    """The interval of an estimate; why it has no ends, or a dash where there is none."""
+    if "too_few_clusters" in (estimate.get("interval") or {}).get("notes", ()):
+        return "too few clusters"
+    return span(*interval(estimate), text) or DASH
+
+
 def interval(estimate: Mapping[str, Any]) -> tuple[float, float]:
     """Ends of an estimate's interval, NaN where it has none."""
     found = estimate.get("interval") or {}

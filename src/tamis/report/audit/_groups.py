@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from tamis.report._format import DASH, percent
+from tamis.report._format import percent
 from tamis.report._tables import Table
 from tamis.report.audit._content import Audit
-from tamis.report.audit._estimates import interval, mean, signed, span
+from tamis.report.audit._estimates import interval_text, mean, signed
 
 MOST = 20
 RATES = (
@@ -48,7 +48,7 @@ def _line(audit: Audit, row: Mapping[str, Any]) -> tuple[str, ...]:
         audit.title_of(row["condition"]),
         f"{row['n']:,}",
         signed(mean(psi)),
-        span(*interval(psi)) or DASH,
+        interval_text(psi),
         signed(mean(row.get("excess_loss"))),
         *rates,
     )

@@ -10,7 +10,7 @@ from typing import Any
 from tamis.report._format import DASH
 from tamis.report._tables import Table
 from tamis.report.audit._content import Audit
-from tamis.report.audit._estimates import fixed, interval, mean, number, p_value, signed, span
+from tamis.report.audit._estimates import fixed, interval, interval_text, mean, number, p_value, signed, span
 
 STEPS = (0.01, 0.03, 0.06, 0.1)  # ends of the colours on either side of zero
 RISE, FALL = "\u25b2", "\u25bc"
@@ -106,10 +106,11 @@ def sentence(audit: Audit, pair: Mapping[str, Any]) -> str:
     low, high = interval(pair["change"])
     kinds = {"rows": "over test samples", "clusters": "over clusters of test samples", "seeds": "over training seeds"}
     kind = kinds.get((pair["change"]["interval"] or {}).get("kind", ""), "")
+    notes = (pair["change"]["interval"] or {}).get("notes", ())
     sure = (
         f"The 95\u00a0% interval of the change {kind} is {span(low, high)}, {p_value(pair['q'], 'q')}."
         if math.isfinite(low)
-        else "There is no interval."
+        else " ".join(["There is no interval.", *(audit.reason(code) for code in notes)])
     )
     base = ""
     counts = pair["counts"]["dense"]
@@ -146,7 +147,7 @@ def pairs_table(audit: Audit) -> Table:
                     signed(mean(pair["dense"])),
                     signed(mean(pair["compressed"])),
                     signed(mean(pair["change"])),
-                    span(*interval(pair["change"])) or DASH,
+                    interval_text(pair["change"]),
                     p_value(pair["q"]),
                 )
                 if not pair["reason"]

@@ -147,14 +147,15 @@ def _judgement(audit: Audit, row: Mapping[str, Any]) -> str:
     value, limit, low, high = (number(row[key]) for key in ("value", "limit", "lo", "hi"))
     if not math.isfinite(value):
         return audit.reason(row["reason"])
+    why = f" {audit.reason(row['reason'])}" if row["reason"] == "too_few_clusters" else ""
     over = row["side"] == "max"
     near, beyond = (low, "above") if over else (high, "below")
     past = value > limit if over else value < limit
     if not past:
         wrong = math.isfinite(low) and (high > limit if over else low < limit)
-        return f"The value keeps the limit, its interval reaches {beyond} it." if wrong else "Keeps the limit."
+        return f"The value keeps the limit, its interval reaches {beyond} it." if wrong else f"Keeps the limit.{why}"
     if not math.isfinite(near):
-        return f"Lies {beyond} the limit; there is no interval."
+        return f"Lies {beyond} the limit; there is no interval.{why}"
     sure = near > limit if over else near < limit
     return (
         f"The whole interval lies {beyond} the limit."
