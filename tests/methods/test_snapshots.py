@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import numpy as np
@@ -45,7 +46,7 @@ def test_methods_with_snapshots_run_on_models_whose_state_is_more_than_tensors(m
     resumed = make().attach(again, other)
     resumed.load_state_dict({"tensors": state["tensors"], "json": json.loads(json.dumps(state["json"]))})
     again.load_state_dict(model.state_dict())
-    other.load_state_dict(optimizer.state_dict())
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     for steps, pair in ((model, optimizer), (again, other)):
         train(steps, pair, range(8, 16))
     assert torch.equal(model[0].weight, again[0].weight)
