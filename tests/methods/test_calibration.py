@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from method_runs import OPTIMIZERS, convnet, examples, mlp, train
-from torch import nn
+from torch import nn, optim
 from torch.nn import functional as F
 
 from tamis.errors import UsageError
@@ -175,3 +175,16 @@ def test_sparsegpt_refuses_blocks_that_cut_groups_apart():
         SparseGPT(0.5, block=6, pattern=NM(2, 4), examples=examples())
     with pytest.raises(UsageError, match="damping > 0"):
         SparseGPT(0.5, damping=0.0, examples=examples())
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [(torch.bfloat16, 1.0), (torch.float16, 5.0)])
+def test_sparsegpt_prunes_layers_of_half_precision_with_correlated_inputs(dtype, scale):
+    for seed in range(3):
+        torch.manual_seed(seed)
+        inputs = (torch.randn(512, 8) @ torch.randn(8, 64) * scale).to(dtype)  # of rank 8: only the damping inverts it
+        assert inputs.isfinite().all()
+        model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64)).to(dtype)
+        data = Examples(lambda inputs=inputs: [(inputs, torch.zeros(512, dtype=torch.long))])
+        sparsifier = SparseGPT(0.5, samples=512, examples=data).attach(model, optim.SGD(model.parameters(), 0.1))
+        assert [int(mask.sum()) for mask in sparsifier.masks.values()] == [2048, 2048]
+        assert all(bool(layer.weight.isfinite().all()) for layer in (model[0], model[2]))

@@ -150,7 +150,8 @@ def test_a_layer_that_sees_only_zeros_is_pruned_by_magnitude():
         ({"pruned": 9}, "9 of 8"),
         ({"damping": 0.0}, "damping > 0"),
         ({"block": 6, "group": (2, 4)}, "groups of 4"),
-        ({"hessian": torch.full((4, 4), torch.nan, dtype=torch.float64)}, "inputs are not finite"),
+        ({"hessian": torch.full((4, 4), torch.nan, dtype=torch.float64)}, "is not finite, so its inputs are not"),
+        ({"hessian": 1.0 - 2.0 * torch.eye(4, dtype=torch.float64).flip(0)}, "is finite, but not positive definite"),
     ],
 )
 def test_sweeps_that_do_not_fit_are_refused(arguments, message):

@@ -100,13 +100,16 @@ class ACDC(Sparsifier):
         self.reset_momentum = reset_momentum
         self.ramp = ramp
         self.returning = returning
-        self.snapshots: dict[str, Snapshot] = {}
         self._decompressions = frozenset(decompress_at(self.phases))
         self._targets = self._plan()
         self._last_compression = max(compress_at(self.phases), default=-1)
+        self._begin_run()
+
+    def _begin_run(self) -> None:
+        self.snapshots: dict[str, Snapshot] = {}
         self._pruned = PrunedValues()
         self._generator = torch.Generator()
-        self._generator.manual_seed(returning.seed if isinstance(returning, ReturnAtRandom) else 0)
+        self._generator.manual_seed(self.returning.seed if isinstance(self.returning, ReturnAtRandom) else 0)
 
     def _plan(self) -> dict[int, float]:
         ends = {phase.start: phase.end for phase in self.phases}

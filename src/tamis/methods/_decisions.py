@@ -27,6 +27,12 @@ class Decisions(ABC):
     cost_rule: ClassVar[str] = "3 f(live)"
     dense_gradients: ClassVar[bool] = False
 
+    def _begin_run(self) -> None:  # noqa: B027
+        """Set what the method remembers of a run to what it is before the first step (nothing, by default).
+
+        Called when the method is made and at every :meth:`attach`, so that nothing of another model is left.
+        """
+
     def _prepare(self) -> None:  # noqa: B027
         """Set up what the method needs for the layers that :meth:`attach` found (nothing, by default)."""
 

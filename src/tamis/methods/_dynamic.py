@@ -106,8 +106,11 @@ class DynamicSparse(Sparsifier):
         self.initial = initial
         self.from_zeros = from_zeros
         self.seed = seed
+        self._begin_run()
+
+    def _begin_run(self) -> None:
         self._generator = torch.Generator()
-        self._generator.manual_seed(seed)
+        self._generator.manual_seed(self.seed)
 
     # ---- the schedule ------------------------------------------------------------------------------------------
 

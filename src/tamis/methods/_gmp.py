@@ -103,6 +103,9 @@ class GMP(Sparsifier):
         self.revive = revive
         self.from_zeros = from_zeros
         self._targets = {event.step: event.sparsity for event in plan}
+        self._begin_run()
+
+    def _begin_run(self) -> None:
         self._pruned = PrunedValues()
 
     def _enter(self, step: int) -> None:

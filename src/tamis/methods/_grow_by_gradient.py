@@ -21,8 +21,8 @@ class GrowByGradient(DynamicSparse):
 
     cost_rule = "3 f(live), at updates 2 f(live) + f_D"
 
-    def __init__(self, sparsity: float, total_steps: int, **options: Any) -> None:
-        super().__init__(sparsity, total_steps, **options)
+    def _begin_run(self) -> None:
+        super()._begin_run()
         self._gradients = DenseGradients()
         self._updated = -1
 

@@ -103,6 +103,9 @@ class Levels(Sparsifier):
         self.starts = (0, *(self.first_steps + i * each for i in range(self.levels)))
         self.total_steps = self.first_steps + self.levels * each
         self.from_zeros = from_zeros
+        self._begin_run()
+
+    def _begin_run(self) -> None:
         self._total = 0
         self._remaining: list[int] = []
         self._restart: dict[str, Any] = {}

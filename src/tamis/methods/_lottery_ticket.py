@@ -34,7 +34,9 @@ class Rewinding(Levels):
     is none for a new optimizer.
     """
 
-    _snapshot: Snapshot | None = None
+    def _begin_run(self) -> None:
+        super()._begin_run()
+        self._snapshot: Snapshot | None = None
 
     def _enter(self, step: int) -> None:
         super()._enter(step)

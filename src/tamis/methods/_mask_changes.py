@@ -43,15 +43,18 @@ class MaskChanges(Decisions):
         if on_collapse not in ("error", "warn"):
             raise UsageError(f"on_collapse must be 'error' or 'warn'; got {on_collapse!r}")
         self.on_collapse = on_collapse
-        self.step = 0
         self._model: nn.Module | None = None
         self._optimizer: optim.Optimizer | None = None
         self._supports: LayerSupports | None = None
+        self._callbacks: list[Callable[[Any], Any]] = []
+        self._due = DueChange(self._enter_step)
+        self._clear_records()
+
+    def _clear_records(self) -> None:
+        self.step = 0
         self._recorder = MaskRecorder()
         self._history = History()
         self._times = StepTimes()
-        self._callbacks: list[Callable[[Any], Any]] = []
-        self._due = DueChange(self._enter_step)
 
     def _attached(self) -> LayerSupports:
         if self._supports is None:

@@ -46,6 +46,9 @@ class SNFS(DynamicSparse):
         if self.first_update_at_zero:
             raise UsageError("SNFS has no mean of gradients at step 0 to grow by; leave first_update_at_zero out")
         self.decay = float(decay)
+
+    def _begin_run(self) -> None:
+        super()._begin_run()
         self._gradients = DenseGradients()
         self._means: dict[str, Tensor] = {}
         self._seen = -1

@@ -60,7 +60,8 @@ class SparseGPT(CalibrationPruning):
         self.block = block
 
     def _statistic(self, columns: Tensor) -> Tensor:
-        return torch.bmm(columns.transpose(1, 2), columns).double()
+        exact = columns.double()  # before the product: rounded to half precision it is not positive definite, or inf
+        return torch.bmm(exact.transpose(1, 2), exact)
 
     def _ordered(self, statistic: Tensor, order: Tensor) -> Tensor:
         return statistic[order][:, order]

@@ -97,7 +97,8 @@ class Sparsifier(StepHooks):
     def attach(self, model: nn.Module, optimizer: optim.Optimizer) -> Sparsifier:
         """Take charge of the model's prunable weights; returns self.
 
-        A mask change that is due before the first step happens here.
+        A mask change that is due before the first step happens here.  Where this fails, nothing is governed, and a
+        state that waits to be loaded goes on waiting.
 
         Args:
             model: any module; the one that ``torch.compile`` returns is fine too, and so is one wrapped in
@@ -140,12 +141,14 @@ class Sparsifier(StepHooks):
         supports.release()
         self._handles = register_hooks(plain, layers, optimizer, self._before_step, self._after_step, self._due)
         try:
+            self._clear_records()
+            self._begin_run()
             self._prepare()
-            if self._pending is not None:
-                pending, self._pending = self._pending, None
-                self.load_state_dict(pending)
-            elif self.step == 0:
+            if self._pending is None:
                 self._enter_step()
+            else:
+                self.load_state_dict(self._pending)
+                self._pending = None
         except BaseException:
             self.detach()
             raise

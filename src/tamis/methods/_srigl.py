@@ -59,6 +59,9 @@ class SRigL(GrowByGradient):
             raise UsageError(f"gamma must be a share of the fan-in in [0, 1]; got {gamma!r}")
         self.gamma = float(gamma)
         self.keep_neurons = None if keep_neurons is None else sorted(keep_neurons)
+
+    def _begin_run(self) -> None:
+        super()._begin_run()
         self._budgets: dict[str, int] = {}
 
     def _start(self) -> None:

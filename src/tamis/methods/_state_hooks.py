@@ -161,19 +161,24 @@ def _numbered(optimizer: optim.Optimizer, state_dict: dict[str, Any]) -> list[tu
     return list(zip(ids, parameters, strict=True)) if len(ids) == len(parameters) else []
 
 
-def _support_hash(layer: Any) -> str:
-    found: str = layer.pattern.remember("hash", lambda: mask_hash({"": layer.pattern.mask()}))
-    return found
+def _support_hash(layer: Any) -> Tensor:
+    """The SHA-256 of the layer's stored support, uint8 ``(32,)``: a tensor, like everything else in such a state."""
+
+    def build() -> Tensor:
+        return torch.tensor(list(bytes.fromhex(mask_hash({"": layer.pattern.mask()}))), dtype=torch.uint8)
+
+    found: Tensor = layer.pattern.remember("hash", build)
+    return found.clone()
 
 
-def _fit(value: Any, support: str | None, name: str, layer: Any, key: str) -> Any:
+def _fit(value: Any, support: Tensor | None, name: str, layer: Any, key: str) -> Any:
     if not isinstance(value, Tensor) or value.dim() == 0:
         return value
     if is_packed(layer) and tuple(value.shape) == layer.pattern.shape:
         return layer.pattern.pack(value)
     if value.shape != layer.weight.shape:
         found = f"has shape {tuple(value.shape)}, but the weight now has {tuple(layer.weight.shape)}"
-    elif is_packed(layer) and support not in (None, _support_hash(layer)):
+    elif is_packed(layer) and support is not None and not torch.equal(support.cpu(), _support_hash(layer)):
         found = "belongs to another mask than the one that the weight is packed with now"
     else:
         return value

@@ -78,14 +78,15 @@ class STR(LatentSparsifier):
             raise UsageError(f"initial_logit must be a finite number; got {initial_logit!r}")
         self.initial_logit = float(initial_logit)
         self.trim = trim
+        self._begin_run()
+
+    def _begin_run(self) -> None:
         self.logits: dict[str, nn.Parameter] = {}
 
     def _prepare(self) -> None:
         assert self._optimizer is not None
         for name, layer in self._attached().layers.items():
-            if name not in self.logits:
-                weight = layer.weight
-                self.logits[name] = nn.Parameter(weight.detach().new_tensor(self.initial_logit))
+            self.logits[name] = nn.Parameter(layer.weight.detach().new_tensor(self.initial_logit))
             add_companion(self._optimizer, layer.weight, self.logits[name], f"{name}.threshold_logit")
 
     def detach(self) -> None:

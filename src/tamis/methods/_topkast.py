@@ -94,6 +94,9 @@ class TopKAST(Sparsifier):
         self.backward_sparsity = backward
         self.every = every
         self.strength = float(strength)
+        self._begin_run()
+
+    def _begin_run(self) -> None:
         self._dormant = DormantWeights()
         self._layer_sparsity: dict[str, float] = {}
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from tamis.errors import FileError
@@ -15,7 +16,8 @@ def flatten(tree: Any, prefix: str) -> tuple[dict[str, Tensor], Any]:
     """Take the tensors out of nested dicts, lists and tuples.
 
     Args:
-        tree: dicts (string or integer keys), lists, tuples, tensors, numbers, strings, booleans and None.
+        tree: dicts (string or integer keys), lists, tuples, tensors, numbers, strings, booleans and None.  Numbers of
+            numpy come back as those of Python.
         prefix: start of the tensors' names.
 
     Returns:
@@ -35,6 +37,8 @@ def flatten(tree: Any, prefix: str) -> tuple[dict[str, Tensor], Any]:
         if isinstance(node, (list, tuple)):
             kind = "tuple" if isinstance(node, tuple) else "list"
             return {kind: [visit(value, f"{name}/{i}") for i, value in enumerate(node)]}
+        if isinstance(node, np.number | np.bool_):
+            return visit(node.item(), name)
         if isinstance(node, float) and not math.isfinite(node):  # JSON has no number for it
             return {"float": str(node)}
         if node is None or isinstance(node, (bool, int, float, str)):

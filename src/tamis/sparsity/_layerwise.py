@@ -107,7 +107,7 @@ def sparsegpt_prune(
         The new weight, with exact zeros, and the bool mask, True where a weight lives; (rows, columns) both.
 
     Raises:
-        UsageError: the numbers do not fit each other, or the Hessian is not finite.
+        UsageError: the numbers do not fit each other, the Hessian is not finite, or not positive definite with damping.
     """
     rows, columns = weight.shape
     dead = torch.zeros_like(weight, dtype=torch.bool) if removed is None else removed
@@ -147,12 +147,14 @@ def sparsegpt_prune(
 
 def _upper_factor(hessian: Tensor, damping: float) -> Tensor:
     """Upper triangular U with ``U^T U = H^-1``: row i holds the inverse of the columns from i on, scaled."""
+    if not bool(torch.isfinite(hessian).all()):
+        raise UsageError("the Hessian of a layer is not finite, so its inputs are not; check model and examples")
     mean = float(hessian.diagonal().mean())
     damped = hessian.clone()
     damped.diagonal().add_(damping * mean if mean > 0.0 else 1.0)  # a layer that sees zeros alone: by magnitude
     lower, failed = torch.linalg.cholesky_ex(damped)
     if bool(failed) or not bool(torch.isfinite(lower).all()):
         raise UsageError(
-            "the Hessian of a layer is not positive definite: its inputs are not finite; check the examples"
+            f"the Hessian of a layer is finite, but not positive definite at damping={damping:g}; raise damping"
         )
     return torch.linalg.cholesky(torch.cholesky_inverse(lower), upper=True)
