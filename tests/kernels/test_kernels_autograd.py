@@ -8,7 +8,7 @@ from torch.utils.checkpoint import checkpoint
 
 from kernels.dense_twin import Case, NativeCalls
 from tamis.errors import UsageError
-from tamis.kernels import PackedPattern, choices, reference, sparse_conv2d, sparse_linear
+from tamis.kernels import InnerPattern, PackedPattern, choices, live_linear, reference, sparse_conv2d, sparse_linear
 
 CASE = Case(4, 6, 5, (7, 6), stride=(2, 1))
 
@@ -134,6 +134,28 @@ def test_autocast_computes_and_returns_float32_on_every_path(mode, monkeypatch):
     assert y.dtype == torch.float32
     torch.testing.assert_close(y.detach(), exact, rtol=1e-5, atol=1e-5)
     assert x.grad.dtype == values.grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize("layer", ["plain", "nested", "live"])
+@pytest.mark.parametrize("mode", ["sparse", "dense"])
+def test_a_backward_pass_under_autocast_computes_in_float32(layer, mode):
+    choices.mode = mode
+    pattern = PackedPattern.from_mask(torch.rand(32, 48) < 0.3)
+    inner = InnerPattern.from_mask(pattern, pattern.mask() & (torch.rand(32, 48) < 0.5)) if layer == "nested" else None
+    x = torch.randn(8, 48, requires_grad=True)
+    weight = pattern.unpack(torch.randn(pattern.nnz)) if layer == "live" else torch.randn(pattern.nnz)
+    weight.requires_grad_()
+
+    def run():
+        if layer == "live":
+            return live_linear(x, weight, None, pattern)
+        return sparse_linear(x, weight, None, pattern, inner)
+
+    wanted = torch.autograd.grad(run().square().sum(), (x, weight))
+    with torch.autocast("cpu", torch.bfloat16):
+        got = torch.autograd.grad(run().square().sum(), (x, weight))
+    for one, other in zip(got, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
 
 
 def test_mixed_dtypes_outside_autocast_are_refused():

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from tamis.kernels import choices
 from tamis.nn import SparseConv1d, SparseConv2d, SparseLinear, compute_sparsely, sparsify
 
 # torch's own tracing raises these while it inspects code.
@@ -108,3 +109,51 @@ def test_a_dense_layer_that_computes_sparsely_is_one_graph_for_every_mask(make):
             y.square().sum().backward()
             results.append((y.detach(), layer.weight.grad.clone(), layer.bias.grad.clone()))
         assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+
+
+class Shortcut(nn.Module):
+    """Two convolutions with norms; the second one adds the input, the third one adds one number per channel."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8)
+        self.conv2, self.bn2 = nn.Conv2d(8, 8, 3, padding=1, padding_mode="circular"), nn.BatchNorm2d(8)
+        self.conv3, self.bn3 = nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8)
+        self.shift = nn.Parameter(torch.randn(8, 1, 1))
+
+    def forward(self, x):
+        y = torch.relu(self.bn1(self.conv1(x)))
+        y = torch.relu(self.bn2(self.conv2(y)) + x)
+        return self.bn3(self.conv3(y)) + self.shift
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("mode", ["sparse", "dense", "measure"])
+@pytest.mark.parametrize("batch", [3, 16])
+def test_a_compiled_fused_model_in_inference_is_one_graph_that_follows_every_change(context, mode, batch, monkeypatch):
+    monkeypatch.setattr(choices, "mode", mode)
+    net = Shortcut()
+    names = ("conv1", "conv2", "conv3")
+    sparsify(net, {name: torch.rand(net.get_submodule(name).weight.shape) < 0.4 for name in names})
+    net.eval()
+    compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
+    x = torch.randn(batch, 8, 7, 6)
+
+    def check():
+        with context():
+            torch.testing.assert_close(compiled(x), net(x), rtol=1e-5, atol=1e-5)
+
+    check()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.mul_(1.5)
+        net.bn1.running_var.mul_(2)
+    check()
+    net.conv1.weight.data.mul_(2)  # nothing counts this; a graph has folded nothing that it could keep
+    net.bn1.weight.data.add_(0)
+    with torch.enable_grad():
+        net(x)
+    check()
+    other = sparsify(Shortcut(), {"conv1": torch.rand(8, 8, 3, 3) < 0.4})
+    net.conv1, net.bn1 = other.conv1.eval(), other.bn1.eval()
+    check()

@@ -104,3 +104,12 @@ def test_copies_are_equal_and_share_no_memory(duplicate):
     assert torch.equal(other.mask(), MASK)
     assert other.indices.data_ptr() != pattern.indices.data_ptr(), "safetensors refuses shared memory"
     assert other.row_ptr.data_ptr() != pattern.row_ptr.data_ptr()
+
+
+def test_what_inference_mode_makes_first_serves_training():
+    pattern = PackedPattern.from_mask(MASK)
+    with torch.inference_mode():
+        pattern.flat_positions()
+    values = torch.randn(5, requires_grad=True)
+    pattern.unpack(values).sum().backward()
+    assert values.grad.tolist() == [1.0] * 5

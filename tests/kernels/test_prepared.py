@@ -7,7 +7,17 @@ import torch
 
 from kernels.dense_twin import NativeCalls
 from tamis.errors import UsageError
-from tamis.kernels import ConvGeometry, PackedPattern, PreparedConv2d, choices, isa, set_isa, to_batch_last
+from tamis.kernels import (
+    ConvGeometry,
+    PackedPattern,
+    PreparedConv2d,
+    choices,
+    isa,
+    reference,
+    set_isa,
+    sparse_conv2d_inference,
+    to_batch_last,
+)
 from tamis.kernels.choose import Choices, Direction
 
 PATTERN = PackedPattern.from_mask(torch.rand(24, 20, 3, 3, generator=torch.Generator().manual_seed(0)) < 0.2)
@@ -32,7 +42,6 @@ def wanted(x, values, bias, residual=None, relu=False):
 @pytest.mark.parametrize("residual_type", [None, torch.float32, torch.float64])
 def test_calls_equal_float64(each_isa, mode, relu, format, residual_type, monkeypatch):
     monkeypatch.setattr(choices, "mode", mode)
-    monkeypatch.setattr(choices, "_path", None)
     x, values, bias = pieces(batch=16)
     residual = None if residual_type is None else torch.randn(16, 24, 9, 8, dtype=residual_type)
     given = {
@@ -44,6 +53,23 @@ def test_calls_equal_float64(each_isa, mode, relu, format, residual_type, monkey
     expected = wanted(x, values, bias, residual, relu)
     for _ in range(3):
         assert torch.allclose(conv(given[format], residual, relu).double(), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["sparse", "dense", "measure"])
+@pytest.mark.parametrize("given", [torch.float32, torch.bfloat16])
+def test_under_autocast_it_computes_float32_and_times_float32(mode, given, monkeypatch):
+    own, seen = Choices(mode), []
+    monkeypatch.setattr("tamis.kernels._prepared.choices", own)
+    dense = reference.conv2d
+    monkeypatch.setattr(reference, "conv2d", lambda *args: seen.append(dense(*args)) or seen[-1])
+    x, values, bias = pieces()
+    x = x.to(given)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = sparse_conv2d_inference(x, values, bias, PATTERN, GEOMETRY)
+    assert y.dtype == torch.float32
+    assert torch.allclose(y.double(), wanted(x, values, bias), rtol=1e-5, atol=1e-5)
+    assert all(side.dtype == torch.float32 for side in seen)
+    assert bool(seen) == (mode != "sparse")
 
 
 def test_what_does_not_fit_is_refused_when_it_is_made():

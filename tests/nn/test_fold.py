@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from tamis.errors import UsageError
-from tamis.kernels import PackedPattern, to_batch_last
+from tamis.kernels import PackedPattern, choices, to_batch_last
 from tamis.nn import densify, fuse, prunable_modules, sparsify
 
 from .networks import error, network
@@ -84,6 +84,41 @@ def test_a_folded_stem_follows_every_change():
         stem[0].bias.add_(1), check()
         stem[1].running_mean.add_(0.5), check()
         stem[1].weight.mul_(-1), check()
+
+
+@pytest.mark.parametrize(
+    ("make", "packed"),
+    [
+        (lambda: nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU()), True),
+        (lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(3, 2, 1)), False),
+    ],
+    ids=["packed", "stem"],
+)
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW, torch.optim.Adagrad])
+def test_folded_weights_follow_fused_optimizers_which_raise_no_version(make, packed, optimizer):
+    model = make().eval()  # statistics stay as they are
+    x = torch.randn(2, model[0].in_channels, 9, 8)
+    sparsify(model, {"0": torch.rand(model[0].weight.shape) < 0.3}) if packed else fuse(model)
+    fused = optimizer(model.parameters(), lr=0.1, fused=True)
+    for _ in range(2):
+        model(x).square().sum().backward()
+        assert_folded_equals_modules(model, x)  # folded after the call with gradients and before the step
+        version = model[0].weight._version
+        fused.step()
+        assert model[0].weight._version == version
+        assert_folded_equals_modules(model, x)
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_a_call_of_a_training_step_forgets_what_was_folded(mode):
+    block, x = small_block(), torch.randn(2, 64, 8, 8)
+    assert_folded_equals_modules(block, x)
+    getattr(block, mode)()
+    with torch.set_grad_enabled(mode == "eval"):
+        block(x)
+    block.eval()
+    block[0].weight.data.mul_(2)  # as optimizers of others do; torch does not count it
+    assert_folded_equals_modules(block, x)
 
 
 def small_block():
@@ -223,3 +258,77 @@ def test_a_folded_layer_takes_inputs_of_several_sizes_and_repeats_itself():
             assert torch.equal(block(x), y)
             conv, bn, act = block
             assert error(y, act(bn(conv(x)))) < 1e-5
+
+
+class Added(nn.Module):
+    """A convolution and a norm, something added, and an activation."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.bn = nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8)
+
+    def forward(self, x, other):
+        return torch.relu(self.bn(self.conv(x)) + other)
+
+
+ADDED = {
+    "channels": (4, 8, 1, 1), "pictures": (1, 8, 6, 6), "channels of all": (8, 1, 1), "row": (6,), "number": (),
+    "more pictures than the result": (4, 8, 6, 6), "a dimension more": (2, 1, 8, 6, 6),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("format", ["NCHW", "batch-last", "channels_last"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64])
+@pytest.mark.parametrize("shape", ADDED.values(), ids=ADDED)
+def test_what_is_added_is_broadcast_as_in_dense_torch(shape, dtype, format, monkeypatch):
+    model = Added().eval()
+    mask = torch.rand(8, 8, 3, 3) < 0.3
+    with torch.no_grad():
+        model.conv.weight.mul_(mask)
+    dense = copy.deepcopy(model)
+    sparsify(model, {"conv": mask})
+    other = torch.randn(shape).mul(3).to(dtype)
+    for mode in ("sparse", "dense", "measure"):
+        monkeypatch.setattr(choices, "mode", mode)
+        for batch in (1, 4) if shape[:2] in ((4, 8), ()) else (4,):
+            x = torch.randn(batch, 8, 6, 6)
+            x = to_batch_last(x) if format == "batch-last" else x
+            x = x.contiguous(memory_format=torch.channels_last) if format == "channels_last" else x
+            with torch.no_grad():
+                expected = dense(x, other)
+                for _ in range(2):
+                    y = model(x, other)
+                    assert (y.shape, y.dtype) == (expected.shape, expected.dtype)
+                    torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_what_cannot_be_added_is_refused_as_in_dense_torch():
+    model = sparsify(Added(), {"conv": torch.rand(8, 8, 3, 3) < 0.3}).eval()
+    with torch.no_grad(), pytest.raises(RuntimeError, match="must match the size of tensor b"):
+        model(torch.randn(4, 8, 6, 6), torch.randn(4, 8, 5, 6))
+
+
+@pytest.mark.parametrize("mode", ["sparse", "dense", "measure"])
+def test_under_autocast_nothing_is_folded_and_the_layer_computes_float32(mode, monkeypatch):
+    monkeypatch.setattr(choices, "mode", mode)
+    block, x = small_block(), torch.randn(2, 64, 8, 8)
+    with torch.no_grad():
+        block(x)
+        for given in (x, x.bfloat16()):
+            with torch.autocast("cpu", torch.bfloat16):
+                conv, bn, act = block
+                y, expected = block(given), act(bn(conv(given)))
+            assert y.dtype == expected.dtype == torch.float32
+            assert torch.equal(y, expected)
+
+
+def test_inference_mode_before_training_leaves_nothing_behind_that_training_refuses():
+    block, x = copy.deepcopy(small_block()), torch.randn(2, 64, 8, 8)
+    with torch.inference_mode():
+        block(x)
+        block[0].dense_weight()
+        block[0].pattern.mask()
+    block.train()(x).square().sum().backward()
+    block[0].dense_weight().sum().backward()
+    block.double()(x.double()).square().sum().backward()
+    assert block[0].weight.grad is not None

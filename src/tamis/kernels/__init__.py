@@ -1,5 +1,6 @@
 """Sparse kernels: packed patterns, native operations with plain-torch twins, and the measured dense/sparse choice."""
 
+from tamis.kernels._autocast import under_autocast
 from tamis.kernels._format import NCHW, format_of, in_format, preferred_format, to_batch_last
 from tamis.kernels._geometry import ConvGeometry, geometry_of, pair
 from tamis.kernels._inner import InnerPattern
@@ -48,4 +49,5 @@ __all__ = [
     "sparse_conv2d_inference",
     "sparse_linear",
     "to_batch_last",
+    "under_autocast",
 ]

@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from tamis.errors import UsageError
 from tamis.kernels import reference
+from tamis.kernels._autocast import outside_autocast
 from tamis.kernels._extension import why_not
 from tamis.kernels._format import empty_in_format, nearest_format
 from tamis.kernels._geometry import ConvGeometry
@@ -101,6 +102,7 @@ class _SparseConv(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    @outside_autocast
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, values, row_ptr, indices = ctx.saved_tensors
         how = (row_ptr, indices, ctx.pattern, ctx.geometry, ctx.key)
@@ -141,6 +143,7 @@ class _NestedConv(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    @outside_autocast
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, live, row_ptr, indices, inner_row_ptr, inner_indices = ctx.saved_tensors
         grad_x = grad_values = grad_bias = None

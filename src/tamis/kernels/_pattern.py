@@ -118,7 +118,8 @@ class PackedPattern:
         # They live beside the dataclass fields and are left out of pickles.
         memory = self.__dict__.setdefault("_memory", {})
         if key not in memory:
-            memory[key] = build()
+            with torch.inference_mode(False):  # training, which refuses inference tensors, uses them too
+                memory[key] = build()
         return memory[key]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PackedPattern:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tamis.errors import UsageError
 from tamis.kernels import _native, reference
+from tamis.kernels._autocast import as_float32, under_autocast
 from tamis.kernels._checks import check_geometry, check_operands
 from tamis.kernels._format import in_format, nearest_format
 from tamis.kernels._geometry import ConvGeometry
@@ -40,31 +41,47 @@ class PreparedConv2d:
         check_operands(x, values, bias, pattern)
         self.values, self.bias, self.pattern, self.geometry = values, bias, pattern, geometry
         self._arrays = pattern.row_ptr, pattern.indices, geometry.as_list()
-        self._result = torch.Size((x.shape[0], pattern.shape[0], *geometry.output_size))
+        self._result = (x.shape[0], pattern.shape[0], *geometry.output_size)
         self._native = _native.serves(x, values)
         # What the choice was made in, and whether it is the sparse kernel: together, for threads that share this.
         self._chosen: tuple[tuple[Any, ...] | None, bool] = (None, False)
+
+    def takes(self, residual: Tensor) -> bool:
+        """Whether ``residual`` has the result's shape, or is repeated along dimensions until it has (broadcast)."""
+        given, result = residual.shape, self._result
+        if given == result:
+            return True
+        return len(given) <= 4 and all(n in (1, m) for n, m in zip(reversed(given), reversed(result), strict=False))
 
     def __call__(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> Tensor:
         """The result ``(N, O, OH, OW)`` in the format of ``x``; it takes no part in autograd.
 
         Args:
             x: of the shape and type of the one that this was made for.
-            residual: of the result's shape, or None, in any strides; copied where it has another format.
+            residual: None, or a tensor that :meth:`takes` accepts, in any strides; copied where it has another format
+                or shape than the result.
             relu: set negative results to zero.
 
+        Returns:
+            Under ``torch.autocast`` too the result is computed in float32.
+
         Raises:
-            UsageError: the residual has not the result's shape.
+            UsageError: the residual does not fit the result's shape.
         """
         native, wanted = self._native and x.is_cpu, nearest_format(x)
         if residual is not None:
-            if residual.shape != self._result:
-                raise UsageError(f"the residual has shape {tuple(residual.shape)}, the result {tuple(self._result)}")
+            if not self.takes(residual):
+                raise UsageError(
+                    f"the residual has shape {tuple(residual.shape)}, the result {self._result}; expected the same "
+                    "shape, or one that is broadcast to it"
+                )
             native = native and residual.dtype is torch.float32 and residual.is_cpu
             if native:
-                residual = in_format(residual, wanted)
+                residual = in_format(residual.expand(self._result), wanted)
         if not native:
             return self._dense(x, residual, relu)
+        if torch.compiler.is_compiling():  # nothing is measured or remembered in a graph
+            return self._dense(x, residual, relu) if choices.mode == "dense" else self._by_kernel(x, residual, relu)
         situation = (choices.mode, choices.changes, _native.isa(), torch.get_num_threads(), wanted)
         known, sparse = self._chosen
         if situation != known:
@@ -86,6 +103,9 @@ class PreparedConv2d:
         )
 
     def _dense(self, x: Tensor, residual: Tensor | None, relu: bool) -> Tensor:
+        if under_autocast(x):
+            with torch.autocast(x.device.type, enabled=False):
+                return self._dense(x, residual, relu)
         y = reference.conv2d(x, self.values, self.bias, self.pattern, self.geometry)
         y = y if residual is None else y + residual
         return y.relu() if relu else y
@@ -105,14 +125,18 @@ def sparse_conv2d_inference(
 
     Args:
         x: as in :func:`sparse_conv2d`, and so ``values``, ``bias``, ``pattern`` and ``geometry``.
-        residual: ``(N, O, OH, OW)`` or None, in any strides; copied where it has another format than the result.
+        residual: ``(N, O, OH, OW)``, something that is broadcast to it, or None; in any strides, copied where it has
+            another format or shape than the result.
         relu: set negative results to zero.
 
     Returns:
-        ``(N, O, OH, OW)``; it takes no part in autograd.
+        ``(N, O, OH, OW)``; it takes no part in autograd.  Under ``torch.autocast`` the computation is done, and
+        returned, in float32.
 
     Raises:
         UsageError: shapes do not fit each other.
     """
+    if under_autocast(x):
+        x, values, bias = as_float32(x, values, bias)
     with torch.no_grad():
         return PreparedConv2d(x, values, bias, pattern, geometry)(x, residual, relu)

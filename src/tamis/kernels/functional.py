@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from tamis.errors import UsageError
 from tamis.kernels import _native, reference
+from tamis.kernels._autocast import as_float32, under_autocast
 from tamis.kernels._checks import check_geometry, check_operands
 from tamis.kernels._geometry import ConvGeometry
 from tamis.kernels._inner import InnerPattern
@@ -37,9 +38,9 @@ def sparse_linear(
     """
     if x.dim() < 1 or x.shape[-1] != pattern.row_length:
         raise UsageError(f"sparse_linear: expected (..., {pattern.row_length}) features, got shape {tuple(x.shape)}")
-    if _under_autocast(x):
+    if under_autocast(x):
         with torch.autocast(x.device.type, enabled=False):
-            return sparse_linear(*_as_float32(x, values, bias), pattern, inner)
+            return sparse_linear(*as_float32(x, values, bias), pattern, inner)
     check_operands(x, values, bias, pattern, inner)
     if not _native.serves(x, values):
         return reference.linear(x, values, bias, pattern, inner)
@@ -73,9 +74,9 @@ def sparse_conv2d(
         UsageError: shapes do not fit each other.
     """
     check_geometry(x, pattern, geometry)
-    if _under_autocast(x):
+    if under_autocast(x):
         with torch.autocast(x.device.type, enabled=False):
-            return sparse_conv2d(*_as_float32(x, values, bias), pattern, geometry, inner)
+            return sparse_conv2d(*as_float32(x, values, bias), pattern, geometry, inner)
     check_operands(x, values, bias, pattern, inner)
     if not _native.serves(x, values):
         return reference.conv2d(x, values, bias, pattern, geometry, inner)
@@ -89,9 +90,9 @@ def live_linear(x: Tensor, weight: Tensor, bias: Tensor | None, pattern: PackedP
     complete.  Arguments otherwise as :func:`sparse_linear`, and so the errors
     (UsageError).
     """
-    if _under_autocast(x):
+    if under_autocast(x):
         with torch.autocast(x.device.type, enabled=False):
-            x, weight, bias = _as_float32(x, weight, bias)
+            x, weight, bias = as_float32(x, weight, bias)
             return live_linear(x, weight, bias, pattern)
     if not _native.serves(x, weight):
         return F.linear(x, weight, bias)
@@ -111,9 +112,9 @@ def live_conv2d(
 
     See :func:`live_linear`; ``weight`` has the shape of ``pattern``.
     """
-    if _under_autocast(x):
+    if under_autocast(x):
         with torch.autocast(x.device.type, enabled=False):
-            x, weight, bias = _as_float32(x, weight, bias)
+            x, weight, bias = as_float32(x, weight, bias)
             return live_conv2d(x, weight, bias, pattern, geometry)
     check_geometry(x, pattern, geometry)
     if not _native.serves(x, weight):
@@ -149,13 +150,3 @@ def _with_a_row(pattern: PackedPattern) -> PackedPattern:
     flat = PackedPattern((*pattern.shape[:2], 1, *pattern.shape[2:]), pattern.row_ptr, pattern.indices)
     object.__setattr__(flat, "_memory", pattern.__dict__.setdefault("_memory_2d", {}))
     return flat
-
-
-def _under_autocast(x: Tensor) -> bool:
-    device = x.device.type
-    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-
-
-def _as_float32(x: Tensor, values: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-    # Packed layers keep float32 under autocast: bfloat16 kernels have not been shown to pay.
-    return x.float(), values.float(), None if bias is None else bias.float()

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tamis.kernels import NCHW, format_of, in_format, max_pool2d, norm_act, preferred_format
-from tamis.nn._fold import can_fold, can_fold_dense, folded_conv, folded_dense_conv
+from tamis.kernels import NCHW, format_of, in_format, max_pool2d, norm_act, preferred_format, under_autocast
+from tamis.nn._fold import can_fold, can_fold_dense, folded_conv, folded_dense_conv, forget_fold_in_training
 
 # An activation is a module of one of these classes or the name itself.
 ACTIVATION_MODULES: dict[type[nn.Module], str] = {nn.ReLU: "relu", nn.ReLU6: "relu6"}
@@ -44,6 +44,7 @@ def conv_norm_step(conv: Any, bn: Any, x: Tensor, residual: Any = None, activati
         listened_to = has_hooks(conv) or has_hooks(bn) or (isinstance(activation, nn.Module) and has_hooks(activation))
         if not listened_to:
             return folded_conv(conv, bn, x, residual, name == "relu")
+    forget_fold_in_training(bn)
     return norm_step(bn, conv(x), residual, activation)
 
 
@@ -71,6 +72,7 @@ def stem_step(conv: Any, bn: Any, activation: Any, pool: Any, x: Tensor) -> Tens
         z = pool_step(pool, folded_dense_conv(conv, bn, innermost))
         z = z if activation is None else z.relu_()
     else:
+        forget_fold_in_training(bn)
         z = pool_step(pool, _norm(bn, conv(innermost), None, activation))
     wanted = preferred_format(z)
     return in_format(z, NCHW if wanted is None else wanted)
@@ -79,7 +81,7 @@ def stem_step(conv: Any, bn: Any, activation: Any, pool: Any, x: Tensor) -> Tens
 def _is_picture(x: Tensor) -> bool:
     """Whether ``x`` is a contiguous float32 batch of pictures of two to four channels, outside autocast."""
     usable = x.dim() == 4 and 1 < x.shape[1] <= 4 and x.dtype == torch.float32 and x.device.type == "cpu"
-    return usable and x.is_contiguous() and not torch.is_autocast_enabled("cpu")
+    return usable and x.is_contiguous() and not under_autocast(x)
 
 
 def norm_step(bn: Any, y: Tensor, residual: Any = None, activation: Any = None) -> Tensor:
@@ -104,7 +106,7 @@ def _norm(bn: Any, y: Tensor, residual: Any, activation: Any) -> Tensor:
         usable = usable and name is not None and not has_hooks(activation)
     if residual is not None:
         usable = usable and isinstance(residual, Tensor) and residual.shape == y.shape
-    if not usable or y.dim() != 4 or torch.is_autocast_enabled(y.device.type):
+    if not usable or y.dim() != 4 or under_autocast(y):
         return _one_after_the_other(bn, y, residual, activation)
     batch, running_mean, running_var, momentum = _statistics(bn)
     return norm_act(
