@@ -108,7 +108,7 @@ def test_the_in_place_style_of_torchvision(format):
     x = torch.randn(16, 8, 6, 6)
     plain = TorchvisionBlock()
     fused = fuse(copy.deepcopy(plain))
-    assert fused.__dict__["forward"].chains == ("conv1 bn1 relu", "conv2 bn2 add relu")
+    assert fused._fused.chains == ("conv1 bn1 relu", "conv2 bn2 add relu")
     given = to_batch_last(x) if format == "batch-last" else x
     a, b = given.detach().clone().requires_grad_(), x.clone().requires_grad_()
     y, wanted = fused(a), plain(b)
@@ -216,7 +216,7 @@ def test_a_changed_child_is_noticed():
 def test_a_shortcut_leaves_the_addition_to_the_norm_that_stands_before_it():
     model = create_model("resnet50", 10).eval()
     fused = fuse(model)
-    chains = fused.layer1[0].__dict__["forward"].chains
+    chains = fused.layer1[0]._fused.chains
     assert "downsample.0 downsample.1" in chains
     assert "conv3 bn3 add relu" in chains
 

@@ -6,73 +6,15 @@ parameters, buffers and names; :func:`unfuse` deletes it.
 
 from __future__ import annotations
 
-import copy
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from torch import fx, nn
-from torch.nn.modules import module as _torch_module
+from torch import nn
 
-from tamis.nn._fuse_graph import Rewritten, opens, rewrite
-from tamis.nn._fuse_steps import has_hooks
+from tamis.nn._fuse_forward import Fused
+from tamis.nn._fuse_graph import rewrite
+from tamis.nn._fuse_trace import opens
 
 Model = TypeVar("Model", bound=nn.Module)
-_PLAIN = (bool, int, float, str, type(None), tuple)
-
-
-class FusedForward:
-    """The forward of one fused module.
-
-    Used only while the module is what was traced: the same children, the same plain attributes, no hooks on the
-    containers that the fused code passes by.  Otherwise the module's own forward runs.
-    """
-
-    def __init__(self, owner: nn.Module, rewritten: Rewritten) -> None:
-        self.owner = owner
-        self.rewritten: Rewritten | None = rewritten
-        self.chains = rewritten.chains
-        self.opened = rewritten.opened
-        self.signature = self._signature()
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.rewritten is None:  # after unpickling: code does not travel, what it was made from does
-            self.rewritten = rewrite(self.owner)
-        if self.rewritten is None or any(isinstance(arg, fx.Proxy) for arg in args) or not self.holds():
-            return type(self.owner).forward(self.owner, *args, **kwargs)
-        return self.rewritten.forward(self.owner, *args, **kwargs)
-
-    def holds(self) -> bool:
-        """Whether the module still is what was fused, so that the fused code means the same."""
-        if _torch_module._global_forward_hooks or _torch_module._global_forward_pre_hooks:
-            return False
-        return self.signature == self._signature() and not any(
-            has_hooks(self.owner.get_submodule(name)) for name in self.opened
-        )
-
-    def extra_repr(self) -> str:
-        """The module's own description and what is fused."""
-        own = type(self.owner).extra_repr(self.owner)
-        return ", ".join([*([own] if own else []), *(f"fused=({chain})" for chain in self.chains)])
-
-    def _signature(self) -> tuple[Any, ...]:
-        state = vars(self.owner)
-        plain = tuple(
-            (name, value)
-            for name, value in state.items()
-            if name[0] != "_" and name != "training" and isinstance(value, _PLAIN)
-        )
-        children = tuple(tuple(self.owner.get_submodule(name)._modules) for name in self.opened)
-        absent = tuple((name, child is None) for name, child in self.owner._modules.items())
-        return plain, absent, children
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> FusedForward:
-        other = object.__new__(type(self))
-        memo[id(self)] = other
-        other.__dict__.update(self.__dict__)
-        other.owner = copy.deepcopy(self.owner, memo)
-        return other
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "rewritten": None}
 
 
 def fuse(model: Model) -> Model:
@@ -108,13 +50,13 @@ def unfuse(model: Model) -> Model:
     """Undo :func:`fuse`, in place; returns the same model."""
     for module in model.modules():
         if is_fused(module):
-            del module.__dict__["forward"], module.__dict__["extra_repr"]
+            module.__dict__["_fused"].remove()
     return model
 
 
 def is_fused(module: nn.Module) -> bool:
     """Whether this very module (not one inside it) has a fused forward."""
-    return isinstance(module.__dict__.get("forward"), FusedForward)
+    return isinstance(module.__dict__.get("_fused"), Fused)
 
 
 def _fuse_below(module: nn.Module, seen: set[int]) -> None:
@@ -125,12 +67,10 @@ def _fuse_below(module: nn.Module, seen: set[int]) -> None:
     if "forward" not in module.__dict__ and "extra_repr" not in module.__dict__ and _holds_norms(module):
         rewritten = rewrite(module)
     if rewritten is not None:
-        forward = FusedForward(module, rewritten)
-        module.__dict__["forward"] = forward
-        module.__dict__["extra_repr"] = forward.extra_repr
+        Fused(module, rewritten.chains, rewritten).install()
         # The code of this module calls the children of these; their own forwards are not used.
-        seen.update(id(module.get_submodule(name)) for name in rewritten.opened)
-        for name in rewritten.opened:
+        seen.update(id(module.get_submodule(name)) for name in rewritten.traced.opened)
+        for name in rewritten.traced.opened:
             for child in module.get_submodule(name).children():
                 _fuse_below(child, seen)
     for child in module.children():

@@ -1,10 +1,9 @@
-"""Tracing one module by itself, and rewriting its graph: batch norm, addition and activation become one step."""
+"""Rewriting the graph of one module: batch norm, addition and activation become one step."""
 
 from __future__ import annotations
 
 import linecache
 import operator
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from tamis.nn._fuse_steps import ACTIVATION_MODULES, conv_norm_step, has_hooks, norm_step, pool_step, stem_step
+from tamis.nn._fuse_trace import Traced, trace
 
 _ADDITIONS = {operator.add, operator.iadd, torch.add, "add", "add_"}
 _ACTIVATIONS = {
@@ -29,72 +29,27 @@ class Rewritten:
     Attributes:
         forward: takes the module first, like the method it replaces.
         chains: what became one step each, in words: ``"conv1 bn1 relu"``.
-        opened: names of the ``nn.Sequential`` whose children are called directly.
+        traced: what it was made from.
     """
 
     forward: Callable[..., Any]
     chains: tuple[str, ...]
-    opened: tuple[str, ...]
-
-
-def opens(module: nn.Module) -> bool:
-    """Whether ``module`` is a plain ``nn.Sequential`` that holds a batch norm, directly or in another one."""
-    if type(module) is not nn.Sequential or has_hooks(module):
-        return False
-    return any(type(child) is nn.BatchNorm2d or opens(child) for child in module)
-
-
-class _Tracer(fx.Tracer):
-    """Sees the calls that one module makes; children are opaque, but for Sequentials around a batch norm."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.opened: list[str] = []
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        if not opens(m):
-            return True
-        self.opened.append(module_qualified_name)
-        return False
+    traced: Traced
 
 
 def rewrite(module: nn.Module) -> Rewritten | None:
     """The forward of ``module`` with its chains fused; None where there are none or the module cannot be traced."""
-    found = _traced(module)
-    if found is None:
+    traced = trace(module)
+    if traced is None:
         return None
-    graph, opened = found
+    graph = traced.graph
     modules = dict(module.named_modules(remove_duplicate=False))
     chains = [text for node in list(graph.nodes) if (text := _fuse_at(graph, node, modules))]
     if not chains:
         return None
     graph.eliminate_dead_code(lambda node: node.op != "get_attr")
     graph.lint()
-    return Rewritten(_compiled(graph, type(module).__name__), tuple(chains), tuple(opened))
-
-
-def _traced(module: nn.Module) -> tuple[fx.Graph, list[str]] | None:
-    """The graph of the module's forward, if training and evaluation share it and it draws no random numbers."""
-    graphs = []
-    mode, attributes = module.training, set(vars(module))
-    generators = (torch.get_rng_state(), random.getstate())
-    try:
-        for training in (True, False):
-            module.__dict__["training"] = training
-            tracer = _Tracer()
-            graphs.append((tracer.trace(module), tracer.opened))
-    except Exception:  # whatever a foreign forward raises when it meets a proxy: it is left as it is
-        return None
-    finally:
-        module.__dict__["training"] = mode
-        constants = set(vars(module)) - attributes
-        for name in constants:
-            delattr(module, name)
-        drawn = not torch.equal(generators[0], torch.get_rng_state()) or generators[1] != random.getstate()
-        torch.set_rng_state(generators[0])
-        random.setstate(generators[1])
-    same = graphs[0][0].python_code("self").src == graphs[1][0].python_code("self").src
-    return graphs[0] if same and not constants and not drawn else None
+    return Rewritten(_compiled(graph, type(module).__name__), tuple(chains), traced)
 
 
 def _fuse_at(graph: fx.Graph, node: fx.Node, modules: dict[str, nn.Module]) -> str | None:
@@ -141,8 +96,8 @@ def _fuse_norm(graph: fx.Graph, norm: fx.Node, modules: dict[str, nn.Module]) ->
     y: Any = norm.args[0]
     chain, residual, activation = [norm], None, None
     user = _only_user(norm)
-    # The norm moves down to the addition: nobody else may change its input in the meantime.
-    other = None if user is None or len(y.users) != 1 else _added(user, norm)
+    # The norm moves down to the addition: nobody else may change its input or its statistics in the meantime.
+    other = None if user is None or not _may_move(norm, user, modules) else _added(user, norm)
     if (
         user is not None
         and other is not None
@@ -174,6 +129,26 @@ def _fuse_norm(graph: fx.Graph, norm: fx.Node, modules: dict[str, nn.Module]) ->
     if activation is not None:
         words.append(activation if isinstance(activation, str) else str(activation.target))
     return " ".join(words)
+
+
+def _may_move(norm: fx.Node, place: fx.Node, modules: dict[str, nn.Module]) -> bool:
+    """Whether ``norm`` computes the same at ``place`` as where it stands."""
+    y: Any = norm.args[0]
+    if len(y.users) != 1:
+        return False
+    if not _is_convolution(y, modules) and not _nothing_between(norm, place, norm):
+        return False  # another value may be a view of one that is changed in place
+    bn, node = modules[str(norm.target)], norm.next
+    while node is not place:
+        # The module is called again, or a tensor of it is read.
+        if node.op in ("call_module", "get_attr") and bn in map(modules.get, _with_parent(str(node.target))):
+            return False
+        node = node.next
+    return True
+
+
+def _with_parent(target: str) -> tuple[str, str]:
+    return target, target.rpartition(".")[0]
 
 
 def _far_from(norm: fx.Node, place: Any, modules: dict[str, nn.Module]) -> bool:
