@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tamis.errors import FileError, UsageError
-from tamis.kernels import ConvGeometry, PackedPattern, in_format, sparse_conv2d
+from tamis.kernels import ConvGeometry, PackedPattern, _choices_file, in_format, sparse_conv2d
 from tamis.kernels._format import BATCH_LAST, CHANNELS_LAST, NCHW
 from tamis.kernels.choose import Choices, Direction
 
@@ -64,7 +64,8 @@ def test_decisions_outlive_the_process_in_a_file(tmp_path):
     assert decide(Choices(path=path), sparse_s=0.01) == ("sparse", 1, 0)
 
 
-def test_the_table_shows_what_this_process_used_and_known_shows_the_file_too(tmp_path):
+def test_the_table_shows_what_this_process_used_and_known_shows_the_file_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(_choices_file, "_SECONDS_BETWEEN_WRITES", 0)
     path = tmp_path / "choices.json"
     earlier = Choices(path=path)
     decide(earlier, key="a")

@@ -9,7 +9,6 @@ for each model of processor and version of torch.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import time
@@ -21,14 +20,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tamis.errors import FileError, UsageError
+from tamis.errors import UsageError
+from tamis.kernels._choices_file import FORMAT, ChoicesFile, checked_entries, state_of
 from tamis.kernels._format import BATCH_LAST, CHANNELS_LAST, NCHW, nearest_format
 from tamis.kernels._geometry import ConvGeometry
 from tamis.kernels._pattern import PackedPattern
 from tamis.kernels._processor import processor_name
-from tamis.storage import write_atomic
 
-FORMAT = 1
 # Raised when kernels change so much that decisions taken with the old ones should be taken anew.
 KERNELS = 6
 _FORMATS = {NCHW: "", BATCH_LAST: "chwn", CHANNELS_LAST: "nhwc"}
@@ -53,7 +51,7 @@ class Choices:
 
     def __init__(self, mode: str = "measure", path: Path | None = None) -> None:
         self.mode = _checked_mode(mode)
-        self._path = path
+        self._file = None if path is None else ChoicesFile(path)
         self._loaded = path is None
         self._entries: dict[str, dict[str, Any]] = {}
         self._used: set[str] = set()
@@ -86,12 +84,15 @@ class Choices:
         self._used.add(name)
         entry = self._entries.get(name)
         if entry is not None:
+            if self._file is not None:
+                self._file.write_if_due()
             return sparse() if entry["use"] == "sparse" else dense()
         sparse_s, result = _timed(sparse)
         dense_s, dense_result = _timed(dense)
         use = "sparse" if sparse_s <= dense_s else "dense"
         self._entries[name] = {"use": use, "sparse_ms": sparse_s * 1e3, "dense_ms": dense_s * 1e3}
-        self._save()
+        if self._file is not None:
+            self._file.add({name: self._entries[name]})
         return result if use == "sparse" else dense_result
 
     def sparse(self, key: str, directions: Iterable[Direction]) -> bool:
@@ -106,7 +107,7 @@ class Choices:
         return True
 
     def clear(self) -> None:
-        """Forget every decision of this process (the file stays until the next decision)."""
+        """Forget every decision of this process; each one in the file stays until it is measured anew."""
         self._entries, self._used, self._loaded = {}, set(), True
         self.changes += 1
 
@@ -135,7 +136,7 @@ class Choices:
 
         They change rounding, so an exact resume needs them.
         """
-        return self._state(self._used & self._entries.keys())
+        return state_of(self._entries, self._used & self._entries.keys())
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over stored decisions; they win over those made here.
@@ -144,7 +145,7 @@ class Choices:
             FileError: the state is not one of this format.
         """
         self._load()
-        entries = _checked_entries(state, "choices of a checkpoint")
+        entries = checked_entries(state, "choices of a checkpoint")
         self._entries.update(entries)
         self._used |= entries.keys()
         self.changes += 1
@@ -156,45 +157,16 @@ class Choices:
             rows.append({"key": key, "direction": direction, **self._entries[name]})
         return rows
 
-    def _state(self, names: Iterable[str]) -> dict[str, Any]:
-        return {"format": FORMAT, "entries": {name: dict(self._entries[name]) for name in sorted(names)}}
-
     def _load(self) -> None:
-        if self._loaded or self._path is None:
-            return
+        if not self._loaded and self._file is not None:
+            self._entries = {**self._file.read(), **self._entries}
         self._loaded = True
-        try:
-            state = json.loads(self._path.read_text())
-            self._entries = {**_checked_entries(state, str(self._path)), **self._entries}
-        except (OSError, ValueError, RecursionError):
-            return  # no file yet, or a damaged one: decisions are measured anew and overwrite it
-
-    def _save(self) -> None:
-        if self._path is None:
-            return
-        try:
-            write_atomic(self._path, json.dumps(self._state(self._entries), indent=1))
-        except OSError:
-            self._path = None  # a read-only home folder: keep decisions in memory
 
 
 def _checked_mode(mode: str) -> str:
     if mode not in MODES:
         raise UsageError(f"TAMIS_CHOICE={mode!r} is unknown; expected one of {', '.join(MODES)}")
     return mode
-
-
-def _checked_entries(state: Any, where: str) -> dict[str, dict[str, Any]]:
-    entries = state.get("entries") if isinstance(state, Mapping) else None
-    good = isinstance(entries, Mapping) and state.get("format") == FORMAT
-    if not good or any(
-        not isinstance(e, Mapping)
-        or e.get("use") not in ("sparse", "dense")
-        or not all(isinstance(e.get(k), (int, float)) for k in ("sparse_ms", "dense_ms"))
-        for e in entries.values()  # type: ignore[union-attr]
-    ):
-        raise FileError(f"{where}: not a table of dense/sparse choices of format {FORMAT}")
-    return {str(name): dict(entry) for name, entry in entries.items()}  # type: ignore[union-attr]
 
 
 def _bucket(pattern: PackedPattern) -> int:
