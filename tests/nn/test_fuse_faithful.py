@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import inspect
 import io
+import pickle
 import random
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -249,6 +251,18 @@ class CountsGlobally(Block):
         return self.block(x)
 
 
+class CountsInProperty(Block):
+    @property
+    def scale(self):
+        try:
+            return 1.0 + len(CALLS)
+        finally:
+            CALLS.append(1)
+
+    def forward(self, x):
+        return self.block(x) * self.scale
+
+
 class KeepsAndDepends(KeepsFeatures):
     """Depends on data, so it is never fused, and yet tried."""
 
@@ -262,7 +276,7 @@ LEFT_ALONE = [
     SavesElsewhere, Forks, OwnGradient, CatchesErrors, ShapeAsKey, ShapeInText, AsksForNumber, AsksForType,
     OrderedOutput, DecidedByBuffer, DecidedByParameters, DropsByNumpy, DropsByPython, DropsByTorch,
     DropsByOwnGenerator, DropsByNumpyGenerator, KeepsFeatures, KeepsHistory, CountsInside, CountsGlobally,
-    KeepsAndDepends,
+    CountsInProperty, KeepsAndDepends,
 ]  # fmt: skip
 
 
@@ -538,6 +552,17 @@ def test_copies_and_restored_models_are_fused_by_themselves():
         assert float(twin(images()).detach().abs().max()) == 0.0
         assert set(vars(unfuse(twin))) == set(vars(Unet()))
     assert runs_fused(model, images())
+
+
+def test_threads_fuse_a_restored_model_together():
+    model = fuse(nn.Sequential(Block(), Block(), Block())).eval()
+    wanted = model(images())
+    for _ in range(5):
+        twin = pickle.loads(pickle.dumps(model))
+        with ThreadPoolExecutor(4) as pool:
+            for y in pool.map(twin, [images()] * 4):
+                torch.testing.assert_close(y, wanted)
+        assert all(runs_fused(block, images()) for block in twin)
 
 
 def test_a_forward_that_others_wrapped_is_kept():

@@ -14,7 +14,7 @@ from torch.nn.modules import module as _torch_module
 
 from tamis.nn._fuse_graph import Rewritten, rewrite
 from tamis.nn._fuse_steps import has_hooks
-from tamis.nn._fuse_trace import arguments_of, autocast_is_enabled
+from tamis.nn._fuse_trace import ONE_AT_A_TIME, arguments_of, autocast_is_enabled
 
 _GLOBAL_HOOKS = (
     _torch_module._global_forward_hooks, _torch_module._global_forward_pre_hooks,
@@ -56,9 +56,7 @@ class Fused:
         if getattr(state.get("extra_repr"), "__func__", None) is _extra_repr:
             del state["extra_repr"]
 
-    def code_for(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Callable[..., Any], tuple[Any, ...]] | None:
+    def code_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Code | None:
         """The fused code and its arguments after the module; None where the module's own forward must run."""
         # What compiles or records a model fuses by itself.
         if torch.compiler.is_compiling() or torch.jit.is_tracing() or any(_GLOBAL_HOOKS) or autocast_is_enabled():
@@ -67,8 +65,9 @@ class Fused:
         if tensors is None:
             return None
         if self.untried:  # after unpickling: code does not travel, what it was made from does
-            self.untried = False
-            self.rewritten = rewrite(self.owner)
+            with ONE_AT_A_TIME:
+                self.rewritten = self.rewritten or (rewrite(self.owner) if self.untried else None)
+                self.untried = False
         if self.rewritten is None or type(self.owner).forward is not self.own or not self._holds(self.rewritten):
             return None
         return self.rewritten.forward, tensors

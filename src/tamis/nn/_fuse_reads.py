@@ -202,6 +202,6 @@ class Reads:
             self.contents += description.found
 
     def _called(self, value: Any) -> None:
-        value = getattr(value, "__func__", value)
+        value = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
         if isinstance(value, types.FunctionType) and foreign(value.__code__):
             self.function(value)

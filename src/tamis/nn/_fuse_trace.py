@@ -27,6 +27,8 @@ _PAST_THE_TRACER = frozenset(
         "get_parameter", "get_buffer", "get_submodule", "__dict__", "_parameters", "_buffers", "_modules",
     }
 )  # fmt: skip
+# fx exchanges methods of nn.Module while it traces, for all threads.
+ONE_AT_A_TIME = threading.RLock()
 _EXACT = (tuple, list, dict, torch.Size, fx.immutable_collections.immutable_list)
 
 
@@ -92,6 +94,11 @@ def trace(module: nn.Module) -> Traced | None:
     """
     if autocast_is_enabled():
         return None
+    with ONE_AT_A_TIME:
+        return _trace(module)
+
+
+def _trace(module: nn.Module) -> Traced | None:
     reads, before, codes, tracers = Reads(children=structure(module)), Before(module), [], []
     try:
         reads.function(type(module).forward)  # type: ignore[arg-type]  # anything else raises, which is caught
@@ -191,6 +198,7 @@ class _Tracer(fx.Tracer):
         self.reads = reads
         self.refused = False
         self.state = _state()
+        self.thread = threading.get_ident()
 
     def refuse(self, reason: str) -> None:
         """Give up, even if foreign code catches the exception."""
@@ -210,6 +218,16 @@ class _Tracer(fx.Tracer):
             return True
         self.opened.append(module_qualified_name)
         return False
+
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        if threading.get_ident() != self.thread:  # another thread uses a model meanwhile
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, fx.Proxy]) -> Any:
+        if threading.get_ident() != self.thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return _Value(node, self)
