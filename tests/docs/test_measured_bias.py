@@ -249,3 +249,41 @@ def test_agreement_is_two_deviations_or_fifteen_percent(
     here: list[float], earlier: tuple[float, float], same: bool
 ) -> None:
     assert _measured_bias.agrees(here, earlier) is same
+
+
+@pytest.mark.parametrize(
+    ("name", "clusters", "defined", "unsure"),
+    [
+        ("tinted_digits", {"Warm": 280, "Striped": 298, "Planted": 333}, 216, []),
+        ("mnist_groups", {"Student": 48}, 31, [("gmp_ri@sparsity=0.9", "Thick")]),
+        (
+            "animals",
+            {"domestic": 250, "bipedal": 100, "furry": 100},
+            508,
+            [
+                ("bits@bits=8", "black"),
+                ("gmp_pt@sparsity=0.98", "big"),
+                ("gmp_ri@sparsity=0.9", "fast"),
+                ("gmp_ri@sparsity=0.98", "timid"),
+            ],
+        ),
+    ],
+)
+def test_the_page_counts_the_pairs_whose_wider_intervals_over_clusters_would_reach_zero(
+    name, clusters, defined, unsure
+):
+    """Those of the committed files are plain percentiles; Student's quantile and C/(C - 1) move their ends outward."""
+    from tamis.audit._student import quantile
+    from tamis.study import read_bias_rows
+
+    rows = read_bias_rows(ROOT / "benchmarks" / "results" / f"bias_{name}_pairs.csv")
+    rows = [row for row in rows if not row["reason"]]
+    assert len(rows) == defined
+    found = []
+    for row in rows:
+        c, low, high = clusters[row["identity"]], row["lo_clusters"], row["hi_clusters"]
+        wider = quantile(0.975, c - 1) * math.sqrt(c / (c - 1)) / quantile(0.975, 10**6)
+        ends = [row["change"] + wider * (end - row["change"]) for end in (low, high)]
+        if (low > 0 or high < 0) and ends[0] <= 0 <= ends[1]:
+            found.append((row["condition"], row["attribute"]))
+    assert sorted(found) == unsure
