@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from method_runs import mlp, train
-from torch import optim
+import torch
+from method_runs import Tied, mlp, train
+from torch import nn, optim
 
 from tamis.errors import UsageError
-from tamis.methods import GMP
+from tamis.methods import GMP, OneShot
 
 
 def two_optimizers(model):
@@ -38,3 +39,62 @@ def test_layers_of_another_optimizer_may_be_excluded_or_frozen():
     train(model, second, range(3))
     assert list(frozen.masks) == ["0", "3", "5"]
     assert all(not model[int(n)].weight[~mask].any() for n, mask in frozen.masks.items())
+
+
+class LanguageModel(nn.Module):
+    """An embedding, a layer, and a head that has the embedding's weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(20, 8)
+        self.inner = nn.Linear(8, 8)
+        self.head = nn.Linear(8, 20, bias=False)
+        self.head.weight = self.embed.weight
+
+
+def governed(model, **options):
+    sparsifier = OneShot(0.9, **options).attach(model, optim.SGD(model.parameters(), 0.1))
+    return list(sparsifier.masks)
+
+
+def test_an_embedding_that_a_head_shares_is_left_dense_and_named_once():
+    model = LanguageModel()
+    before = model.embed.weight.detach().clone()
+    with pytest.warns(UserWarning, match=r"not pruned, .*: head with embed; exclude them .* include='\*'") as caught:
+        assert governed(model) == ["inner"]
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert torch.equal(model.embed.weight, before)
+
+
+@pytest.mark.parametrize("name", ["head", "embed"])
+def test_excluding_either_owner_of_a_shared_embedding_says_the_same_without_a_warning(name):
+    assert governed(LanguageModel(), exclude=name) == ["inner"]
+
+
+def test_a_shared_embedding_is_pruned_where_include_matches_its_layer_but_not_the_embedding():
+    model = LanguageModel()
+    assert governed(model, include=("inner", "head")) == ["inner", "head"]
+    assert float((model.embed.weight == 0).float().mean()) > 0.5
+    assert governed(LanguageModel(), include="*") == ["inner", "head"]
+    with pytest.raises(UsageError, match="no prunable layer matches 'embed'"):
+        governed(LanguageModel(), include="embed")
+
+
+def test_a_model_whose_only_layer_has_an_embeddings_weight_is_refused_and_told_why():
+    model = LanguageModel()
+    del model.inner
+    with pytest.raises(UsageError, match=r"no other layer to prune; not pruned, .* head with embed"):
+        governed(model)
+
+
+@pytest.mark.parametrize("name", ["encode", "decode"])
+def test_a_weight_of_two_layers_is_known_by_the_names_of_both(name):
+    assert governed(Tied(), exclude=name) == ["head"]
+    assert governed(Tied(), include=name) == ["encode"]
+
+
+@pytest.mark.parametrize("options", [{"exclude": "*"}, {"include": "0", "exclude": ["0"]}, {"include": ()}])
+def test_patterns_that_leave_nothing_are_named_with_the_layers_of_the_model(options):
+    with pytest.raises(UsageError, match=r"include=.* and exclude=.* leave none .* \['0', '3', '5'\]"):
+        governed(mlp(), **options)

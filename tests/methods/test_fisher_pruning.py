@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from fisher_runs import ALL, LAYERS, pruned
-from method_runs import OPTIMIZERS, convnet, examples, mlp, train
+from fisher_runs import ALL, LAYERS, SMALL, pruned
+from method_runs import OPTIMIZERS, assert_same_state, convnet, examples, mlp, train
 
 from tamis.errors import UsageError
 from tamis.methods import CAP, MFAC, OBERT, Examples, WoodFisher
@@ -165,3 +165,61 @@ def test_each_estimate_sees_the_examples_after_those_of_the_one_before(monkeypat
     train(model, optimizer, range(10))
     assert draws == [(10, 10 * i) for i in range(events * recomputations)]
     assert sparsifier.events[-1]["sparsity_over_pruned"] == pytest.approx(0.8, abs=1 / 736)  # to a single weight
+
+
+def watched(looks):
+    """Examples that note every look at them."""
+    batches = examples().batches
+
+    def noted():
+        looks.append(1)
+        return batches()
+
+    return Examples(noted)
+
+
+def sparse_start(method, looks, **options):
+    """Events at 0.3, 0.825 and 0.9 on a model of which 86 % are zero; how often it had looked after each step."""
+    model = mlp()
+    with torch.no_grad():
+        for i in (0, 3, 5):
+            model[i].weight.masked_fill_(torch.rand(model[i].weight.shape) < 0.86, 0.0)
+    sparsifier = method(
+        0.9, 12, start=0.25, end=0.75, events=3, initial=0.3, block=16, from_zeros=True, packed=False,
+        examples=watched(looks), recomputations=1, **SMALL, **options,
+    )  # fmt: skip
+    optimizer = OPTIMIZERS["momentum"](model.parameters())
+    sparsifier.attach(model, optimizer)
+    seen = {}
+    train(model, optimizer, range(12), after=lambda step: seen.update({step: len(looks)}))
+    return model, sparsifier, seen
+
+
+@pytest.mark.parametrize("method", ALL.values(), ids=ALL)
+def test_an_event_that_prunes_nothing_looks_at_no_example(method):
+    _, sparsifier, seen = sparse_start(method, looks := [])
+    assert [event["step"] for event in sparsifier.events] == [0, 3, 6, 9]
+    lives = [sum(row["live"] for row in event["layers"].values()) for event in sparsifier.events]
+    assert lives[0] == lives[1] == lives[2] > lives[3]
+    assert (seen[7], seen[8]) == (0, len(looks))
+    assert looks
+
+
+@pytest.mark.parametrize("method", ALL.values(), ids=ALL)
+def test_leaving_such_an_estimate_out_changes_no_number(method, monkeypatch):
+    model, sparsifier, _ = sparse_start(method, fewer := [])
+    monkeypatch.setattr("tamis.methods._fisher_pruning.keeps_all", lambda *_: False)
+    other, twin, _ = sparse_start(method, more := [])
+    assert len(more) == 3 * len(fewer)
+    assert_same_state(model, other)
+    for name, mask in sparsifier.masks.items():
+        assert torch.equal(mask, twin.masks[name])
+
+
+@pytest.mark.parametrize("method", ALL.values(), ids=ALL)
+def test_a_schedule_that_begins_dense_looks_at_no_example_at_its_first_event(method):
+    model, looks = mlp(), []
+    sparsifier = method(0.9, 8, start=0.0, end=0.5, events=2, block=16, examples=watched(looks), **SMALL)
+    sparsifier.attach(model, OPTIMIZERS["momentum"](model.parameters()))
+    assert all(mask.all() for mask in sparsifier.masks.values())
+    assert not looks

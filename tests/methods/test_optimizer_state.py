@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 import torch
-from method_runs import OPTIMIZERS, mlp, train
+from method_runs import OPTIMIZERS, SHORT, mlp, train
 from torch import nn, optim
 from torch.nn import functional as F
 
@@ -85,6 +85,61 @@ def test_a_foreign_optimizer_with_a_plain_step_counter_is_cleared_too():
     state = optimizer.state[model.weight]
     assert (state["step"], state["note"], state["momentum_buffer"]) == (0, "kept", None)
     assert not state["exp_avg"].any()
+
+
+class Velocity(optim.Optimizer):
+    """SGD with momentum under a name of its own, and a mean of squares."""
+
+    def __init__(self, parameters):
+        super().__init__(parameters, {"lr": 0.05})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for p in self.param_groups[0]["params"]:
+            state = self.state[p]
+            state["velocity"] = p.grad + 0.9 * state.get("velocity", 0.0)
+            state["squares"] = p.grad.square() + 0.9 * state.get("squares", 0.0)
+            p.sub_(state["velocity"], alpha=self.param_groups[0]["lr"])
+
+
+def test_momentum_under_an_unknown_name_is_named_where_a_dense_phase_would_clear_it():
+    model = mlp()
+    optimizer = Velocity(model.parameters())
+    ACDC(0.5, 16, schedule=SHORT).attach(model, optimizer)
+    train(model, optimizer, range(4))
+    with pytest.warns(UnknownStateWarning, match=r"Velocity keeps \['velocity'\] .* before_change") as caught:
+        train(model, optimizer, range(4, 5))
+    assert len(caught) == 1
+    assert optimizer.state[model[3].weight]["velocity"].any()
+
+
+def test_momentum_that_a_callback_clears_gives_no_warning():
+    model = mlp()
+    optimizer = Velocity(model.parameters())
+    sparsifier = ACDC(0.5, 16, schedule=SHORT).attach(model, optimizer)
+    cleared = []
+
+    def clear(changing):
+        if changing.phase == "sparse":
+            cleared.append(changing.step)
+            for state in optimizer.state.values():
+                state["velocity"].zero_()
+
+    sparsifier.before_change(clear)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(model, optimizer, range(16))
+    assert cleared == [5, 10]
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_clearing_moments_of_torch_optimizers_gives_no_warning(name):
+    model = mlp()
+    optimizer = OPTIMIZERS[name](model.parameters())
+    train(model, optimizer, range(2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clear_moments(optimizer)
 
 
 def test_only_an_optimizer_without_any_matching_state_gives_a_warning():

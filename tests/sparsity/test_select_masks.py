@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tamis.errors import UsageError
 from tamis.sparsity import (
@@ -14,9 +16,11 @@ from tamis.sparsity import (
     FanIn,
     Global,
     Uniform,
+    Unstructured,
     check_combination,
     dense_layers,
     keep_count,
+    keeps_all,
     nested_scores,
     select_masks,
     sparsity_of,
@@ -127,3 +131,54 @@ def test_nested_scores_name_a_layer_without_a_fitting_mask():
         nested_scores({"a": torch.rand(4)}, {})
     with pytest.raises(UsageError, match=r"got \(5,\)"):
         nested_scores({"a": torch.rand(4)}, {"a": torch.ones(5, dtype=torch.bool)})
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    live=st.sampled_from([0.3, 0.55, 0.8, 1.0]),
+    sparsity=st.sampled_from([0.0, 0.2, 0.5, 0.75]),
+    distribution=st.sampled_from(
+        [Global(), Global(0.0), Global(1.0), Global(normalise="l2"), Uniform(), Uniform("b"), ERK(),
+         Budget({"a": 0.75, "b": 0.75, "c": 0.75})]
+    ),
+    pattern=st.sampled_from([Unstructured(), FanIn(), Block(2, 2), Block(1, 4, "c"), NM(2, 4)]),
+)  # fmt: skip
+def test_what_keeps_all_promises_is_what_any_scores_select(seed, live, sparsity, distribution, pattern):
+    if isinstance(pattern, NM):
+        sparsity, distribution = 0.5, Uniform()
+    generator = torch.Generator().manual_seed(seed)
+    shapes = {"a": (2, 4), "b": (8, 2, 2), "c": (4, 8)}
+    masks = {name: torch.rand(shape, generator=generator) < live for name, shape in shapes.items()}
+    promised = keeps_all(masks, sparsity, distribution, pattern)
+    kept = []
+    for _ in range(4):
+        drawn = {name: torch.rand(shape, generator=generator) for name, shape in shapes.items()}
+        chosen = select_masks(nested_scores(drawn, masks), sparsity, distribution, pattern)
+        kept.append(all(torch.equal(chosen[name] & mask, mask) for name, mask in masks.items()))
+    assert all(kept) or not promised
+    if isinstance(pattern, Unstructured | NM) or not isinstance(distribution, Global):
+        assert promised == all(kept)  # nothing depends on the scores, so the answer is exact
+
+
+def test_layers_that_compete_for_what_a_pattern_rounds_up_are_not_promised_anything():
+    masks = {"one": torch.ones(1, 8, dtype=torch.bool), "many": torch.ones(8, 8, dtype=torch.bool)}
+    assert not keeps_all(masks, 3 / 72, Global(0.0), FanIn())
+    kept = {}
+    for loser in masks:
+        drawn = {name: torch.full(mask.shape, float(name != loser)) for name, mask in masks.items()}
+        chosen = select_masks(drawn, 3 / 72, Global(0.0), FanIn())
+        kept[loser] = all(bool(mask.all()) for mask in chosen.values())
+    assert kept == {"one": False, "many": True}
+
+
+def test_distributions_and_patterns_of_another_package_are_not_promised_anything():
+    class Ours(Uniform):
+        pass
+
+    class Free(Unstructured):
+        pass
+
+    masks = {"a": torch.ones(4, 4, dtype=torch.bool)}
+    assert keeps_all(masks, 0.0, Uniform(), Unstructured())
+    assert not keeps_all(masks, 0.0, Ours(), Unstructured())
+    assert not keeps_all(masks, 0.0, Uniform(), Free())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,8 @@ from tamis.methods._state_hooks import (
     show_dense_weight,
     tell_loaded,
 )
-from tamis.nn import Replicas
+from tamis.nn import Replicas, prunable_modules
+from tamis.nn._owners import owners_of_another_kind
 
 
 def plain_module(model: nn.Module) -> nn.Module:
@@ -31,13 +33,45 @@ def plain_module(model: nn.Module) -> nn.Module:
     return getattr(model, "_orig_mod", model)
 
 
-def check_model_and_optimizer(model: nn.Module, layers: Mapping[str, Any], optimizer: optim.Optimizer) -> None:
-    """UsageError if there is nothing to prune, or if somebody else may train a weight that masks are put on.
+def governed_layers(
+    model: nn.Module, include: str | Collection[str] | None, exclude: str | Collection[str]
+) -> dict[str, Any]:
+    """The layers that a method takes charge of; arguments and result as of :func:`tamis.nn.prunable_modules`.
+
+    Without ``include``, a weight that is also that of another kind of module, such as an embedding, is left dense.
+
+    Raises:
+        UsageError: nothing is left to prune.
+
+    Warns:
+        UserWarning: a shared weight is left dense and not excluded.
+    """
+    layers = prunable_modules(model, include, exclude)
+    if not layers:
+        everything = list(prunable_modules(model))
+        if everything:
+            raise UsageError(
+                f"include={include!r} and exclude={exclude!r} leave none of the prunable layers {everything}"
+            )
+        raise UsageError(f"{type(model).__name__} has no Linear, Conv1d or Conv2d layer to prune")
+    shared = owners_of_another_kind(model, layers) if include is None else {}
+    if shared:
+        pairs = ", ".join(f"{name} with {owner}" for name, owner in shared.items())
+        text = (
+            f"not pruned, because they share their weight with another kind of module: {pairs}; exclude them to say "
+            "that they should stay dense, or prune them by an include that matches them, such as include='*'"
+        )
+        if len(shared) == len(layers):
+            raise UsageError(f"{type(model).__name__} has no other layer to prune; {text}")
+        warnings.warn(f"these layers are {text}", UserWarning, stacklevel=3)
+    return {name: layer for name, layer in layers.items() if name not in shared}
+
+
+def check_optimizer(model: nn.Module, layers: Mapping[str, Any], optimizer: optim.Optimizer) -> None:
+    """UsageError if somebody else may train a weight that masks are put on.
 
     Frozen weights need no optimizer: nothing moves them.
     """
-    if not layers:
-        raise UsageError(f"{type(model).__name__} has no Linear, Conv1d or Conv2d layer to prune")
     own = {id(parameter) for parameter in model.parameters()}
     if not any(id(parameter) in own for group in optimizer.param_groups for parameter in group["params"]):
         raise UsageError(f"this {type(optimizer).__name__} holds no parameter of the model; build it from this model")

@@ -22,6 +22,7 @@ from tamis.sparsity import (
     dense_layers,
     explicit_inverse,
     factored_inverse,
+    keeps_all,
     recomputation_targets,
     spread_events,
 )
@@ -33,7 +34,8 @@ class FisherPruning(Sparsifier):
     At each event the gradients of the next ``gradients`` batches of the examples, read as a ring, are taken with the
     model in evaluation mode (weights, modes, buffers, ``.grad`` and the random state stay as they are), the blocks of
     the Fisher matrix are inverted, the masks are chosen by saliency, and the weights that stay are moved so that they
-    make up for those that go.  Pruned weights are exactly zero and never return.  Optimizer state is left untouched.
+    make up for those that go.  Where none would go, no gradient is taken.  Pruned weights are exactly zero and never
+    return.  Optimizer state is left untouched.
 
     Memory is bounded: blocks are worked on in groups that fit into ``memory_mb``.  With more than one group the data
     are passed over twice per group, once for the saliencies and once for the update.
@@ -157,11 +159,8 @@ class FisherPruning(Sparsifier):
         supports.show_gradients()  # dense torch for the small batches: no kernels are chosen or measured for them
         masks = supports.masks
         before = self.events[-1]["sparsity_over_pruned"] if masks else 0.0
-        if not masks and target == 0.0:  # the beginning of a schedule: an estimate would cost a pass and remove nothing
-            masks = {name: torch.ones_like(w, dtype=torch.bool) for name, w in supports.weights().items()}
-        else:
-            for index, cut in enumerate(recomputation_targets(before, target, self.recomputations)):
-                masks = self._cut(cut, masks, draw=event * self.recomputations + index)
+        for index, cut in enumerate(recomputation_targets(before, target, self.recomputations)):
+            masks = self._cut(cut, masks, draw=event * self.recomputations + index)
         self._hold(masks, "prune", target)
 
     def _cut(self, target: float, masks: Mapping[str, Tensor], draw: int) -> dict[str, Tensor]:
@@ -173,6 +172,9 @@ class FisherPruning(Sparsifier):
         assert self._model is not None
         assert self.examples is not None
         parameters = {name: layer.weight for name, layer in supports.layers.items()}
+        everything = masks or {name: torch.ones_like(p, dtype=torch.bool) for name, p in parameters.items()}
+        if keeps_all(everything, target, self.distribution, self.pattern):  # an estimate would remove and move nothing
+            return self._choose({name: torch.zeros_like(p) for name, p in parameters.items()}, target, masks)
         left_dense = dense_layers(list(parameters), self.distribution, self.pattern)
         governed = {name: parameter for name, parameter in parameters.items() if name not in left_dense}
         layout = BlockLayout({name: tuple(parameter.shape) for name, parameter in governed.items()}, self.block)
@@ -186,12 +188,11 @@ class FisherPruning(Sparsifier):
             sums = measure_blocks(layout, group, source, self._explicit(layout))
             return self._curvature(sums.products, sums.gradients, sums.samples)
 
-        live = masks or {name: torch.ones_like(p, dtype=torch.bool) for name, p in governed.items()}
         saliencies = []
         for group in groups:
             measured = curvature(group)
             weight = layout.gather(governed, *group, torch.float64)
-            saliencies.append(self._saliency(weight, measured, layout.gather(live, *group, torch.bool)))
+            saliencies.append(self._saliency(weight, measured, layout.gather(everything, *group, torch.bool)))
             if len(groups) == 1:
                 kept[group] = measured
             del measured

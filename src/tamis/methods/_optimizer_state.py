@@ -32,7 +32,7 @@ _ADAM_FAMILY = {"exp_avg_sq": 0.0, "max_exp_avg_sq": 0.0, "exp_inf": 0.0, "step"
 
 
 class UnknownStateWarning(UserWarning):
-    """An optimizer keeps state for a weight, but none of it has the weight's shape."""
+    """An optimizer keeps state for weights of which a method cannot tell what it is; it is left as it is."""
 
 
 def is_elementwise(optimizer: optim.Optimizer) -> bool:
@@ -91,6 +91,9 @@ def clear_moments(optimizer: optim.Optimizer) -> None:
     AC/DC's rule at the entry of a dense phase (Peste et al., NeurIPS 2021, official code): first-moment buffers become
     zero.  For the Adam family the second moments and the step counter are cleared too, because a bias correction for
     many steps would divide a fresh first moment by a stale second one (our choice; the paper trains with SGD).
+
+    Warns:
+        UnknownStateWarning: state of another name may be a first moment; it is left as it is.
     """
     for group in optimizer.param_groups:
         for parameter in group["params"]:
@@ -101,6 +104,27 @@ def clear_moments(optimizer: optim.Optimizer) -> None:
                     state[key].fill_(values[key])
                 elif state[key] is not None:
                     state[key] = type(state[key])(values[key])
+    unknown = _possible_moments(optimizer)
+    if unknown:
+        warnings.warn(
+            f"{type(optimizer).__name__} keeps {unknown} in the shape of a weight and with both signs, as momentum is, "
+            f"but under none of the names {list(_FIRST_MOMENTS)}, so the entry of a dense phase leaves it as it is; if "
+            "it is momentum, set it to zero in a before_change callback while phase is 'sparse'",
+            UnknownStateWarning,
+            stacklevel=2,
+        )
+
+
+def _possible_moments(optimizer: optim.Optimizer) -> list[str]:
+    """State with a number per weight, some below zero (unlike second moments), that is no first moment by its name."""
+    if is_elementwise(optimizer):
+        return []
+    found: dict[str, None] = {}
+    for parameter in (parameter for group in optimizer.param_groups for parameter in group["params"]):
+        for key, value in per_weight_state(optimizer, parameter).items():
+            if key not in _FIRST_MOMENTS and value.is_floating_point() and bool((value < 0.0).any()):
+                found[key] = None
+    return list(found)
 
 
 def drop_spanning_state(optimizer: optim.Optimizer) -> None:

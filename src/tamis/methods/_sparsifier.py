@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn, optim
 
 from tamis.errors import UsageError
-from tamis.methods._adoption import check_model_and_optimizer, claim_all, plain_module, register_hooks
+from tamis.methods._adoption import check_optimizer, claim_all, governed_layers, plain_module, register_hooks
 from tamis.methods._checkpoint import SparsifierState, load_common, save_common
 from tamis.methods._examples import Examples
 from tamis.methods._latent_weights import Reparameterisation
@@ -18,7 +18,7 @@ from tamis.methods._report import build_report
 from tamis.methods._state_hooks import let_go
 from tamis.methods._step_hooks import StepHooks
 from tamis.methods._supports import LayerSupports, Packed
-from tamis.nn import Replicas, pack_module, prunable_modules
+from tamis.nn import Replicas, pack_module
 from tamis.sparsity import Distribution, Global, Pattern, Unstructured, dense_layers
 
 _GLOBAL, _UNSTRUCTURED = Global(), Unstructured()
@@ -52,8 +52,9 @@ class Sparsifier(StepHooks):
         sparsity: fraction of zeros in [0, 1) over the governed layers that the distribution does not leave dense.
         distribution: how the zeros are shared among layers.
         pattern: what a mask may look like.
-        include: glob patterns of module names to govern; None takes all Linear, Conv1d and Conv2d.
-        exclude: glob patterns of module names to leave alone, such as ``("conv1", "fc")``.
+        include: glob patterns of module names to govern; None takes all Linear, Conv1d and Conv2d whose weight is not
+            an embedding's (or another kind of module's) as well.
+        exclude: glob patterns of module names to leave alone, such as ``("conv1", "fc")``; of a shared weight any name.
         packed: ``"auto"`` packs the layers that are :func:`tamis.nn.worth_packing`, for the native kernels; True packs
             whatever can be packed, also for the plain-torch reference; False masks only.  Packed layers change the
             shape of their parameter, so exponential averages of weights and the like need False.
@@ -125,8 +126,8 @@ class Sparsifier(StepHooks):
                 "examples=tamis.Examples(batches), where batches() returns an iterable of (inputs, targets)"
             )
         plain = plain_module(model)
-        layers = prunable_modules(plain, self.include, self.exclude)
-        check_model_and_optimizer(plain, layers, optimizer)
+        layers = governed_layers(plain, self.include, self.exclude)
+        check_optimizer(plain, layers, optimizer)
         dense_layers(list(layers), self.distribution, self.pattern)  # refuses names that do not exist
         supports = LayerSupports(
             plain,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
+from itertools import chain
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from tamis.errors import UsageError
 from tamis.nn._computed_weight import how_to_store
 from tamis.nn._layers import DENSE_OF, SPARSE_OF
+from tamis.nn._owners import PRUNABLE, owners_by_parameter
 
 
 def is_packed(module: nn.Module) -> bool:
@@ -31,7 +33,9 @@ def prunable_modules(
         exclude: glob patterns of module names to leave out.
 
     Returns:
-        Module by name in registration order.  A weight that several modules share appears once, under its first name.
+        Module by name in registration order.  A weight that several layers share appears once, under its first name; a
+        pattern may match any of them, and one of ``exclude`` also another kind of module that has this weight, such as
+        an embedding.  Methods leave such a weight dense unless they are given ``include``.
 
     Raises:
         UsageError: a pattern matches no prunable layer.
@@ -40,11 +44,14 @@ def prunable_modules(
     seen: set[int] = set()
     for name, module in model.named_modules():
         weight = module._parameters.get("weight")
-        if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d)) and weight is not None and id(weight) not in seen:
+        if isinstance(module, PRUNABLE) and weight is not None and id(weight) not in seen:
             seen.add(id(weight))
             found[name] = module
-    kept = _matching(found, include) if include is not None else set(found)
-    kept -= _matching(found, exclude)
+    owners = owners_by_parameter(model)
+    shared = {name: owners[id(module._parameters["weight"])] for name, module in found.items()}
+    layers = {name: [n for n, owner in by.items() if isinstance(owner, PRUNABLE)] for name, by in shared.items()}
+    kept = _matching(layers, include) if include is not None else set(found)
+    kept -= _matching(shared, exclude)
     return {name: module for name, module in found.items() if name in kept}
 
 
@@ -84,11 +91,12 @@ def worth_packing(mask: Tensor) -> bool:
     return mask.numel() >= 4096 and 0 < 2 * live <= mask.numel()
 
 
-def _matching(names: Mapping[str, Any], patterns: str | Collection[str]) -> set[str]:
+def _matching(names: Mapping[str, Collection[str]], patterns: str | Collection[str]) -> set[str]:
+    """The keys of ``names`` one of whose names each pattern matches."""
     matched: set[str] = set()
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        hits = {name for name in names if fnmatchcase(name, pattern)}
+        hits = {layer for layer, aliases in names.items() if any(fnmatchcase(name, pattern) for name in aliases)}
         if not hits:
-            raise UsageError(f"no prunable layer matches {pattern!r}; this model has {sorted(names)}")
+            raise UsageError(f"no prunable layer matches {pattern!r}; this model has {sorted(chain(*names.values()))}")
         matched |= hits
     return matched

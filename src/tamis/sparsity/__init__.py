@@ -86,7 +86,7 @@ from tamis.sparsity._ramps import (
     step_of,
 )
 from tamis.sparsity._scores import grasp_score, magnitude_score, random_score, snip_score, synflow_masks, synflow_score
-from tamis.sparsity._select_masks import check_combination, dense_layers, nested_scores, select_masks
+from tamis.sparsity._select_masks import check_combination, dense_layers, keeps_all, nested_scores, select_masks
 from tamis.sparsity._selection import top_k_mask, top_k_masks_global
 from tamis.sparsity._threshold_decay import decay_for_logit, decayed_logit, logit_for_sparsity
 from tamis.sparsity._training_cost import (
@@ -166,6 +166,7 @@ __all__ = [
     "greedy_elimination",
     "iterative_counts",
     "keep_count",
+    "keeps_all",
     "live_counts",
     "logit_for_sparsity",
     "magnitude_score",

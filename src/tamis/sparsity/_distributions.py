@@ -17,6 +17,7 @@ from torch import Tensor
 
 from tamis.errors import UsageError
 from tamis.sparsity._counts import check_sparsity, floor_count, keep_count
+from tamis.sparsity._names import layer_names
 from tamis.sparsity._selection import FlatScores, flat_scores, global_counts
 
 
@@ -89,14 +90,17 @@ class Uniform(Distribution):
     al., ICML 2020); AC/DC's uniform runs leave the first and the last dense (Peste et al., NeurIPS 2021).
 
     Attributes:
-        dense: names of layers to leave dense.
+        dense: name or names of layers to leave dense; stored as a tuple.
         first_dense: leave the first layer (in registration order) dense.
         last_dense: leave the last layer dense.
     """
 
-    dense: tuple[str, ...] = ()
+    dense: str | Collection[str] = ()
     first_dense: bool = False
     last_dense: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dense", layer_names(self.dense, "dense"))
 
     def dense_layers(self, names: Sequence[str]) -> tuple[str, ...]:
         """Layers left dense, in registration order; UsageError for a name that does not exist."""

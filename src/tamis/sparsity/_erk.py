@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from tamis.errors import UsageError
 from tamis.sparsity._counts import ROUNDING_GUARD, check_sparsity, keep_count
 from tamis.sparsity._distributions import Distribution, named_dense
+from tamis.sparsity._names import layer_names
 
 
 @dataclass(frozen=True)
@@ -44,20 +45,22 @@ class ERK(Distribution):
         power: exponent of the raw weight; 0 gives uniform, 1 the published form.
         kernel: whether kernel dimensions enter the sum and product (ERK); False uses (in + out) / (in * out) (ER, as
             in Mocanu et al., Nature Communications 2018).
-        dense: names of layers to leave dense; they leave the equation, so ``sparsity`` counts the others only.
+        dense: name or names of layers to leave dense, stored as a tuple; they leave the equation, so ``sparsity``
+            counts the others only.
         first_dense: leave the first layer (in registration order) dense, as RigL does at 99 %.
         last_dense: leave the last layer dense.
     """
 
     power: float = 1.0
     kernel: bool = True
-    dense: tuple[str, ...] = ()
+    dense: str | Collection[str] = ()
     first_dense: bool = False
     last_dense: bool = False
 
     def __post_init__(self) -> None:
         if not (isinstance(self.power, (int, float)) and math.isfinite(self.power) and self.power >= 0):
             raise UsageError(f"power must be a finite number of at least 0; got {self.power!r}")
+        object.__setattr__(self, "dense", layer_names(self.dense, "dense"))
 
     def dense_layers(self, names: Sequence[str]) -> tuple[str, ...]:
         """Layers that the user leaves dense (those that saturate are not among them)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from tamis.errors import UsageError
 from tamis.sparsity._counts import ROUNDING_GUARD
+from tamis.sparsity._names import layer_names
 from tamis.sparsity._selection import flat_scores, flat_top_k, top_k_mask
 
 
@@ -105,16 +106,17 @@ class NM(Pattern):
     Attributes:
         n: live weights per group, 1 <= n < m.
         m: group length.
-        skip: names of layers to leave dense.
+        skip: name or names of layers to leave dense; stored as a tuple.
     """
 
     n: int
     m: int
-    skip: tuple[str, ...] = ()
+    skip: str | Collection[str] = ()
 
     def __post_init__(self) -> None:
         if not (isinstance(self.n, int) and isinstance(self.m, int) and 1 <= self.n < self.m):
             raise UsageError(f"N:M needs whole numbers 1 <= n < m, such as NM(2, 4); got NM({self.n!r}, {self.m!r})")
+        object.__setattr__(self, "skip", layer_names(self.skip, "skip"))
 
     @property
     def sparsity(self) -> float:
@@ -171,16 +173,17 @@ class Block(Pattern):
     Attributes:
         rows: outputs per block.
         cols: weights per row of a block.
-        skip: names of layers to leave dense.
+        skip: name or names of layers to leave dense; stored as a tuple.
     """
 
     rows: int
     cols: int
-    skip: tuple[str, ...] = ()
+    skip: str | Collection[str] = ()
 
     def __post_init__(self) -> None:
         if not (isinstance(self.rows, int) and isinstance(self.cols, int) and self.rows >= 1 and self.cols >= 1):
             raise UsageError(f"a block needs whole numbers of at least 1; got Block({self.rows!r}, {self.cols!r})")
+        object.__setattr__(self, "skip", layer_names(self.skip, "skip"))
 
     def rank(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Every score replaced by the mean of its block; UsageError naming all layers that do not fit."""
@@ -216,7 +219,7 @@ class Block(Pattern):
         return mask.reshape(scores.shape).to(scores.device)
 
 
-def _check_skip(scores: Mapping[str, Tensor], skip: tuple[str, ...], pattern: str) -> None:
+def _check_skip(scores: Mapping[str, Tensor], skip: Collection[str], pattern: str) -> None:
     unknown = sorted(set(skip) - set(scores))
     if unknown:
         raise UsageError(f"{pattern}: skip names layers that do not exist: {unknown}; the layers are {list(scores)}")

@@ -9,11 +9,17 @@ from torch import Tensor
 
 from tamis.errors import UsageError
 from tamis.sparsity._counts import check_sparsity
-from tamis.sparsity._distributions import Distribution, Global, Uniform, checked_layers
-from tamis.sparsity._patterns import NM, Block, Pattern, Unstructured, check_pattern_sparsity
+from tamis.sparsity._distributions import Budget, Distribution, Global, Uniform, checked_layers
+from tamis.sparsity._erk import ERK
+from tamis.sparsity._patterns import NM, Block, FanIn, Pattern, Unstructured, check_pattern_sparsity
 
 _DEFAULT_DISTRIBUTION = Global()
 _DEFAULT_PATTERN = Unstructured()
+
+# What is known not to look at scores: the counts of these, and how many live weights these have room for. Exact types,
+# because a subclass may look.
+_COUNTS_WITHOUT_SCORES = (Uniform, ERK, Budget)
+_ROOM_WITHOUT_SCORES = (Unstructured, FanIn, NM, Block)
 
 
 def check_combination(sparsity: float, distribution: Distribution, pattern: Pattern) -> float:
@@ -116,3 +122,34 @@ def nested_scores(scores: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> 
             found = tuple(masks[name].shape) if name in masks else "none"
             raise UsageError(f"layer {name!r} needs a mask of shape {tuple(tensor.shape)}; got {found}")
     return {name: tensor.detach().masked_fill(~masks[name], -torch.inf) for name, tensor in scores.items()}
+
+
+def keeps_all(masks: Mapping[str, Tensor], sparsity: float, distribution: Distribution, pattern: Pattern) -> bool:
+    """Whether a selection inside ``masks`` (see :func:`nested_scores`) keeps every live weight, whatever the scores.
+
+    Methods whose scores are dear ask this first.  False may also mean that it depends on the scores, or that
+    distribution or pattern are of another package.
+
+    Args:
+        masks: layer name -> bool tensor of the weight's shape, True where the weight lives, in registration order.
+        sparsity: target fraction of zeros in [0, 1) over the layers that are not left dense.
+        distribution: how the sparsity is shared among layers.
+        pattern: what a mask may look like.
+
+    Raises:
+        UsageError: whatever :func:`select_masks` refuses.
+    """
+    if type(pattern) not in _ROOM_WITHOUT_SCORES:
+        return False
+    scores = nested_scores({name: torch.zeros(mask.shape, device=mask.device) for name, mask in masks.items()}, masks)
+    if not isinstance(pattern, NM) and type(distribution) not in _COUNTS_WITHOUT_SCORES:
+        if type(distribution) is not Global:
+            return False
+        ranked = pattern.rank(scores)
+        dense = dense_layers(list(ranked), distribution, pattern)
+        counts = distribution.keep_counts(ranked, sparsity, also_dense=dense)
+        # Where layers compete, which of them must rely on the pattern's rounding up is decided by the scores.
+        if any(counts[name] < int((tensor > -torch.inf).sum()) for name, tensor in ranked.items()):
+            return False
+    chosen = select_masks(scores, sparsity, distribution, pattern)
+    return all(bool((chosen[name] | ~mask).all()) for name, mask in masks.items())
