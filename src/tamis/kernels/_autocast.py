@@ -14,6 +14,8 @@ Backward = TypeVar("Backward", bound=Callable[..., Any])
 
 def under_autocast(x: Tensor) -> bool:
     """Whether operations on the device of ``x`` are under ``torch.autocast`` now."""
+    if x.is_cpu:
+        return torch.is_autocast_enabled("cpu")
     device = x.device.type
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 

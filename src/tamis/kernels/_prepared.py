@@ -77,7 +77,8 @@ class PreparedConv2d:
                 )
             native = native and residual.dtype is torch.float32 and residual.is_cpu
             if native:
-                residual = in_format(residual.expand(self._result), wanted)
+                fits = residual if residual.shape == self._result else residual.expand(self._result)
+                residual = in_format(fits, wanted)
         if not native:
             return self._dense(x, residual, relu)
         if torch.compiler.is_compiling():  # nothing is measured or remembered in a graph

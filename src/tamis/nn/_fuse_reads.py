@@ -116,6 +116,7 @@ class _Description:
         return type(value), self.of(vars(value))
 
 
+@functools.cache  # asked for every child at every call
 def _own_class(of: type) -> type:
     """The class without what packing makes of it."""
     packed = of.__module__.startswith("tamis.nn.")
