@@ -12,7 +12,7 @@ from torch import nn
 
 from tamis.nn._fuse_forward import Fused
 from tamis.nn._fuse_graph import rewrite
-from tamis.nn._fuse_trace import opens
+from tamis.nn._fuse_tracer import opens
 
 Model = TypeVar("Model", bound=nn.Module)
 

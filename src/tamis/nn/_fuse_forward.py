@@ -14,7 +14,8 @@ from torch.nn.modules import module as _torch_module
 
 from tamis.nn._fuse_graph import Rewritten, rewrite
 from tamis.nn._fuse_steps import has_hooks
-from tamis.nn._fuse_trace import ONE_AT_A_TIME, arguments_of, autocast_is_enabled
+from tamis.nn._fuse_trace import ONE_AT_A_TIME
+from tamis.nn._fuse_tracer import arguments_of, autocast_is_enabled
 
 _GLOBAL_HOOKS = (
     _torch_module._global_forward_hooks, _torch_module._global_forward_pre_hooks,
