@@ -67,6 +67,7 @@ def test_without_a_cluster_interval_nothing_passes_or_fails_for_sure():
     assert [gate.rows[0]["state"] for gate in (loose, strict)] == ["warn", "fail"]
     for gate in (loose, strict):
         assert (gate.rows[0]["lo"], gate.rows[0]["reason"]) == (None, "too_few_clusters")
+    assert r"| too\_few\_clusters |  |" in report.to_markdown()
     page = report.with_policy(Policy((Rule("psi", max=-1.0),))).to_html()
     assert "Fewer than 20 clusters tell about the value" in page
     assert "too few clusters" in page

@@ -93,11 +93,10 @@ def _pairs(content: Mapping[str, Any]) -> str:
     defined.sort(key=lambda pair: (-pair["change"]["mean"], pair["condition"], pair["attribute"], pair["identity"]))
     rows = []
     for pair in defined[:MOST_PAIRS]:
-        interval = pair["change"]["interval"]
         rows.append((
             safe(pair["condition"]), safe(f"{pair['attribute']} x {pair['identity']}"), _number(pair["dense"]["mean"]),
             _number(pair["compressed"]["mean"]), f"{pair['change']['mean']:+.4f}",
-            _interval(interval["lo"], interval["hi"]) if interval else "", _number(pair["q"]),
+            _change_interval(pair["change"]["interval"]), _number(pair["q"]),
         ))  # fmt: skip
     if not rows:
         return "No pair is defined."
@@ -115,3 +114,10 @@ def _number(value: float | None) -> str:
 
 def _interval(lo: float | None, hi: float | None) -> str:
     return "" if lo is None or hi is None else f"[{lo:+.4f}, {hi:+.4f}]"
+
+
+def _change_interval(interval: Mapping[str, Any] | None) -> str:
+    """Its ends, or why it has none."""
+    if interval is None:
+        return ""
+    return _interval(interval["lo"], interval["hi"]) or safe(", ".join(interval["notes"]))
