@@ -116,11 +116,17 @@ class _Description:
         return type(value), self.of(vars(value))
 
 
-@functools.cache  # asked for every child at every call
+_own_classes: dict[type, type] = {}  # asked for every child at every call
+
+
 def _own_class(of: type) -> type:
     """The class without what packing makes of it."""
-    packed = of.__module__.startswith("tamis.nn.")
-    return next(base for base in of.__mro__ if not base.__module__.startswith("tamis.nn.")) if packed else of
+    known = _own_classes.get(of)
+    if known is None:
+        packed = of.__module__.startswith("tamis.nn.")
+        own = next(base for base in of.__mro__ if not base.__module__.startswith("tamis.nn.")) if packed else of
+        known = _own_classes[of] = own
+    return known
 
 
 def _same(value: Any, seen: Any, description: Any) -> bool:
