@@ -572,3 +572,9 @@ def test_a_forward_that_others_wrapped_is_kept():
     wanted = model(images())
     unfuse(model)
     torch.testing.assert_close(model(images()), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_networks_are_fused_after_torch_compile_was_used():
+    # from then on fx's way to trace lies in another frame
+    torch.compile(nn.Linear(3, 3), backend="eager")(torch.randn(2, 3))
+    assert "fused=(" in repr(fuse(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())))

@@ -13,7 +13,7 @@ Backward = TypeVar("Backward", bound=Callable[..., Any])
 
 
 def under_autocast(x: Tensor) -> bool:
-    """Whether operations on the device of ``x`` are under ``torch.autocast`` now."""
+    """Whether operations on the device of ``x``, a tensor of any shape ``(...)``, are under ``torch.autocast`` now."""
     if x.is_cpu:
         return torch.is_autocast_enabled("cpu")
     device = x.device.type

@@ -204,12 +204,17 @@ class Tracer(fx.Tracer):
 
     def _look_at_callers(self) -> None:
         frame: types.FrameType | None = sys._getframe(1)
-        while frame is not None and frame.f_code is not graph_of.__code__:
+        while frame is not None and not _begins_trace(frame.f_code):
             if foreign(frame.f_code):
                 self.reads.code(frame.f_code, frame.f_globals)
             elif wraps_a_state(frame.f_code):
                 self.refuse(f"calls through {frame.f_code.co_filename}")
             frame = frame.f_back
+
+
+def _begins_trace(code: types.CodeType) -> bool:
+    """Whether ``code`` is fx's, which calls the forward; torch.compile, once used, puts a frame of its own around it."""
+    return code.co_name == "trace" and code.co_filename == fx._symbolic_trace.__file__
 
 
 def _state() -> tuple[Any, ...]:
