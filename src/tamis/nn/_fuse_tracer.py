@@ -213,7 +213,7 @@ class Tracer(fx.Tracer):
 
 
 def _begins_trace(code: types.CodeType) -> bool:
-    """Whether ``code`` is fx's, which calls the forward; torch.compile, once used, puts a frame of its own around it."""
+    """Whether ``code`` is fx's, which calls the forward; torch.compile, once used, puts a frame around it."""
     return code.co_name == "trace" and code.co_filename == fx._symbolic_trace.__file__
 
 
